@@ -1,0 +1,39 @@
+# Two commands to know: `make demo` and `make test`. Both set up what they need first.
+PYTHON ?= python3
+VENV ?= .venv
+READY := $(VENV)/.ready
+export PATH := $(abspath $(VENV))/bin:$(PATH)
+
+.PHONY: help setup demo test lock
+help:
+	@echo "make demo   the main job on real images, on this machine's CPU: tables, figures, claims, report"
+	@echo "make test   the test suite, linters included"
+	@echo "make setup  the virtual environment alone (.venv), from requirements.lock"
+	@echo "make lock   requirements.lock anew from pyproject.toml (needs uv)"
+
+setup: $(READY)
+
+# A second when nothing changed: the stamp is newer than both files.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $(PYTHON) is older than Python 3.11; name another one: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "Setting up $(VENV): torch and its libraries are about 5 GB, so this takes some minutes once."
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+demo: setup
+	snakemake core
+	snakemake core --report results/demo/report.zip
+	@ldreg show results/demo
+
+test: setup
+	pytest
+
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate \
+	  --all-extras pyproject.toml --output-file requirements.lock
+	sed '/^      - /d' environment.yml > .environment.tmp
+	sed 's/^/      - /' requirements.lock >> .environment.tmp
+	mv .environment.tmp environment.yml
