@@ -1,0 +1,22 @@
+"""LDReg: raise the local intrinsic dimensionality of self-supervised representations.
+
+>>> import torch
+>>> from ldreg import LDReg
+>>> representations = torch.randn(256, 32, requires_grad=True)
+>>> loss = LDReg(beta=0.01, k=64)(representations)  # add it to any self-supervised loss
+>>> loss.backward()
+"""
+
+from importlib import import_module
+from typing import Any
+
+__all__ = ["LDReg", "MinLID", "lid", "regularizers", "spectrum"]
+
+
+def __getattr__(name: str) -> Any:
+    # Imported on first use: the workflow's command line must not wait for torch to read a YAML file.
+    if name in ("LDReg", "MinLID"):
+        return getattr(import_module("ldreg.regularizers"), name)
+    if name in __all__:
+        return import_module(f"ldreg.{name}")
+    raise AttributeError(f"module 'ldreg' has no attribute {name!r}")

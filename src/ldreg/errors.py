@@ -1,0 +1,68 @@
+"""Mistakes that a user can mend, each told in one line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, get_args
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+
+Location = tuple[str | int, ...]
+
+
+class LdregError(Exception):
+    """A user's mistake, in one line that names the file, the key, the value and what is allowed.
+
+    The command line prints it without a traceback and exits with status 2.
+    """
+
+
+def unknown(where: str, name: Any, allowed: Iterable[Any]) -> LdregError:
+    """The error for `name`, found at `where`, which is none of `allowed`."""
+    names = [str(value) for value in allowed]
+    close = difflib.get_close_matches(str(name), names, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return LdregError(f"{where}: {name!r} is unknown; {hint}allowed: {', '.join(names)}")
+
+
+def dotted(location: Iterable[str | int]) -> str:
+    """`("runs", 1, "beta")` as `runs[1].beta`."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return text.removeprefix(".")
+
+
+def explain(
+    error: ValidationError, model: type[BaseModel], origin: Callable[[Location], tuple[str, Location]]
+) -> LdregError:
+    """The first of pydantic's findings as one line.
+
+    `origin` tells for a location within `model` which file it came from and where it stands there.
+    """
+    found = error.errors()[0]
+    location, kind = found["loc"], found["type"]
+    if kind == "value_error":  # from a validator of ours, whose message begins with the key's name
+        key, _, message = str(found["ctx"]["error"]).partition(": ")
+        file, place = origin((*location, key))
+        return LdregError(f"{file}: {dotted(place)}: {message}")
+    file, place = origin(location)
+    if kind == "extra_forbidden":
+        where = ": ".join(filter(None, (file, dotted(place[:-1]))))
+        return unknown(where, place[-1], _names_beside(model, location))
+    where = f"{file}: {dotted(place)}"
+    if kind == "missing":
+        return LdregError(f"{where}: missing; it has no default")
+    message = found["msg"][0].lower() + found["msg"][1:].replace("Input should", "it should")
+    return LdregError(f"{where}: {found['input']!r} is not allowed; {message.replace('input should', 'it should')}")
+
+
+def _names_beside(model: type[BaseModel], location: Location) -> list[str]:
+    """Names allowed at the last part of `location`, following nested models."""
+    for part in location[:-1]:
+        field = model.model_fields.get(part) if isinstance(part, str) else None
+        if field is None:
+            continue  # an index or a mapping's key: the model that holds it goes on
+        nested = [t for t in (field.annotation, *get_args(field.annotation)) if hasattr(t, "model_fields")]
+        model = nested[0] if nested else model
+    return list(model.model_fields)

@@ -1,0 +1,73 @@
+"""Where everything lies below `results/<scale>`, and the small files there that jobs take as input.
+
+They are written when the workflow is read, each only if it would change: Snakemake compares such inputs by
+content, so a changed value reruns what depends on it and nothing else.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ldreg.exhibits import RENDERERS
+from ldreg.files import write_text
+from ldreg.scale import Scale
+from ldreg.spec import write_spec
+
+PRETRAINED = ("encoder.safetensors", "history.csv", "summary.json")
+MEASURED = ("dimensionality.json", "knn.json", "linear.json")
+
+
+def run_folder(results: Path, scale: str, run: str) -> Path:
+    """Folder of a run: its spec, its encoder, its measurements."""
+    return results / scale / "runs" / run
+
+
+def exhibit_spec(results: Path, scale: str, exhibit: str) -> Path:
+    """The file that says what an exhibit shows; its outputs lie beside it."""
+    return results / scale / "exhibits" / f"{exhibit}.spec.yaml"
+
+
+def exhibit_outputs(results: Path, scale: Scale, exhibit: str) -> list[Path]:
+    """The files that rendering an exhibit makes."""
+    folder = exhibit_spec(results, scale.name, exhibit).parent
+    return [folder / f"{exhibit}.{suffix}" for suffix in RENDERERS[scale.exhibits[exhibit].renderer].suffixes]
+
+
+def write_inputs(scale: Scale, results: Path) -> None:
+    """Write the spec of every run, the evaluation's settings and the spec of every exhibit."""
+    for run, spec in scale.runs.items():
+        write_spec(run_folder(results, scale.name, run) / "spec.yaml", spec, run)
+    _write_yaml(
+        results / scale.name / "evaluation.yaml",
+        "How this scale's encoders are measured",
+        scale.content.evaluation.model_dump(mode="json"),
+    )
+    for name in scale.exhibits:
+        _write_yaml(
+            exhibit_spec(results, scale.name, name), "What this exhibit shows", _exhibit(scale, results, name)
+        )
+
+
+def _exhibit(scale: Scale, results: Path, name: str) -> dict[str, Any]:
+    exhibit = scale.exhibits[name]
+    runs = scale.runs_of(name)
+    first = next(iter(runs.values()))
+    defaults = {
+        "base": scale.regularizer_defaults(first.method, first.backbone),
+        **scale.content.report.model_dump(mode="json"),
+    }
+    return {
+        "exhibit": name,
+        "scale": scale.name,
+        **exhibit.model_dump(mode="json", exclude={"runs", "settings"}),
+        "settings": defaults | exhibit.settings,
+        "runs": [str(run_folder(results, scale.name, run)) for run in runs],
+        "paper": str(scale.folder / "paper" / "reported.csv"),
+    }
+
+
+def _write_yaml(path: Path, title: str, value: dict[str, Any]) -> None:
+    text = f"# {title}; made from the scale file: edit that one.\n" + yaml.safe_dump(value, sort_keys=False)
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)

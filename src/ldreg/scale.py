@@ -1,0 +1,197 @@
+"""From a scale file to run specs and exhibits: pure functions of the configuration."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ldreg.config import Exhibit, ScaleFile, read_yaml
+from ldreg.errors import LdregError, Location, dotted, explain, unknown
+from ldreg.exhibits import RENDERERS
+from ldreg.spec import RunSpec, format_run, parse_run
+
+# What a user may set for a run; the rest follows from it or from its place in the configuration.
+SETTINGS = tuple(key for key in RunSpec.model_fields if key not in ("scale", "views", "seed"))
+_SCALED_BY_JITTER = ("brightness", "contrast", "saturation", "hue")
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """Settings from one place of one file; later layers win over earlier ones."""
+
+    file: str
+    place: Location
+    values: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        where = f"{self.file}: {dotted(self.place)}"
+        if not isinstance(self.values, Mapping):
+            raise LdregError(f"{where}: expected keys and values, found {self.values!r}")
+        for key in self.values:
+            if key not in SETTINGS:
+                raise unknown(where, key, SETTINGS)
+
+
+class Scale:
+    """A checked scale: its runs and its exhibits.
+
+    Settings of a run, weakest first: the method's block in methods.yaml, the scale's `run`, the scale's
+    `methods`, the exhibit's grid; within a method's block, `backbones` holds what is said for one backbone.
+    """
+
+    def __init__(self, content: Mapping[str, Any], file: str, folder: Path) -> None:
+        """Check `content`, read from `file`; `folder` holds methods.yaml, augmentations.yaml, exhibits.yaml."""
+        if not isinstance(content, Mapping):
+            raise LdregError(f"{file}: expected keys and values, found {content!r}")
+        try:
+            self.content = ScaleFile(**content)
+        except ValidationError as error:
+            raise explain(error, ScaleFile, lambda location: (file, location)) from error
+        self.file = file
+        self.folder = folder
+        self.name = self.content.scale
+        self._methods = read_yaml(folder / "methods.yaml")
+        self._augmentations = read_yaml(folder / "augmentations.yaml")
+        for name in self.content.methods:
+            if name not in self._methods:
+                raise unknown(f"{file}: methods", name, self._methods)
+        for name in self.content.core:
+            if name not in self.content.exhibits:
+                raise unknown(f"{file}: core", name, self.content.exhibits)
+        # Every run is resolved here, so that a mistake anywhere is told before anything is written.
+        self.runs = {run: spec for name in self.exhibits for run, spec in self.runs_of(name).items()}
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Scale":
+        """The scale that a file describes."""
+        path = Path(path)
+        return cls(read_yaml(path), str(path), path.parent)
+
+    @cached_property
+    def exhibits(self) -> dict[str, Exhibit]:
+        """Exhibits by name: the blocks of exhibits.yaml with what the scale file says over them."""
+        shared_file = str(self.folder / "exhibits.yaml")
+        shared = read_yaml(self.folder / "exhibits.yaml")
+        result = {}
+        for name, own in self.content.exhibits.items():
+            own = own or {}
+            if name not in shared and "renderer" not in own:
+                raise unknown(f"{self.file}: exhibits", name, shared)
+
+            def origin(location: Location, name: str = name, own: Mapping[str, Any] = own) -> tuple[str, Location]:
+                if location[0] in own or name not in shared:
+                    return self.file, ("exhibits", name, *location)
+                return shared_file, (name, *location)
+
+            try:
+                result[name] = Exhibit(**{**shared.get(name, {}), **own})
+            except ValidationError as error:
+                raise explain(error, Exhibit, origin) from error
+            if result[name].renderer not in RENDERERS:
+                file, place = origin(("renderer",))
+                raise unknown(f"{file}: {dotted(place)}", result[name].renderer, RENDERERS)
+        return result
+
+    @cache  # noqa: B019 - a scale lives as long as the process
+    def runs_of(self, exhibit: str) -> dict[str, RunSpec]:
+        """The runs that one exhibit needs, by name, in the order its grids give."""
+        own = "runs" in (self.content.exhibits[exhibit] or {})
+        file = self.file if own else str(self.folder / "exhibits.yaml")
+        place: Location = ("exhibits", exhibit, "runs") if own else (exhibit, "runs")
+        result = {}
+        for index, grid in enumerate(self.exhibits[exhibit].runs):
+            for point in _product(grid):
+                for seed in self.content.seeds:
+                    spec = self._resolve(_Layer(file, (*place, index), point), seed)
+                    result[self.name_of(spec)] = spec
+        return result
+
+    def name_of(self, spec: RunSpec) -> str:
+        """Folder name of a run of this scale."""
+        return format_run(spec, self._base(spec.method, spec.backbone))
+
+    def spec_of(self, run: str) -> RunSpec:
+        """The spec that a folder name of this scale stands for: the inverse of `name_of`."""
+        values = parse_run(run)
+        seed = values.pop("seed")
+        return self._resolve(_Layer(f"run name {run!r}", (), values), seed)
+
+    def regularizer_defaults(self, method: str, backbone: str) -> dict[str, Any]:
+        """The method's beta and k at this scale: the point where the axes of a sweep cross."""
+        point = {"method": method, "backbone": backbone, "regularizer": "ldreg_l1"}
+        spec = self._resolve(_Layer(self.file, ("run",), point), 0)
+        return {"beta": spec.beta, "k": spec.k}
+
+    @cache  # noqa: B019
+    def _base(self, method: str, backbone: str) -> RunSpec:
+        """The scale's default run of a method on a backbone: what folder names leave unsaid."""
+        values = {"method": method, "backbone": backbone, "regularizer": "none"}
+        return self._resolve(_Layer(self.file, ("run",), values), 0)
+
+    def _resolve(self, point: _Layer, seed: int) -> RunSpec:
+        """The spec at one point of a grid."""
+        run = _Layer(self.file, ("run",), self.content.run)
+        method = point.values.get("method", run.values.get("method"))
+        if method not in self._methods:
+            raise unknown(f"{point.file}: {dotted((*point.place, 'method'))}", method, self._methods)
+        layers = [
+            *_method_layers(str(self.folder / "methods.yaml"), (method,), self._methods[method]),
+            run,
+            *_method_layers(self.file, ("methods", method), self.content.methods.get(method, {})),
+            point,
+        ]
+        backbone = next((v.values["backbone"] for v in reversed(layers) if "backbone" in v.values), None)
+        values: dict[str, Any] = {}
+        origins: dict[str, _Layer] = {}
+        for layer in layers:
+            if layer.place[-2:-1] == ("backbones",) and layer.place[-1] != backbone:
+                continue
+            values |= layer.values
+            origins |= dict.fromkeys(layer.values, layer)
+        if values.get("regularizer") == "none":
+            # The unregularised run is one and the same at every point of a sweep over beta and k.
+            values = {key: value for key, value in values.items() if key not in ("beta", "k")}
+
+        def origin(location: Location) -> tuple[str, Location]:
+            if location[0] == "views":
+                return str(self.folder / "augmentations.yaml"), (values["augmentation"], *location[1:])
+            layer = origins.get(str(location[0]), run)
+            return layer.file, (*layer.place, *location)
+
+        if values.get("augmentation") not in self._augmentations:
+            file, place = origin(("augmentation",))
+            raise unknown(f"{file}: {dotted(place)}", values.get("augmentation"), self._augmentations)
+        views = _scale_jitter(self._augmentations[values["augmentation"]], values.get("jitter", 1.0))
+        try:
+            return RunSpec(**values, views=views, scale=self.name, seed=seed)
+        except ValidationError as error:
+            raise explain(error, RunSpec, origin) from error
+
+
+def _method_layers(file: str, place: Location, block: Mapping[str, Any]) -> Iterator[_Layer]:
+    """A method's block, then what it says for single backbones."""
+    backbones = block.get("backbones", {})
+    yield _Layer(file, place, {key: value for key, value in block.items() if key != "backbones"})
+    for backbone, values in backbones.items():
+        yield _Layer(file, (*place, "backbones", backbone), values)
+
+
+def _scale_jitter(views: list[dict[str, Any]], strength: Any) -> list[dict[str, Any]]:
+    """The views with their colour jitter times `strength` (the paper's s, Figure 2b)."""
+    if not isinstance(strength, int | float):
+        return views  # RunSpec refuses such a strength and says why
+    return [{k: v * strength if k in _SCALED_BY_JITTER else v for k, v in view.items()} for view in views]
+
+
+def _product(grid: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every combination of a grid's lists; `projector`, itself a list, takes a list of lists."""
+    axes = []
+    for key, value in grid.items():
+        is_axis = isinstance(value, list) and (key != "projector" or any(isinstance(v, list) for v in value))
+        axes.append([(key, each) for each in (value if is_axis else [value])])
+    for point in itertools.product(*axes):
+        yield dict(point)

@@ -1,0 +1,215 @@
+"""What a run is: every setting that changes its result, as one value, and the folder name made from it.
+
+How a run is executed (number of GPUs, threads, precision, workers) is no part of it; see `ldreg.config`.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ldreg.errors import LdregError, explain
+from ldreg.files import write_text
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+# Names become folder names, in which "-" separates the parts.
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+METHODS = ("simclr",)
+BACKBONES = ("small_cnn", "resnet18_cifar", "resnet18", "resnet50")
+REGULARIZERS = ("none", "ldreg_l1", "ldreg_l2", "ldreg_per_sample", "min_lid")
+
+
+class ViewSettings(BaseModel):
+    """How one augmented view is made from an image; the defaults make a plain copy (no augmentation)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    crop_scale: tuple[Probability, Probability] = (1.0, 1.0)  # area of the crop relative to the image
+    crop_ratio: tuple[Positive, Positive] = (1.0, 1.0)  # width / height of the crop, log-uniform
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    rotation: Strength = 0.0  # greatest angle either way, degrees
+    flip: Probability = 0.0
+    jitter: Probability = 0.0  # probability that an image is jittered at all
+    brightness: Strength = 0.0  # factors uniform in [max(0, 1 - x), 1 + x]
+    contrast: Strength = 0.0
+    saturation: Strength = 0.0
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # shift uniform in [-x, x], in turns
+    grayscale: Probability = 0.0
+    blur: Probability = 0.0
+    blur_sigma: tuple[Positive, Positive] = (0.1, 2.0)  # pixels
+    blur_kernel: Annotated[float, Field(gt=0, le=1)] = 0.1  # kernel width relative to the view's width
+    solarize: Probability = 0.0
+
+    @model_validator(mode="after")
+    def _ranges_ascend(self) -> "ViewSettings":
+        for key in ("crop_scale", "crop_ratio", "blur_sigma"):
+            low, high = getattr(self, key)
+            if low > high:
+                raise ValueError(f"{key}: [{low}, {high}] is not allowed; the first must not exceed the second")
+        return self
+
+
+class RunSpec(BaseModel):
+    """One pretraining run. Two runs with equal specs (but for `scale`) give the same result."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scale: Name
+    # data
+    dataset: Name
+    train_images: Count | None = None  # class-balanced subset of the training split; null means all
+    image_size: Annotated[int, Field(ge=8)]
+    augmentation: Name  # a block of config/augmentations.yaml
+    jitter: Strength = 1.0  # scales the colour jitter of that block
+    views: tuple[ViewSettings, ViewSettings]  # what the two settings above come to
+    # method
+    method: Literal[METHODS]
+    backbone: Literal[BACKBONES]
+    projector: tuple[Count, ...]
+    temperature: Positive
+    # regulariser
+    regularizer: Literal[REGULARIZERS]
+    beta: Strength | None = None
+    k: Annotated[int, Field(ge=2)] | None = None
+    regularizer_start: Probability = 0.1  # fraction of the epochs before the term is added
+    # optimisation
+    batch_size: Annotated[int, Field(ge=4)]  # images in the global batch, over all ranks
+    epochs: Count
+    warmup_epochs: Annotated[int, Field(ge=0)]  # of the learning rate
+    optimizer: Literal["lars", "sgd", "adamw"]
+    base_lr: Positive
+    lr_scaling: Literal["sqrt", "linear", "none"]  # x sqrt(batch), x batch / 256, or as it stands
+    weight_decay: Strength
+    # monitors, which fill history.csv
+    monitor_k: Annotated[int, Field(ge=2)]
+    knn_every: Count  # epochs
+    seed: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "RunSpec":
+        plain = self.regularizer == "none"
+        for key in ("beta", "k"):
+            if plain and getattr(self, key) is not None:
+                raise ValueError(f"{key}: a run without regulariser has none; remove it")
+            if not plain and getattr(self, key) is None:
+                raise ValueError(f"{key}: missing; regularizer {self.regularizer} needs it")
+        # LID needs two neighbours beside the k-th; two views make 2 x batch_size rows.
+        for key in ("k", "monitor_k"):
+            if (value := getattr(self, key)) is not None and value > 2 * self.batch_size - 2:
+                raise ValueError(
+                    f"{key}: {value} is more than 2 x batch_size - 2 = {2 * self.batch_size - 2} rows allow"
+                )
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs: {self.warmup_epochs} must be less than epochs ({self.epochs})"
+            )
+        if self.optimizer == "lars" and self.weight_decay == 0:
+            raise ValueError("weight_decay: 0 would switch LARS's adaptation off; allowed: more than 0")
+        return self
+
+    @property
+    def hash(self) -> str:
+        """Hash of all that changes the result: 12 hexadecimal digits."""
+        value = self.model_dump(mode="json", exclude={"scale"})
+        return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+
+
+# Left out of folder names: given by the folders themselves, by `augmentation` and `jitter`, or always shown.
+_UNNAMED = {"scale", "views", "method", "backbone", "regularizer", "beta", "k", "seed"}
+_REGULARIZER_KEYS = ("regularizer_start",)
+_NAMED = tuple(key for key in RunSpec.model_fields if key not in _UNNAMED)
+
+
+def format_run(spec: RunSpec, base: RunSpec) -> str:
+    """Folder name of a run: short, readable, unique within its scale.
+
+    What equals `base`, the scale's default for the same method and backbone, stays out of it.
+
+    Example: `simclr-resnet18_cifar-jitter0.4/ldreg_l1-beta0.01-k64/seed0`
+    """
+    differing = [key for key in _NAMED if getattr(spec, key) != getattr(base, key)]
+    first = [spec.method, spec.backbone]
+    first += [_token(key, getattr(spec, key)) for key in differing if key not in _REGULARIZER_KEYS]
+    second = [spec.regularizer]
+    if spec.regularizer != "none":
+        second += [_token("beta", spec.beta), _token("k", spec.k)]
+    second += [_token(key, getattr(spec, key)) for key in differing if key in _REGULARIZER_KEYS]
+    return "/".join(["-".join(first), "-".join(second), f"seed{spec.seed}"])
+
+
+def parse_run(name: str) -> dict[str, Any]:
+    """The settings that a folder name states; the inverse of `format_run` given the same base."""
+    try:
+        first, second, seed = name.split("/")
+        method, backbone, *tokens = first.split("-")
+        regularizer, *more = second.split("-")
+        pairs = dict(_untoken(token) for token in tokens + more)
+        return {
+            "method": method,
+            "backbone": backbone,
+            "regularizer": regularizer,
+            "seed": int(seed.removeprefix("seed")),
+            **pairs,
+        }
+    except ValueError as error:
+        raise LdregError(
+            f"run name {name!r}: expected METHOD-BACKBONE[-KEYVALUE...]/REGULARIZER[-KEYVALUE...]/seedN"
+        ) from error
+
+
+def _token(key: str, value: Any) -> str:
+    if isinstance(value, str):
+        return f"{key}_{value}"
+    if isinstance(value, tuple):
+        return key + "x".join(str(part) for part in value)
+    if isinstance(value, float):
+        # Never exponents: their minus sign would read as a separator.
+        return key + (f"{value:.12f}".rstrip("0").rstrip(".") or "0")
+    return key + ("all" if value is None else str(value))
+
+
+def _untoken(token: str) -> tuple[str, Any]:
+    keys = [key for key in (*_NAMED, "beta", "k") if token.startswith(key)]
+    if not keys:
+        raise ValueError(token)
+    key = max(keys, key=len)
+    text = token.removeprefix(key)
+    if text.startswith("_"):
+        return key, text[1:]
+    if text == "all":
+        return key, None
+    if key == "projector":
+        return key, tuple(int(part) for part in text.split("x"))
+    return key, float(text) if "." in text else int(text)
+
+
+def write_spec(path: Path, spec: RunSpec, run: str) -> None:
+    """Write `spec.yaml`, a run's only input besides data; a file that says the same already stays as it is."""
+    value = {"run": run, "spec_hash": spec.hash, **spec.model_dump(mode="json")}
+    text = "# One run of ldreg, made from the scale file: edit that one.\n" + yaml.safe_dump(
+        value, sort_keys=False
+    )
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
+
+
+def read_spec(path: Path) -> tuple[str, RunSpec]:
+    """Name and spec of the run that `path` (a `spec.yaml`) describes."""
+    if not path.is_file():
+        raise LdregError(f"{path}: no such file; expected the spec.yaml of a run")
+    value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    run, digest = value.pop("run", None), value.pop("spec_hash", None)
+    try:
+        spec = RunSpec(**value)
+    except ValidationError as error:
+        raise explain(error, RunSpec, lambda location: (str(path), location)) from error
+    if spec.hash != digest:
+        raise LdregError(f"{path}: spec_hash: {digest!r} does not fit the settings ({spec.hash}); edit the scale file")
+    return run, spec
