@@ -1,0 +1,155 @@
+"""Image sets as tensors: prepared once from a verified source, then loaded in milliseconds.
+
+`prepare` leaves two files in `root/<name>/`: `arrays.safetensors` and, last of all, `dataset.json`, which
+describes the arrays and holds their digest. A folder with a `dataset.json` is complete.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from ldreg.data.sources import SOURCES
+from ldreg.errors import LdregError
+from ldreg.files import replacing, write_json
+
+DATASETS = tuple(SOURCES)
+# What every source of a set must end in, to the byte.
+DIGESTS = {"digits": "9a03d039538f94c5", "cifar10": "7000d0d6e9962154"}
+ARRAYS = "arrays.safetensors"
+MANIFEST = "dataset.json"
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of a data set."""
+
+    images: Tensor  # uint8 (n, channels, height, width), native resolution
+    labels: Tensor  # int64 (n,)
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """A data set with its two fixed splits."""
+
+    name: str
+    train: Split
+    test: Split
+    classes: int
+    digest: str  # of the whole set as prepared, also where `train` is a subset of it
+
+
+def prepare(name: str, root: Path) -> None:
+    """Fetch the data set, verify it and store it below `root/name/`; `dataset.json` appears last.
+
+    Raises:
+        LdregError: If the name is unknown, no source can be had, a checksum is wrong or `root` cannot be
+            written. Nothing half-fetched stays behind.
+    """
+    _check_name(name)
+    folder = Path(root) / name
+    try:
+        arrays, source = SOURCES[name](folder)
+        found = digest(arrays)
+        if found != DIGESTS[name]:
+            raise LdregError(f"{name} from {source}: digest {found} where {DIGESTS[name]} is expected")
+        with replacing(folder / ARRAYS) as temporary:
+            temporary.write_bytes(save(arrays))
+        description = {
+            "name": name,
+            "classes": int(arrays["train_labels"].max()) + 1,
+            "train_images": len(arrays["train_labels"]),
+            "test_images": len(arrays["test_labels"]),
+            "shape": list(arrays["train_images"].shape[1:]),
+            "digest": found,
+            "source": source,
+        }
+        write_json(folder / MANIFEST, description)
+    except OSError as error:
+        raise LdregError(f"{folder}: the data cannot be stored here ({error})") from error
+
+
+def load(name: str, root: Path, train_images: int | None = None) -> ImageData:
+    """Load a prepared data set and verify its digest.
+
+    Args:
+        name: One of `DATASETS`.
+        root: The folder that was given to `prepare`.
+        train_images: Keep this many training images, chosen by `balanced_rows`; None keeps all.
+
+    Raises:
+        LdregError: If the name is unknown, the set has not been prepared, a file is damaged or
+            `train_images` is not between 1 and what there is.
+    """
+    _check_name(name)
+    folder = Path(root) / name
+    description = _read_manifest(folder / MANIFEST, name)
+    arrays = _read_arrays(folder / ARRAYS, name, description["digest"])
+    train = Split(arrays["train_images"], arrays["train_labels"])
+    if train_images is not None:
+        if not 1 <= train_images <= len(train.labels):
+            raise LdregError(
+                f"train_images: {train_images} is not allowed; {name} has 1 to {len(train.labels)}"
+            )
+        rows = balanced_rows(train.labels, train_images)
+        train = Split(train.images[rows], train.labels[rows])
+    test = Split(arrays["test_images"], arrays["test_labels"])
+    return ImageData(name, train, test, description["classes"], description["digest"])
+
+
+def balanced_rows(labels: Tensor, n: int) -> Tensor:
+    """The rows of a class-balanced subset of `n` rows, ascending: the same for every seed.
+
+    The classes take turns in the order of their labels, each giving its first row not yet taken, until there
+    are `n`. So counts differ by at most one while no class runs out, and a larger subset holds each smaller.
+
+    >>> balanced_rows(torch.tensor([1, 1, 0, 0, 0]), 3)
+    tensor([0, 2, 3])
+    """
+    counts = torch.bincount(labels)
+    by_class = torch.argsort(labels, stable=True)
+    turn = torch.empty_like(labels)
+    turn[by_class] = torch.arange(len(labels)) - (counts.cumsum(0) - counts)[labels[by_class]]
+    return torch.argsort(turn * len(counts) + labels)[:n].sort().values
+
+
+def digest(arrays: dict[str, Tensor]) -> str:
+    """First 16 hexadecimal digits of the SHA-256 over names, types, shapes and contents."""
+    sha = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        sha.update(f"{name} {array.dtype} {tuple(array.shape)}\n".encode())
+        sha.update(array.contiguous().numpy())
+    return sha.hexdigest()[:16]
+
+
+def _check_name(name: str) -> None:
+    if name not in SOURCES:
+        raise LdregError(f"dataset: {name!r} is not known; allowed: {', '.join(DATASETS)}")
+
+
+def _read_manifest(path: Path, name: str) -> dict:
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+        return {"digest": str(description["digest"]), "classes": int(description["classes"])}
+    except OSError as error:
+        raise LdregError(f"{path}: not found; prepare it first: ldreg data {name}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise LdregError(f"{path}: damaged; prepare again: ldreg data {name}") from error
+
+
+def _read_arrays(path: Path, name: str, expected: str) -> dict[str, Tensor]:
+    try:
+        arrays = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise LdregError(f"{path}: missing or damaged; prepare again: ldreg data {name}") from error
+    found = digest(arrays)
+    if found != expected:
+        raise LdregError(
+            f"{path}: digest {found}, but {MANIFEST} says {expected}; prepare again: ldreg data {name}"
+        )
+    return arrays
