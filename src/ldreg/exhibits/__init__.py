@@ -1,0 +1,63 @@
+"""Tables, figures and claims: from the files in run folders to files beside an exhibit's own spec.
+
+Importing this module is cheap (no pandas, scipy or matplotlib), because the workflow needs `RENDERERS` and
+their suffixes while it is parsed. A renderer is a function `Exhibit -> {suffix: content}`: it computes
+everything first and `render` writes it, so a failing exhibit leaves nothing behind.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ldreg.errors import unknown
+from ldreg.files import replacing
+
+
+@dataclass(frozen=True)
+class Renderer:
+    """How one kind of exhibit is made: the function's module and name, and the suffixes that it writes."""
+
+    module: str
+    name: str
+    suffixes: tuple[str, ...]
+
+    @property
+    def function(self) -> Callable[[Any], dict[str, str | bytes]]:
+        """The function itself; its module, and with it pandas or matplotlib, is imported only now."""
+        return getattr(import_module(self.module), self.name)
+
+
+RENDERERS: dict[str, Renderer] = {
+    "main_table": Renderer("ldreg.exhibits.tables", "main_table", ("csv", "md", "tex", "html")),
+    "sweep": Renderer("ldreg.exhibits.figures", "sweep", ("png", "pdf", "csv")),
+    "ledger": Renderer("ldreg.exhibits.claims", "ledger", ("md", "json", "html")),
+}
+
+
+def render(spec_path: str | Path) -> list[Path]:
+    """Make the exhibit that `<name>.spec.yaml` describes; the files appear beside it as `<name>.<suffix>`.
+
+    Returns the written paths in the order of the renderer's suffixes. Raises LdregError for an unknown
+    renderer or setting and for a measurement that a run lacks; then no file is written.
+    """
+    from ldreg.exhibits.data import read_exhibit
+
+    exhibit = read_exhibit(spec_path)
+    if exhibit.renderer not in RENDERERS:
+        raise unknown(f"{spec_path}: renderer", exhibit.renderer, RENDERERS)
+    renderer = RENDERERS[exhibit.renderer]
+    contents = renderer.function(exhibit)
+    if "html" in renderer.suffixes:
+        from ldreg.exhibits.page import page
+
+        contents["html"] = page(exhibit.title or exhibit.exhibit, contents["md"])
+    paths = []
+    for suffix in renderer.suffixes:
+        path = exhibit.path.with_name(f"{exhibit.exhibit}.{suffix}")
+        content = contents[suffix]
+        with replacing(path) as temporary:
+            temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        paths.append(path)
+    return paths

@@ -1,0 +1,125 @@
+"""Our arms beside the paper's rows: levels and effects, also for what was not run at this scale."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ldreg.exhibits.groups import Arm, Context
+from ldreg.exhibits.labels import METRICS, name, regularizer
+from ldreg.exhibits.reported import PaperRow, Reported, difference
+from ldreg.exhibits.statistics import Estimate
+
+
+@dataclass(frozen=True)
+class Row:
+    """One setting: labels, what is ours and what the paper's by metric (None: not run, not reported)."""
+
+    method: str
+    regularizer: str
+    ours: dict[str, Estimate | None]
+    paper: dict[str, float | None]
+    keys: dict[str, str | float | None]  # the setting as in spec.yaml, for the CSV
+    theirs: PaperRow | None  # the paper's setting
+
+    @property
+    def run(self) -> bool:
+        """Whether there is anything of ours in this row."""
+        return any(estimate is not None for estimate in self.ours.values())
+
+    @property
+    def seeds(self) -> int:
+        """Seeds behind our numbers (pairs of seeds behind an effect)."""
+        return max((estimate.n for estimate in self.ours.values() if estimate), default=0)
+
+
+Groups = list[list[Row]]
+
+
+def levels(found: list[Context], paper: Reported, metrics: tuple[str, ...]) -> Groups:
+    """One group per context, one row per arm, the unregularised one first; then the paper's rows not run."""
+    groups = []
+    for context in found:
+        rows = []
+        for arm in context.arms:
+            theirs = _theirs(paper, context, arm)
+            values = {metric: theirs.values.get(metric) if theirs else None for metric in metrics}
+            ours = {metric: arm.level(metric) for metric in metrics}
+            rows.append(Row(context.label, arm.label, ours, values, _keys(context, arm), theirs))
+        groups.append(rows)
+    for pair in _not_run(found, paper):
+        groups.append([_absent(row, {m: row.values.get(m) for m in metrics}) for row in pair])
+    return groups
+
+
+def effects(found: list[Context], paper: Reported, metrics: tuple[str, ...]) -> Groups:
+    """One group per context, one row per regularised arm: with minus without, paired by seed."""
+    groups = []
+    for context in found:
+        reference = paper.control(context.method, context.backbone)
+        rows = []
+        for arm in context.treated:
+            theirs = _theirs(paper, context, arm)
+            values = {metric: difference(theirs, reference, metric) for metric in metrics}
+            control = context.control
+            ours = {metric: arm.effect(control, metric) if control else None for metric in metrics}
+            rows.append(Row(context.label, arm.label, ours, values, _keys(context, arm), theirs))
+        groups.append(rows)
+    for control, treated in _not_run(found, paper):
+        groups.append([_absent(treated, {m: difference(treated, control, m) for m in metrics})])
+    return [group for group in groups if group]
+
+
+def table(kind: str, groups: Groups, comparable: bool) -> pd.DataFrame:
+    """One line per number, for the CSV. `comparable`: whether `paper` may be set beside ours."""
+    lines = []
+    for row in (row for group in groups for row in group):
+        for metric, ours in row.ours.items():
+            known = {"n": ours.n, "mean": ours.mean, "low": ours.low, "high": ours.high} if ours else {"n": 0}
+            lines.append(
+                {
+                    "kind": kind,
+                    **row.keys,
+                    "metric": metric,
+                    "unit": METRICS[metric].unit if kind == "level" else METRICS[metric].difference_unit,
+                    "status": "run" if ours else "not run",
+                    **{"n": None, "mean": None, "low": None, "high": None, **known},
+                    "paper": row.paper[metric],
+                    "paper_setting": row.theirs.setting if row.theirs else None,
+                    "comparable": comparable and row.paper[metric] is not None,
+                }
+            )
+    return pd.DataFrame(lines)
+
+
+def _theirs(paper: Reported, context: Context, arm: Arm) -> PaperRow | None:
+    if arm.regularizer == "none":
+        return paper.control(context.method, context.backbone)
+    return paper.treated(context.method, context.backbone, arm.regularizer, arm.beta, arm.k)
+
+
+def _keys(context: Context, arm: Arm) -> dict[str, str | float | None]:
+    return {
+        "method": context.method,
+        "backbone": context.backbone,
+        "regularizer": arm.regularizer,
+        "beta": arm.beta,
+        "k": arm.k,
+        "setting": ", ".join(extra for extra in (context.extra, arm.extra) if extra),
+    }
+
+
+def _absent(row: PaperRow, values: dict[str, float | None]) -> Row:
+    keys = {"method": row.method, "backbone": row.backbone, "regularizer": row.regularizer}
+    keys |= {"beta": row.beta, "k": row.k, "setting": ""}
+    label = f"{name(row.method)}, {name(row.backbone)}"
+    ours = dict.fromkeys(values)
+    return Row(label, regularizer(row.regularizer, row.beta, row.k), ours, values, keys, row)
+
+
+def _not_run(found: list[Context], paper: Reported) -> list[tuple[PaperRow, PaperRow]]:
+    """The paper's pairs (without, with) whose method and encoder no context of ours has."""
+    done = {(context.method, paper.backbone(context.backbone)) for context in found}
+    rows = [row for row in paper.rows() if (row.method, row.backbone) not in done]
+    controls = {(row.method, row.backbone): row for row in rows if row.regularizer == "none"}
+    treated = [row for row in rows if row.regularizer != "none" and (row.method, row.backbone) in controls]
+    return [(controls[row.method, row.backbone], row) for row in treated]

@@ -1,0 +1,208 @@
+"""What an exhibit is made from: its spec, its settings, and its runs as one table."""
+
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ldreg.errors import LdregError, explain, unknown
+from ldreg.exhibits.labels import METRICS, listed, present, same, seeds
+from ldreg.files import read_yaml
+
+MetricName = Literal["linear_top1", "linear_top5", "knn_top1", "effective_rank", "rankme", "mlid"]
+
+# Keys that say what is added to the loss. Two runs that differ in these alone are a pair.
+REGULARIZER_KEYS = ("regularizer", "beta", "k", "regularizer_start")
+# Keys that name a run, count its repetition or only watch it: no part of its setting.
+BOOKKEEPING_KEYS = ("scale", "run", "spec_hash", "seed", "monitor_k", "knn_every")
+
+# The paper's encoder for which a smaller one stands at another scale.
+STAND_INS = {
+    "small_cnn": "resnet50",
+    "resnet18_cifar": "resnet50",
+    "resnet18": "resnet50",
+    "small_vit": "vit_b16",
+}
+# Where the paper's sweeps over beta and k cross (Figure 5).
+PAPER_BASE = {"beta": 0.01, "k": 64}
+
+
+class Exhibit(BaseModel):
+    """The contents of `<name>.spec.yaml`, and where it lies."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Path
+    exhibit: str
+    scale: str
+    renderer: str
+    title: str = ""
+    caption: str = ""
+    category: str = ""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    runs: tuple[Path, ...]
+    paper: Path
+
+
+class LidChoice(BaseModel):
+    """Which of a run's mLID measurements is meant; `batch_rows` null: neighbours from the full split."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # PAPER.md 2: the authors' monitor is MLE at k = 32 in batches of 2,048 rows.
+    estimator: Literal["mom", "mle"] = "mle"
+    k: int = 32
+    batch_rows: int | None = 2048
+
+    def __str__(self) -> str:
+        neighbours = "the full split" if self.batch_rows is None else f"batches of {self.batch_rows:,} rows"
+        kind = {"mom": "method of moments", "mle": "maximum likelihood"}[self.estimator]
+        return f"{kind}, k = {self.k}, neighbours from {neighbours}"
+
+
+class Settings(BaseModel):
+    """Settings that all renderers share: what is measured, and how the paper's rows are found.
+
+    base: LDReg's setting at this scale, where one axis stays while another is swept. paper_base: the same in
+    the paper. stands_for: our encoder to the paper's. paper_exhibits: where its numbers stand, best first.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mlid: LidChoice = LidChoice()
+    effective_rank: Literal["correlation", "covariance", "second_moment"] = "correlation"
+    scale_of_paper: bool = False  # only then are levels set beside the paper's
+    base: dict[str, Any] = Field(default_factory=dict)
+    paper_base: dict[str, Any] = Field(default_factory=dict)
+    stands_for: dict[str, str] = Field(default_factory=lambda: dict(STAND_INS))
+    paper_exhibits: tuple[str, ...] = ("table1", "figure5")
+
+    def paper_at(self, axis: str) -> dict[str, Any]:
+        """Where the paper's other settings stay while it sweeps `axis`."""
+        base = self.paper_base or (PAPER_BASE if axis in PAPER_BASE else {})
+        return {key: value for key, value in base.items() if key != axis}
+
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+def read_exhibit(spec_path: str | Path) -> Exhibit:
+    """Read `<name>.spec.yaml`; LdregError when it is missing, no mapping, or has a wrong key."""
+    values = read_yaml(Path(spec_path))
+    try:
+        return Exhibit(path=Path(spec_path), **values)
+    except ValidationError as error:
+        raise explain(error, Exhibit, lambda location: (str(spec_path), location)) from None
+
+
+def settings_of(exhibit: Exhibit, kind: type[AnySettings]) -> AnySettings:
+    """The exhibit's settings checked against its renderer's; LdregError names file, key and value."""
+    try:
+        return kind(**exhibit.settings)
+    except ValidationError as error:
+        raise explain(error, kind, lambda location: (str(exhibit.path), ("settings", *location))) from None
+
+
+def load_runs(exhibit: Exhibit, metrics: tuple[str, ...], settings: Settings) -> pd.DataFrame:
+    """One row per run: every key of its spec.yaml, its folder, and the metrics asked for.
+
+    Accuracies are in percent. beta and k are floats, NaN where there is no regulariser. Raises LdregError
+    when a file, a key or the chosen LID measurement is missing.
+    """
+    if not exhibit.runs:
+        raise LdregError(f"{exhibit.path}: runs: none are named; at least one is needed")
+    rows = []
+    for folder in exhibit.runs:
+        spec = {key: _hashable(value) for key, value in read_yaml(folder / "spec.yaml").items()}
+        measured = {metric: _measured(folder, metric, settings) for metric in metrics}
+        rows.append({**spec, **measured, "folder": str(folder)})
+    frame = pd.DataFrame(rows)
+    for key in ("beta", "k"):
+        frame[key] = frame[key].astype(float)
+    return frame
+
+
+def setting_keys(frame: pd.DataFrame) -> list[str]:
+    """The spec keys that make a run's setting, the regulariser's included; not its name or seed."""
+    return [key for key in frame.columns if key not in (*BOOKKEEPING_KEYS, *METRICS, "folder")]
+
+
+def check_keys(exhibit: Exhibit, frame: pd.DataFrame, keys: Iterable[str]) -> None:
+    """Raise LdregError when an exhibit's settings name a key that its runs do not have."""
+    known = setting_keys(frame)
+    for key in keys:
+        if key not in known:
+            raise unknown(f"{exhibit.path}: settings", key, known)
+
+
+def matches(column: pd.Series, value: Any) -> np.ndarray:
+    """Which cells hold this setting, numbers compared as numbers: (rows,) booleans."""
+    return np.array([same(cell, value) for cell in column], dtype=bool)
+
+
+def by_seed(rows: pd.DataFrame, metric: str) -> pd.Series:
+    """`metric` of runs of one setting, indexed and sorted by seed; LdregError if a seed comes twice."""
+    twice = rows[rows["seed"].duplicated(keep=False)]
+    if not twice.empty:
+        folders = ", ".join(twice["folder"])
+        raise LdregError(f"seed {twice['seed'].iloc[0]} comes twice in one setting: {folders}")
+    return rows.set_index("seed")[metric].sort_index()
+
+
+def _hashable(value: Any) -> Any:
+    return json.dumps(value, sort_keys=True) if isinstance(value, (list, dict)) else value
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        present = ", ".join(sorted(entry.name for entry in path.parent.iterdir())) or "nothing"
+        raise LdregError(f"{path}: not measured yet; the folder holds {present}")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _measured(folder: Path, metric: str, settings: Settings) -> float:
+    """One number of one run; see `load_runs`."""
+    if metric in ("linear_top1", "linear_top5", "knn_top1"):
+        source, key = metric.split("_")
+        return _number(folder / f"{source}.json", _read_json(folder / f"{source}.json"), key)
+    path = folder / "dimensionality.json"
+    content = _read_json(path)
+    if metric == "effective_rank":
+        return _number(path, content.get("effective_rank", {}), settings.effective_rank)
+    if metric == "rankme":
+        return _number(path, content, "rankme")
+    wanted = settings.mlid.model_dump()
+    entries = content.get("lid", [])
+    for entry in entries:
+        if all(entry[key] == value for key, value in wanted.items()):
+            return _number(path, entry, "mlid")
+    there = "; ".join(_lid_words(entry) for entry in entries) or "nothing"
+    raise LdregError(f"{path}: lid: no entry with {_lid_words(wanted)}; there is {there}")
+
+
+def _lid_words(entry: dict[str, Any]) -> str:
+    rows = "null" if entry["batch_rows"] is None else entry["batch_rows"]
+    return f"estimator {entry['estimator']}, k {entry['k']}, batch_rows {rows}"
+
+
+def _number(path: Path, content: dict[str, Any], key: str) -> float:
+    value = content.get(key)
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise LdregError(f"{path}: {key}: no finite number ({value}); the keys are {', '.join(content)}")
+    return float(value)
+
+
+def describe(frame: pd.DataFrame) -> str:
+    """The runs in one line: data, encoder, epochs, batch size and seeds, for captions and notes."""
+    word = {key: listed(frame[key]) for key in ("dataset", "image_size", "backbone", "epochs", "batch_size")}
+    images = listed(value if present(value) else "all" for value in frame["train_images"])
+    return (
+        f"{word['dataset']} ({images} training images, {word['image_size']} pixels wide), "
+        f"{word['backbone']}, {word['epochs']} epochs, batch size {word['batch_size']}, "
+        f"{seeds(frame['seed'].nunique())} ({listed(sorted(frame['seed']))})"
+    )

@@ -1,0 +1,152 @@
+"""How things are called and numbers are written, in every table, figure and claim alike."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measured quantity: its name in prose, the unit of a level, the unit of a difference."""
+
+    label: str
+    unit: str = ""
+    difference_unit: str = ""
+
+    @property
+    def axis(self) -> str:
+        """Label of an axis that shows it."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+    @property
+    def effect(self) -> str:
+        """Label of a difference of two of its values."""
+        return f"{self.label} ({self.difference_unit})" if self.difference_unit else self.label
+
+
+METRICS = {
+    "linear_top1": Metric("linear accuracy", "%", "points"),
+    "linear_top5": Metric("linear top-5 accuracy", "%", "points"),
+    "knn_top1": Metric("kNN accuracy", "%", "points"),
+    "effective_rank": Metric("effective rank"),
+    "rankme": Metric("RankMe"),
+    "mlid": Metric("mLID"),
+}
+
+NAMES = {
+    # methods
+    "simclr": "SimCLR",
+    "simclr_tuned": "SimCLR-Tuned",
+    "byol": "BYOL",
+    "moco": "MoCo",
+    "moco_v3": "MoCo v3",
+    "vicreg": "VICReg",
+    "barlow_twins": "Barlow Twins",
+    "mae": "MAE",
+    # encoders
+    "small_cnn": "small CNN",
+    "resnet18": "ResNet-18",
+    "resnet18_cifar": "ResNet-18 (CIFAR stem)",
+    "resnet50": "ResNet-50",
+    "vit_b16": "ViT-B/16",
+    "small_vit": "small ViT",
+    # data sets
+    "imagenet": "ImageNet",
+    "imagenet100": "ImageNet-100",
+    "cifar10": "CIFAR-10",
+    "digits": "digits",
+    # regularisers
+    "none": "none",
+    "ldreg_l1": "LDReg",
+    "ldreg_l2": "LDReg L2",
+    "ldreg_per_sample": "LDReg per sample",
+    "min_lid": "Min LID",
+    "target_lid": "Target LID",
+    "cov": "Cov",
+    "cov_var": "Cov + Var",
+    # swept settings
+    "beta": "weight β of the regulariser",
+    "k": "neighbourhood size k",
+    "batch_size": "batch size (images)",
+    "backbone": "encoder",
+    # effective-rank matrices
+    "correlation": "Pearson correlation matrix",
+    "covariance": "centred covariance matrix",
+    "second_moment": "uncentred second-moment matrix",
+}
+
+
+def name(key: Any) -> str:
+    """What people call a key or value of a spec; words without an entry lose their underscores.
+
+    >>> name("simclr_tuned"), name("base_lr"), name(0.1), name(16.0), name(5e-6)
+    ('SimCLR-Tuned', 'base lr', '0.1', '16', '5e-6')
+    """
+    if isinstance(key, (int, float)) and not isinstance(key, bool):
+        if float(key).is_integer():
+            return str(int(key))
+        return f"{key:g}".replace("e-0", "e-")
+    return NAMES.get(str(key), str(key).replace("_", " "))
+
+
+def regularizer(key: str, beta: float | None, k: float | None, extra: str = "") -> str:
+    """One regulariser with its settings.
+
+    >>> regularizer("ldreg_l1", 0.01, 64.0), regularizer("none", None, float("nan"))
+    ('LDReg β 0.01, k 64', 'none')
+    """
+    settings = [f"{symbol} {name(value)}" for symbol, value in (("β", beta), ("k", k)) if present(value)]
+    return f"{name(key)} {', '.join([*settings, *([extra] if extra else [])])}".strip()
+
+
+def number(value: float, signed: bool = False, decimals: int = 2) -> str:
+    """A measured number; a rounded zero has no minus sign.
+
+    >>> number(12.346), number(0.3, signed=True), number(-0.001, signed=True)
+    ('12.35', '+0.30', '+0.00')
+    """
+    rounded = round(value, decimals) + 0.0
+    return f"{rounded:+.{decimals}f}" if signed else f"{rounded:.{decimals}f}"
+
+
+def printed(value: float, signed: bool = False) -> str:
+    """A number of the paper, with the one decimal that its tables have (two where it gives two).
+
+    >>> printed(64.3), printed(20.0), printed(64.75), printed(64.8 - 64.3, signed=True)
+    ('64.3', '20.0', '64.75', '+0.5')
+    """
+    rounded = round(value, 2) + 0.0
+    decimals = 1 if math.isclose(rounded, round(rounded, 1)) else 2
+    return f"{rounded:+.{decimals}f}" if signed else f"{rounded:.{decimals}f}"
+
+
+def seeds(count: int) -> str:
+    """'1 seed', '3 seeds'."""
+    return f"{count} seed" if count == 1 else f"{count} seeds"
+
+
+def listed(values: Iterable[Any]) -> str:
+    """The different values by name, in order of appearance: 'digits', '0.01, 0.1'."""
+    return ", ".join(dict.fromkeys(name(value) for value in values))
+
+
+def present(value: Any) -> bool:
+    """Whether a cell of a spec holds a value: neither None nor NaN."""
+    return value is not None and not (isinstance(value, float) and math.isnan(value))
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two settings are equal as numbers where both are numbers, else as words.
+
+    YAML reads 1e-2 as a word, 0.01 as a number: both mean the same.
+
+    >>> same("1e-2", 0.01), same(16, 16.0), same("none", "none"), same(None, float("nan")), same(None, 0.1)
+    (True, True, True, True, False)
+    """
+    if not (present(a) and present(b)):
+        return present(a) == present(b)
+    try:
+        return math.isclose(float(a), float(b), rel_tol=1e-9)
+    except (TypeError, ValueError):
+        return str(a) == str(b)

@@ -1,0 +1,187 @@
+"""Table 1: levels and effects of LDReg, each beside what of the paper it may be compared with.
+
+A *level* (97.3 % accuracy) depends on data, encoder and budget; the paper's stands beside ours only at the
+paper's own scale. An *effect* (with LDReg minus without, paired by seed) is what the paper claims, and is
+compared at every scale.
+"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ldreg.exhibits import comparison
+from ldreg.exhibits.comparison import Groups, Row
+from ldreg.exhibits.data import Exhibit, MetricName, Settings, describe, load_runs, settings_of
+from ldreg.exhibits.groups import contexts
+from ldreg.exhibits.labels import METRICS, name, number, printed, seeds
+from ldreg.exhibits.markup import Block, Cell, latex, markdown
+from ldreg.exhibits.reported import Reported
+from ldreg.exhibits.statistics import Estimate
+
+NOT_RUN = "not run"
+NOT_REPORTED = "not given"
+BOLD = "Bold: the highest mean of each method, as in the paper; it says nothing about significance."
+
+
+class TableSettings(Settings):
+    """Settings of `main_table`. `notes` are added below the table, after those that it writes itself."""
+
+    metrics: tuple[MetricName, ...] = ("linear_top1", "effective_rank", "mlid")
+    paper_exhibits: tuple[str, ...] = ("table1",)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Content:
+    """A main table before it is written in one format or another."""
+
+    levels: Groups
+    effects: Groups
+    blocks: list[Block]
+    notes: list[str]
+    cells: pd.DataFrame
+
+
+def main_table(exhibit: Exhibit) -> dict[str, str]:
+    """Table 1 as CSV (one line per number), Markdown and LaTeX."""
+    content = build(exhibit)
+    title = exhibit.title or exhibit.exhibit
+    parts = [f"## {title}", *([exhibit.caption] if exhibit.caption else [])]
+    parts += [markdown(block) for block in content.blocks]
+    notes = [*content.notes, BOLD]
+    parts.append("\n".join(f"- {note}" for note in notes))
+    return {
+        "csv": content.cells.round(10).to_csv(index=False, lineterminator="\n"),
+        "md": "\n\n".join(parts) + "\n",
+        "tex": latex(exhibit.caption or title, exhibit.exhibit, content.blocks, notes),
+    }
+
+
+def build(exhibit: Exhibit) -> Content:
+    """Load the runs and lay out the effects, the levels, the notes and the CSV's lines."""
+    settings = settings_of(exhibit, TableSettings)
+    frame = load_runs(exhibit, settings.metrics, settings)
+    found, paper = contexts(frame), Reported(exhibit.paper, settings)
+    levels = comparison.levels(found, paper, settings.metrics)
+    effects = comparison.effects(found, paper, settings.metrics)
+    tables = [
+        comparison.table("effect", effects, comparable=True),
+        comparison.table("level", levels, comparable=settings.scale_of_paper),
+    ]
+    blocks = [
+        _effect_block(exhibit.scale, effects, settings),
+        _level_block(exhibit.scale, levels, settings),
+    ]
+    notes = _notes(exhibit, settings, frame, effects)
+    return Content(levels, effects, blocks, notes, pd.concat(tables, ignore_index=True))
+
+
+def _level_block(scale: str, groups: Groups, settings: TableSettings) -> Block:
+    axes = [METRICS[metric].axis for metric in settings.metrics]
+    if settings.scale_of_paper:
+        header = [head for axis in axes for head in (axis, "paper")]
+        title = f"Levels at the {scale} scale and in the paper"
+    else:  # The paper's levels are for another task: a reader must not find them beside ours.
+        header, groups = axes, [group for group in groups if any(row.run for row in group)]
+        title = (
+            f"Levels at the {scale} scale (another task than the paper's: not to be compared with its levels)"
+        )
+    cells = [_level_rows(group, settings) for group in groups]
+    return Block(title, ("method", "regulariser", *header, "seeds"), cells)
+
+
+def _level_rows(group: list[Row], settings: TableSettings) -> list[list[Cell]]:
+    columns = []
+    for metric in settings.metrics:
+        ours = [row.ours[metric] for row in group]
+        means = [None if estimate is None else round(estimate.mean, 2) for estimate in ours]
+        columns.append(_bold_best([level(estimate) for estimate in ours], means))
+        if settings.scale_of_paper:
+            theirs = [row.paper[metric] for row in group]
+            columns.append(_bold_best([NOT_REPORTED if v is None else printed(v) for v in theirs], theirs))
+    return [
+        [Cell(row.method if place == 0 else ""), Cell(row.regularizer)]
+        + [column[place] for column in columns]
+        + [Cell(str(row.seeds))]
+        for place, row in enumerate(group)
+    ]
+
+
+def _bold_best(texts: list[str], values: list[float | None]) -> list[Cell]:
+    """Cells with the highest value in bold, as in the paper; nothing is bold where nothing is compared."""
+    known = [value for value in values if value is not None]
+    best = max(known) if len(known) > 1 else None
+    return [
+        Cell(text, value is not None and value == best) for text, value in zip(texts, values, strict=True)
+    ]
+
+
+def _effect_block(scale: str, groups: Groups, settings: TableSettings) -> Block:
+    header = ("method", "regulariser", "change in", "paper", "here [95 % interval]", "seeds")
+    title = f"Effect of the regulariser (with minus without): the paper's and at the {scale} scale"
+    cells = [[line for row in group for line in _effect_rows(row, settings)] for group in groups]
+    return Block(title, header, cells, words=3)
+
+
+def _effect_rows(row: Row, settings: TableSettings) -> list[list[Cell]]:
+    lines = []
+    for metric in settings.metrics:
+        ours, theirs = row.ours[metric], row.paper[metric]
+        texts = [
+            "" if lines else row.method,
+            "" if lines else row.regularizer,
+            METRICS[metric].effect,
+            NOT_REPORTED if theirs is None else printed(theirs, signed=True),
+            effect(ours),
+            str(ours.n if ours else 0),
+        ]
+        lines.append([Cell(text) for text in texts])
+    return lines
+
+
+def level(estimate: Estimate | None) -> str:
+    """'97.31 ± 0.45'; '97.31' for one seed; 'not run'."""
+    if estimate is None:
+        return NOT_RUN
+    decimals, half = _decimals(estimate), estimate.half_width
+    width = "" if half is None else f" ± {number(half, decimals=decimals)}"
+    return number(estimate.mean, decimals=decimals) + width
+
+
+def effect(estimate: Estimate | None, unit: str = "") -> str:
+    """'+0.50 points [-0.10, +1.10]'; one seed has no interval, and says so; 'not run'."""
+    if estimate is None:
+        return NOT_RUN
+    decimals = _decimals(estimate)
+    mean = f"{number(estimate.mean, True, decimals)} {unit}".strip()
+    if estimate.low is None:
+        return f"{mean} (1 seed, no interval)"
+    return f"{mean} [{number(estimate.low, True, decimals)}, {number(estimate.high, True, decimals)}]"
+
+
+def _decimals(estimate: Estimate) -> int:
+    return 1 if abs(estimate.mean) >= 100 else 2
+
+
+def _notes(exhibit: Exhibit, settings: TableSettings, frame: pd.DataFrame, effects: Groups) -> list[str]:
+    """What a reader must know: this scale, the paper's, the interval, the measurements."""
+    count = frame["seed"].nunique()
+    notes = [f"Here: the {exhibit.scale} scale: {describe(frame)}."]
+    run = [row.theirs.setting for group in effects for row in group if row.run and row.theirs]
+    theirs = "; ".join(dict.fromkeys(run)) or "no row of the paper"
+    notes.append(f"Paper: ImageNet, one number a cell, no interval. Beside the rows run here: {theirs}.")
+    if count == 1:
+        notes.append("1 seed: no interval, and no statement about noise.")
+    else:
+        notes.append(
+            f"Means over {seeds(count)}; ± and brackets are 95 % t-intervals over seeds, "
+            "for effects of the differences paired by seed."
+        )
+    if "mlid" in settings.metrics:
+        notes.append(f"mLID: {settings.mlid}.")
+    if "effective_rank" in settings.metrics:
+        notes.append(f"Effective rank: eigenvalues of the {name(settings.effective_rank)}.")
+    notes.append(
+        "Bold: the highest mean of each method, as in the paper; it says nothing about significance."
+    )
+    return [*notes, *settings.notes]

@@ -1,0 +1,68 @@
+# The scale, checked, and the few names that the rules share. What they mean is tested Python: src/ldreg.
+import os
+import sys
+from pathlib import Path
+
+from snakemake.utils import update_config
+
+from ldreg.errors import LdregError
+from ldreg.files import read_yaml
+from ldreg.inputs import (
+    MEASURED,
+    PRETRAINED,
+    exhibit_outputs,
+    exhibit_spec,
+    run_folder,
+    write_inputs,
+)
+from ldreg.scale import Scale
+
+RESULTS = Path("results")
+CONFIG = Path(os.path.relpath(workflow.basedir), "config")
+# What a mistake in the configuration may have come from.
+SOURCES = [os.path.relpath(path) for path in workflow.configfiles]
+
+try:
+    # Not `configfile:`, which would mix the demo's keys into those of the scale that is asked for.
+    if not SOURCES:
+        SOURCES = [str(CONFIG / "demo.yaml")]
+        demo = read_yaml(CONFIG / "demo.yaml")
+        update_config(demo, config)
+        config = demo
+    if workflow.config_settings.config:
+        SOURCES.append("--config")
+    SCALE = Scale(config, " with ".join(SOURCES), CONFIG)
+    # Not in a cluster's jobs: an edit of the YAML must not reach what has been submitted.
+    if workflow.is_main_process:
+        write_inputs(SCALE, RESULTS)
+except LdregError as error:
+    sys.exit(f"error: {error}")
+
+EXECUTION = SCALE.content.execution
+RUN = f"{RESULTS}/{SCALE.name}/runs/{{run}}"
+LOGS = f"{RESULTS}/{SCALE.name}/logs"
+DATASET = f"{EXECUTION.data}/{{dataset}}/dataset.json"
+
+
+wildcard_constraints:
+    run="|".join(SCALE.runs),
+    dataset="[a-z][a-z0-9_]*",
+
+
+# glibc would hand large blocks back to the kernel after every step: a third of a CPU step's time.
+os.environ.setdefault("MALLOC_TOP_PAD_", "268435456")
+os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", "4294967296")
+os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", "8589934592")
+
+
+def data_of(wildcards):
+    return DATASET.format(dataset=SCALE.runs[wildcards.run].dataset)
+
+
+def outputs_of(exhibit):
+    return exhibit_outputs(RESULTS, SCALE, exhibit)
+
+
+def measurements_of(exhibit):
+    runs = [run_folder(RESULTS, SCALE.name, run) for run in SCALE.runs_of(exhibit)]
+    return [run / name for run in runs for name in ("summary.json", *MEASURED)]

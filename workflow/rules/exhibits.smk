@@ -1,0 +1,45 @@
+# Snakemake would take `report` at the beginning of a line for a directive.
+from snakemake.io import report as shown
+
+
+# One rule per exhibit, named like it, so that `snakemake figure5` makes just that one.
+def in_report(exhibit):
+    """The exhibit's outputs; those that a browser shows go into the Snakemake report."""
+    about = SCALE.exhibits[exhibit]
+    return [
+        (
+            shown(
+                path,
+                caption="../report/exhibit.rst",
+                category=about.category,
+                labels={"exhibit": about.title, "file": path.suffix[1:]},
+            )
+            if path.suffix in (".png", ".html")
+            else path
+        )
+        for path in outputs_of(exhibit)
+    ]
+
+
+for exhibit in SCALE.exhibits:
+
+    rule:
+        name:
+            exhibit
+        input:
+            spec=exhibit_spec(RESULTS, SCALE.name, exhibit),
+            runs=measurements_of(exhibit),
+        output:
+            in_report(exhibit),
+        log:
+            f"{LOGS}/exhibits/{exhibit}.log",
+        conda:
+            "../../environment.yml"
+        params:
+            caption=SCALE.exhibits[exhibit].caption,
+            scale=SCALE.name,
+            seeds=f"{len(SCALE.content.seeds)} seed(s)",
+        message:
+            f"Exhibit: {SCALE.exhibits[exhibit].title}"
+        shell:
+            "ldreg exhibit {input.spec} --log {log}"
