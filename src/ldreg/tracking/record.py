@@ -1,0 +1,139 @@
+"""What the files of a run folder say, under the names and in the form in which MLflow gets it."""
+
+import csv
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from ldreg.errors import LdregError
+from ldreg.files import read_yaml, write_json
+
+Kind = Literal["pretrain", "measure"]
+Point = tuple[str, float, int, int]  # a metric's name, its value, the time (ms since 1970) and the step
+
+FILES: dict[Kind, tuple[str, ...]] = {
+    "pretrain": ("spec.yaml", "summary.json", "history.csv"),
+    "measure": ("dimensionality.json", "knn.json", "linear.json"),
+}
+_SPEC_TAGS = ("scale", "run", "method", "regularizer", "beta", "k", "seed", "spec_hash", "dataset")
+_SUMMARY_TAGS = ("dataset_digest", "git_commit", "git_dirty")
+
+
+def load(path: Path, *keys: str) -> dict[str, Any]:
+    """The mapping in a JSON or YAML file; LdregError names a file that is missing, broken or lacks a key."""
+    if path.suffix == ".yaml":
+        value = read_yaml(path)
+    else:
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise LdregError(f"{path}: no such file; the job that writes it has not finished") from error
+        except (OSError, ValueError) as error:
+            raise LdregError(f"{path}: cannot be read: {error}") from error
+        if not isinstance(value, dict):
+            raise LdregError(f"{path}: expected keys and values, found {type(value).__name__}")
+    for key in keys:
+        if key not in value:
+            raise LdregError(f"{path}: key {key} is missing")
+    return value
+
+
+def present(folder: Path, kind: Kind) -> list[Path]:
+    """Those of a job's files that the folder holds."""
+    return [path for name in FILES[kind] if (path := folder / name).exists()]
+
+
+def as_points(metrics: Mapping[str, Any], time: int, step: int) -> list[Point]:
+    """The finite numbers among `metrics`; the epoch is left out, because it is the step."""
+    points = []
+    for key, value in metrics.items():
+        try:
+            number = float(value)
+        except (TypeError, ValueError):  # None, or an empty cell
+            continue
+        if math.isfinite(number) and key != "epoch":
+            points.append((key, number, time, step))
+    return points
+
+
+def history(folder: Path, time: int) -> list[Point]:
+    """history.csv, if there is one, as points at one time: the file does not say when an epoch ended."""
+    path = folder / "history.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    try:
+        return [point for row in rows for point in as_points(row, time, int(row["epoch"]))]
+    except (KeyError, TypeError, ValueError):
+        raise LdregError(f"{path}: every row must have a whole number in the column epoch") from None
+
+
+def measured(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings and results in the files that measuring writes: mLID, ranks, accuracies in percent."""
+    settings: dict[str, Any] = {}
+    results: dict[str, Any] = {}
+    for path in present(folder, "measure"):
+        found = load(path)
+        for lid in found.pop("lid", ()):
+            reference = "" if lid["batch_rows"] is None else f"_rows{lid['batch_rows']}"
+            results[f"mlid_{lid['estimator']}_k{lid['k']}{reference}"] = lid["mlid"]
+        for matrix, rank in found.pop("effective_rank", {}).items():
+            results[f"effective_rank_{matrix}"] = rank
+        results["rankme"] = found.pop("rankme", results.get("rankme"))
+        for top in ("top1", "top5"):
+            results[f"{path.stem}_{top}"] = found.pop(top, None)
+        found.pop("holdout", None)  # what led to the settings; to be read in the artifact
+        settings |= {f"{path.stem}_{key}": value for key, value in found.items()}
+    return settings, results
+
+
+def spec_tags(spec: Mapping[str, Any]) -> dict[str, str]:
+    """The tags that find a run again and that its spec knows."""
+    return texts({key: spec.get(key) for key in _SPEC_TAGS})
+
+
+def summary_tags(folder: Path) -> dict[str, str]:
+    """The tags that find a run again and that are known once it is trained."""
+    summary = load(folder / "summary.json")
+    return texts({key: summary.get(key) for key in _SUMMARY_TAGS})
+
+
+def params(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Settings as MLflow's parameters.
+
+    >>> params({"k": None, "views": {"crop_scale": [0.2, 1.0], "flip": 0.5}})
+    {'k': 'null', 'views.crop_scale': '[0.2,1.0]', 'views.flip': '0.5'}
+    """
+    flat: dict[str, str] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= params(value, f"{prefix}{key}.")
+        else:
+            flat |= texts({f"{prefix}{key}": "null" if value is None else value})
+    return flat
+
+
+def texts(values: Mapping[str, Any]) -> dict[str, str]:
+    """Values as MLflow takes them: text as it is, else compact JSON; None is left out."""
+    return {
+        key: value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), default=str)
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def notes(folder: Path) -> dict[str, dict[str, Any]]:
+    """mlflow.json: for each kind of job the MLflow run (uri, experiment, run_id, complete) that logs it."""
+    return load(folder / "mlflow.json") if (folder / "mlflow.json").exists() else {}
+
+
+def note(folder: Path, kind: Kind, entry: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Put an entry into mlflow.json, or take it out (None); returns the one that was there."""
+    entries = notes(folder)
+    old = entries.pop(kind, None)
+    if entry or old:
+        write_json(folder / "mlflow.json", entries | ({kind: dict(entry)} if entry else {}))
+    return old

@@ -1,0 +1,193 @@
+"""A job shown in MLflow while it runs, or logged from its run folder afterwards."""
+
+import logging
+import os
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Self
+
+from ldreg.errors import LdregError
+from ldreg.tracking import record
+from ldreg.tracking.record import Kind, Point
+from ldreg.tracking.store import Store, import_mlflow, public, reason
+
+_OPENING_SECONDS = 30.0  # of a job's time that MLflow may use to open its store, also if the job is shorter
+_CLOSING_SECONDS = 10.0  # for which a finished job waits at most until MLflow has everything
+_TICK_SECONDS = (5.0, 60.0)  # between two transfers to MLflow: in a young job, in a long one
+
+_logger = logging.getLogger(__name__)
+
+
+def tracking_uri(results: Path) -> str:
+    """Where runs are logged: `MLFLOW_TRACKING_URI`, else the SQLite database `mlflow.db` in `results`."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path(results) / 'mlflow.db'}"
+
+
+@lru_cache
+def git_state() -> tuple[str, bool]:
+    """Commit of the working directory's repository, and whether tracked files differ from it.
+
+    ("unknown", False) outside a repository, in one without commits, and without git. Asked once per process.
+    """
+    try:
+        commit, changes = (
+            subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, timeout=10).stdout
+            for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown", False
+    return commit.strip(), bool(changes.strip())
+
+
+class Tracker:
+    """A job's MLflow run, open for as long as the `with` block.
+
+    `run_folder` holds spec.yaml, `results` is the folder that all scales share, `tags` are facts known before
+    summary.json is written (dataset_digest, git_commit, git_dirty). The job must write its files inside the
+    block: they are logged at its end. An exception in the block ends the MLflow run as FAILED.
+
+    MLflow is talked to from a thread. Whatever goes wrong there is one warning, after which the tracker does
+    nothing. The job waits for MLflow at its end only, for at most 10 seconds; if it ends in its first 30
+    seconds, in which a database may have to be made, until second 40 at most.
+
+    >>> with Tracker(run_folder, "pretrain", Path("results")) as tracker:  # doctest: +SKIP
+    ...     tracker.log({"loss": 4.2, "lr": 0.1}, step=1)
+    """
+
+    def __init__(self, run_folder: Path, kind: Kind, results: Path, tags: Mapping[str, Any] | None = None):
+        self._folder, self._kind, self._tags = Path(run_folder), kind, dict(tags or {})
+        self._uri = tracking_uri(results)
+        self._points: deque[Point] = deque()
+        self._artifacts: list[Path] = []
+        self._status = "FINISHED"
+        self._end = threading.Event()
+        self._gave_up = False
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self._start = time.time()
+        try:
+            # From here on an earlier attempt's MLflow run is not this folder's any more, come what may.
+            self._earlier = record.note(self._folder, self._kind, None)
+            # Before the thread starts: two threads that import at once can trip over each other.
+            import_mlflow(self._uri)
+        except Exception as error:
+            self._give_up(error)
+        else:
+            self._thread = threading.Thread(target=self._work, name="ldreg-tracking", daemon=True)
+            self._thread.start()
+        return self
+
+    def log(self, metrics: Mapping[str, Any], step: int) -> None:
+        """Log an epoch's metrics under its number (from 1, as in history.csv); None and NaN are left out."""
+        self._points.extend(record.as_points(metrics, int(time.time() * 1000), step))
+
+    def artifact(self, path: Path) -> None:
+        """Log one more file at the end, beside the ones that every job of this kind has."""
+        self._artifacts.append(Path(path))
+
+    def __exit__(self, exception_type: type[BaseException] | None, *_: object) -> None:
+        self._status = "FINISHED" if exception_type is None else "FAILED"
+        self._end.set()
+        if self._thread is not None:
+            opening = max(0.0, self._start + _OPENING_SECONDS - time.time())
+            self._thread.join(opening + _CLOSING_SECONDS)
+            if self._thread.is_alive():
+                self._give_up(TimeoutError("no answer in time"))
+
+    def _give_up(self, error: Exception) -> None:
+        if not self._gave_up:
+            self._gave_up = True
+            why = reason(error, self._uri)
+            _logger.warning(
+                f"MLflow: {self._kind} of {self._folder} is not fully logged to {public(self._uri)} ({why});"
+                f" when it is finished: ldreg track {self._folder}"
+            )
+
+    def _work(self) -> None:
+        from mlflow.utils.logging_utils import suppress_logs_in_thread
+
+        try:
+            with suppress_logs_in_thread():  # news of migrations, tracebacks: one warning says it all
+                self._stream()
+        except Exception as error:
+            self._give_up(error)
+
+    def _stream(self) -> None:
+        store = Store(self._uri, record.load(self._folder / "spec.yaml", "scale")["scale"])
+        if store.has(self._earlier) and not self._earlier["complete"]:
+            store.client.set_terminated(self._earlier["run_id"], "KILLED")
+        if self._kind == "measure":
+            store.log_files(self._folder, "pretrain")  # where that was missed: there must be a run to link to
+        run = store.create(self._folder, self._kind, int(self._start * 1000), self._tags)
+        sampler = _SystemSampler(run.run_id, store.client.tracking_uri) if self._kind == "pretrain" else None
+        shortest, longest = _TICK_SECONDS
+        ended = False
+        while not ended:
+            ended = self._end.wait(min(longest, max(shortest, (time.time() - self._start) / 30)))
+            points = [self._points.popleft() for _ in range(len(self._points))]
+            run.write(points + (sampler.points() if sampler else []))
+        run.close(self._status, int(time.time() * 1000), self._artifacts)
+
+
+class _SystemSampler:
+    """MLflow's system metrics (psutil, NVML), read with every transfer instead of from one more thread."""
+
+    def __init__(self, run_id: str, uri: str):
+        self._step = 0
+        self._monitor = None
+        try:
+            from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+            monitor = SystemMetricsMonitor(run_id, tracking_uri=uri)
+            monitor.collect_metrics()  # the first reading of the processors' load has no interval behind it
+            self._monitor = monitor
+        except Exception:  # a machine that does not tell its state is no reason to lose the loss curve
+            pass
+
+    def points(self) -> list[Point]:
+        """The machine's state now; nothing where it cannot be read."""
+        if self._monitor is None:
+            return []
+        try:
+            for part in self._monitor.monitors:
+                part.clear_metrics()
+            self._monitor.collect_metrics()
+            state = self._monitor.aggregate_metrics()
+        except Exception:
+            self._monitor = None
+            return []
+        self._step += 1
+        metrics = {f"system/{key}": value for key, value in state.items()}
+        return record.as_points(metrics, int(time.time() * 1000), self._step)
+
+
+def log_folder(run_folder: Path, results: Path) -> list[str]:
+    """Log whatever a finished run folder holds, pretraining and measurement, and MLflow does not have yet.
+
+    Returns a line for each MLflow run that was made or completed: none if the tracking URI has everything.
+
+    Raises:
+        LdregError: a file of the folder is missing (spec.yaml, summary.json) or broken, or MLflow fails.
+    """
+    folder, uri = Path(run_folder), tracking_uri(results)
+    scale = record.load(folder / "spec.yaml", "scale")["scale"]
+    record.load(folder / "summary.json")
+    kinds: list[Kind] = ["pretrain", "measure"] if record.present(folder, "measure") else ["pretrain"]
+    try:
+        import_mlflow(uri)
+        from mlflow.utils.logging_utils import suppress_logs_in_thread
+
+        with suppress_logs_in_thread():
+            store = Store(uri, scale)
+            lines = [store.log_files(folder, kind) for kind in kinds]
+    except LdregError:
+        raise
+    except Exception as error:
+        raise LdregError(f"{folder}: not logged to MLflow at {public(uri)}: {reason(error, uri)}") from error
+    return [line for line in lines if line]
