@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.v2 import functional as reference
 
-from ldreg.data.augment import draw, eval_view, make_view, view_seed
+from ldreg.data.augment import draw, eval_view, finish_view, make_view, view_seed
 from ldreg.spec import ViewSettings
 
 EVERYTHING = ViewSettings(
@@ -151,19 +151,26 @@ def test_evaluation_resizes_without_aliasing() -> None:
     torch.testing.assert_close(eval_view(images, 24), expected)
 
 
-def test_crops_are_distributed_as_torchvisions() -> None:
-    scale, ratio, side = (0.08, 1.0), (3 / 4, 4 / 3), 2000
+@pytest.mark.parametrize(("across", "down"), [(2000, 2000), (2500, 1500), (1200, 2400)])
+def test_crops_are_distributed_as_torchvisions(across: int, down: int) -> None:
+    scale, ratio = (0.08, 1.0), (3 / 4, 4 / 3)
     settings = ViewSettings(crop_scale=scale, crop_ratio=ratio)
-    left, top, width, height = draw(settings, 4000, seed=3).crop.unbind(1)
+    left, top, width, height = draw(settings, 4000, seed=3, aspect=across / down).crop.unbind(1)
     assert min(left.min(), top.min()) >= 0
     assert max((left + width).max(), (top + height).max()) <= 1 + 1e-12
     assert left.max() > 0.5 and top.max() > 0.5
 
     torch.manual_seed(0)
-    blank = torch.empty(1, side, side)
-    boxes = torch.tensor([RandomResizedCrop.get_params(blank, scale, ratio) for _ in range(4000)]) / side
-    theirs = {"area": boxes[:, 2] * boxes[:, 3], "ratio": boxes[:, 3] / boxes[:, 2], "left": boxes[:, 1]}
-    for name, ours in {"area": width * height, "ratio": width / height, "left": left}.items():
+    blank = torch.empty(1, down, across)
+    boxes = torch.tensor([RandomResizedCrop.get_params(blank, scale, ratio) for _ in range(4000)])
+    boxes = boxes / torch.tensor([down, across, down, across])
+    theirs = {
+        "area": boxes[:, 2] * boxes[:, 3],
+        "ratio": boxes[:, 3] / boxes[:, 2],
+        "left": boxes[:, 1],
+        "top": boxes[:, 0],
+    }
+    for name, ours in {"area": width * height, "ratio": width / height, "left": left, "top": top}.items():
         assert ks_2samp(ours, theirs[name]).pvalue > 1e-3, name
 
 
@@ -178,6 +185,20 @@ def test_crops_that_always_fit_have_uniform_area_and_log_uniform_ratio() -> None
 def test_ratio_that_never_fits_takes_the_greatest_central_crop() -> None:
     crop = draw(ViewSettings(crop_ratio=(2, 4)), 5, seed=0).crop
     torch.testing.assert_close(crop, torch.tensor([0, 0.25, 1, 0.5]).double().expand(5, 4))
+
+
+@pytest.mark.parametrize(("aspect", "expected"), [(4.0, (0.25, 0, 0.5, 1)), (0.25, (0, 0.4375, 1, 0.125))])
+def test_image_too_oblong_for_a_crop_shows_its_middle(aspect: float, expected: tuple[float, ...]) -> None:
+    crop = draw(ViewSettings(crop_ratio=(2, 2)), 5, seed=0, aspect=aspect).crop
+    torch.testing.assert_close(crop, torch.tensor(expected).double().expand(5, 4))
+
+
+def test_aspect_changes_an_images_own_crop_and_nothing_else() -> None:
+    square, mixed = draw(EVERYTHING, 8, 5), draw(EVERYTHING, 8, 5, aspect=torch.tensor([1.0, 2.0] * 4))
+    assert torch.equal(square.crop[::2], mixed.crop[::2])
+    assert (square.crop[1::2] != mixed.crop[1::2]).any(1).all()
+    for name in vars(square).keys() - {"crop"}:
+        assert torch.equal(getattr(square, name), getattr(mixed, name)), name
 
 
 def test_view_shows_the_drawn_crop() -> None:
@@ -266,6 +287,14 @@ def test_share_of_images_that_an_operation_changes(settings: ViewSettings) -> No
     probability = settings.jitter or settings.grayscale or settings.blur or settings.solarize
     # Exactly nothing happens to the others.
     assert_rate(int((change > 0).sum()), 2000, probability)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_finishing_cut_images_draws_what_a_whole_view_draws(channels: int) -> None:
+    images = noise(32, channels)
+    whole = {"crop_scale": (1.0, 1.0), "crop_ratio": (1.0, 1.0), "rotation": 0.0, "flip": 0.0}
+    expected = make_view(images, 8, EVERYTHING.model_copy(update=whole), seed=5, first=7)
+    assert torch.equal(finish_view(images, EVERYTHING, seed=5, first=7), expected)
 
 
 def test_gates_are_independent_of_each_other() -> None:

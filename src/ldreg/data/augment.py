@@ -55,11 +55,15 @@ class ViewParameters:
     solarize: Tensor
 
 
-def draw(settings: ViewSettings, n: int, seed: int, first: int = 0) -> ViewParameters:
+def draw(
+    settings: ViewSettings, n: int, seed: int, first: int = 0, aspect: Tensor | float = 1.0
+) -> ViewParameters:
     """Draw the parameters of images `first` to `first + n` of the batch that `seed` (`view_seed`) names.
 
     A row depends on the seed and its own place in the global batch alone: a rank that holds rows 128 to 255
     asks for `n=128, first=128` and gets what one process would have drawn for these images.
+
+    `aspect`, width / height of the images, (n,) where they differ, changes their crops and nothing else.
     """
     # Philox and not torch.Generator, whose CPU engine keeps only 32 bits of the seed.
     generator = np.random.Generator(np.random.Philox(key=seed))
@@ -68,7 +72,7 @@ def draw(settings: ViewSettings, n: int, seed: int, first: int = 0) -> ViewParam
     left, top, angle, flip, jitter, *factors, grayscale, blur, sigma, solarize = rest.unbind(dim=1)
     brightness, contrast, saturation, hue = factors
     return ViewParameters(
-        crop=_crop(settings, areas, ratios, left, top),
+        crop=_crop(settings, areas, ratios, left, top, torch.as_tensor(aspect, dtype=areas.dtype)),
         angle=math.radians(settings.rotation) * (2 * angle - 1),
         flip=flip < settings.flip,
         jitter=jitter < settings.jitter,
@@ -103,18 +107,21 @@ def make_view(images: Tensor, size: int, settings: ViewSettings, seed: int, firs
     """
     _check(images)
     parameters = draw(settings, len(images), seed, first)
-    view = _resample(images, size, settings, parameters)
-    color = images.shape[1] == 3
-    if settings.jitter > 0:
-        view = _where(parameters.jitter, view, _jitter(settings, parameters, color))
-    if settings.grayscale > 0:
-        view = _where(parameters.grayscale, view, lambda some, rows: pixels.grayscale(some))
-    if settings.blur > 0:
-        width = max(3, 2 * int(settings.blur_kernel * size / 2) + 1)
-        view = _where(parameters.blur, view, _with(pixels.gaussian_blur, parameters.sigma, width))
-    if settings.solarize > 0:
-        view = _where(parameters.solarize, view, lambda some, rows: pixels.solarize(some))
-    return view
+    return _finish(_resample(images, size, settings, parameters), settings, parameters)
+
+
+def finish_view(crops: Tensor, settings: ViewSettings, seed: int, first: int = 0) -> Tensor:
+    """What `make_view` does after crop, rotation and flip, for images on which these have been done already.
+
+    Args:
+        crops: uint8 of shape (n, channels, size, size), on any device; channels is 1 or 3.
+        settings, seed, first: As in `make_view`; the draws are the same.
+
+    Returns:
+        float32 of the same shape, in [0, 1], on the device of `crops`.
+    """
+    _check(crops)
+    return _finish(crops.float() / 255, settings, draw(settings, len(crops), seed, first))
 
 
 def eval_view(images: Tensor, size: int) -> Tensor:
@@ -135,6 +142,21 @@ def _as_float(images: Tensor) -> Tensor:
     return images.float() / 255 if images.dtype == torch.uint8 else images.float()
 
 
+def _finish(view: Tensor, settings: ViewSettings, parameters: ViewParameters) -> Tensor:
+    """Jitter, grayscale, blur and solarisation, partly in place."""
+    color, size = view.shape[1] == 3, view.shape[-1]
+    if settings.jitter > 0:
+        view = _where(parameters.jitter, view, _jitter(settings, parameters, color))
+    if settings.grayscale > 0:
+        view = _where(parameters.grayscale, view, lambda some, rows: pixels.grayscale(some))
+    if settings.blur > 0:
+        width = max(3, 2 * int(settings.blur_kernel * size / 2) + 1)
+        view = _where(parameters.blur, view, _with(pixels.gaussian_blur, parameters.sigma, width))
+    if settings.solarize > 0:
+        view = _where(parameters.solarize, view, lambda some, rows: pixels.solarize(some))
+    return view
+
+
 def _factor(uniform: Tensor, strength: float) -> Tensor:
     """A factor uniform in [max(0, 1 - strength), 1 + strength], as torchvision's ColorJitter."""
     return _between(uniform, max(0.0, 1 - strength), 1 + strength)
@@ -144,21 +166,24 @@ def _between(uniform: Tensor, low: float, high: float) -> Tensor:
     return low + (high - low) * uniform
 
 
-def _crop(settings: ViewSettings, areas: Tensor, ratios: Tensor, left: Tensor, top: Tensor) -> Tensor:
+def _crop(
+    settings: ViewSettings, areas: Tensor, ratios: Tensor, left: Tensor, top: Tensor, aspect: Tensor
+) -> Tensor:
     """Crops distributed as RandomResizedCrop's, without its rounding to whole pixels; (n, 4).
 
-    Area uniform, ratio log-uniform; of the tries, the columns of `areas` and `ratios`, the first one that
-    fits inside the image counts. Where none fits, the greatest central crop whose ratio is allowed.
+    Area uniform, ratio (in pixels) log-uniform; of the tries, the columns of `areas` and `ratios`, the first
+    one that fits inside the image counts. Where none fits, the greatest central crop whose ratio is allowed.
     """
+    aspect = aspect.expand(len(areas))
     low, high = settings.crop_ratio
     area = _between(areas, *settings.crop_scale)
     ratio = torch.exp(_between(ratios, math.log(low), math.log(high)))
-    width, height = (area * ratio).sqrt(), (area / ratio).sqrt()
+    width, height = (area * ratio / aspect[:, None]).sqrt(), (area / ratio * aspect[:, None]).sqrt()
     fits = (width <= 1) & (height <= 1)
     placed, chosen = fits.any(dim=1), fits.int().argmax(dim=1, keepdim=True)
-    nearest = min(max(1.0, low), high)  # the allowed ratio nearest to that of a square image
-    width = width.gather(1, chosen).squeeze(1).where(placed, min(1.0, nearest))
-    height = height.gather(1, chosen).squeeze(1).where(placed, min(1.0, 1 / nearest))
+    nearest = aspect.clamp(low, high)  # the allowed ratio nearest to the image's own
+    width = width.gather(1, chosen).squeeze(1).where(placed, (nearest / aspect).clamp(max=1))
+    height = height.gather(1, chosen).squeeze(1).where(placed, (aspect / nearest).clamp(max=1))
     left = left.where(placed, 0.5) * (1 - width)
     top = top.where(placed, 0.5) * (1 - height)
     return torch.stack([left, top, width, height], dim=1)

@@ -1,24 +1,29 @@
-"""Image sets as tensors: prepared once from a verified source, then loaded in milliseconds.
+"""Image sets, prepared once: tensors from a verified source, or the user's own folder of image files.
 
-`prepare` leaves two files in `root/<name>/`: `arrays.safetensors` and, last of all, `dataset.json`, which
-describes the arrays and holds their digest. A folder with a `dataset.json` is complete.
+`prepare` leaves two files in `root/<name>/`: `arrays.safetensors`, or `files.json` for a folder of images
+(`ldreg.data.folder`), and, last of all, `dataset.json`, which describes them and holds their digest. A folder
+with a `dataset.json` is complete.
 """
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from ldreg.data.folder import ImageFiles, load_folder, prepare_folder
 from ldreg.data.sources import SOURCES
 from ldreg.errors import LdregError
 from ldreg.files import replacing, write_json
 
-DATASETS = tuple(SOURCES)
+FOLDERS = ("imagenet",)  # stay files, of any sizes
+DATASETS = (*SOURCES, *FOLDERS)
 # What every source of a set must end in, to the byte.
 DIGESTS = {"digits": "9a03d039538f94c5", "cifar10": "7000d0d6e9962154"}
 ARRAYS = "arrays.safetensors"
@@ -29,8 +34,13 @@ MANIFEST = "dataset.json"
 class Split:
     """One part of a data set."""
 
-    images: Tensor  # uint8 (n, channels, height, width), native resolution
+    images: Tensor | ImageFiles  # uint8 (n, channels, height, width), native resolution; or n files
     labels: Tensor  # int64 (n,)
+
+    @property
+    def channels(self) -> int:
+        """Of the images: 1 or 3."""
+        return self.images.shape[1] if isinstance(self.images, Tensor) else 3
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,8 @@ class ImageData:
 def prepare(name: str, root: Path) -> None:
     """Fetch the data set, verify it and store it below `root/name/`; `dataset.json` appears last.
 
+    A set of `FOLDERS` is not fetched: the user's images lie there already and are listed.
+
     Raises:
         LdregError: If the name is unknown, no source can be had, a checksum is wrong or `root` cannot be
             written. Nothing half-fetched stays behind.
@@ -54,24 +66,29 @@ def prepare(name: str, root: Path) -> None:
     _check_name(name)
     folder = Path(root) / name
     try:
-        arrays, source = SOURCES[name](folder)
-        found = digest(arrays)
-        if found != DIGESTS[name]:
-            raise LdregError(f"{name} from {source}: digest {found} where {DIGESTS[name]} is expected")
-        with replacing(folder / ARRAYS) as temporary:
-            temporary.write_bytes(save(arrays))
-        description = {
-            "name": name,
-            "classes": int(arrays["train_labels"].max()) + 1,
-            "train_images": len(arrays["train_labels"]),
-            "test_images": len(arrays["test_labels"]),
-            "shape": list(arrays["train_images"].shape[1:]),
-            "digest": found,
-            "source": source,
-        }
+        description = (prepare_folder if name in FOLDERS else _prepare_arrays)(name, folder)
         write_json(folder / MANIFEST, description)
     except OSError as error:
         raise LdregError(f"{folder}: the data cannot be stored here ({error})") from error
+
+
+def _prepare_arrays(name: str, folder: Path) -> dict[str, Any]:
+    """Store the arrays of a set of `SOURCES`; returns their description."""
+    arrays, source = SOURCES[name](folder)
+    found = digest(arrays)
+    if found != DIGESTS[name]:
+        raise LdregError(f"{name} from {source}: digest {found} where {DIGESTS[name]} is expected")
+    with replacing(folder / ARRAYS) as temporary:
+        temporary.write_bytes(save(arrays))
+    return {
+        "name": name,
+        "classes": int(arrays["train_labels"].max()) + 1,
+        "train_images": len(arrays["train_labels"]),
+        "test_images": len(arrays["test_labels"]),
+        "shape": list(arrays["train_images"].shape[1:]),
+        "digest": found,
+        "source": source,
+    }
 
 
 def load(name: str, root: Path, train_images: int | None = None) -> ImageData:
@@ -89,8 +106,8 @@ def load(name: str, root: Path, train_images: int | None = None) -> ImageData:
     _check_name(name)
     folder = Path(root) / name
     description = _read_manifest(folder / MANIFEST, name)
-    arrays = _read_arrays(folder / ARRAYS, name, description["digest"])
-    train = Split(arrays["train_images"], arrays["train_labels"])
+    read = load_folder if name in FOLDERS else _load_arrays
+    train, test = (Split(*part) for part in read(name, folder, description["digest"]))
     if train_images is not None:
         if not 1 <= train_images <= len(train.labels):
             raise LdregError(
@@ -98,7 +115,6 @@ def load(name: str, root: Path, train_images: int | None = None) -> ImageData:
             )
         rows = balanced_rows(train.labels, train_images)
         train = Split(train.images[rows], train.labels[rows])
-    test = Split(arrays["test_images"], arrays["test_labels"])
     return ImageData(name, train, test, description["classes"], description["digest"])
 
 
@@ -128,7 +144,7 @@ def digest(arrays: dict[str, Tensor]) -> str:
 
 
 def _check_name(name: str) -> None:
-    if name not in SOURCES:
+    if name not in DATASETS:
         raise LdregError(f"dataset: {name!r} is not known; allowed: {', '.join(DATASETS)}")
 
 
@@ -142,7 +158,9 @@ def _read_manifest(path: Path, name: str) -> dict:
         raise LdregError(f"{path}: damaged; prepare again: ldreg data {name}") from error
 
 
-def _read_arrays(path: Path, name: str, expected: str) -> dict[str, Tensor]:
+def _load_arrays(name: str, folder: Path, expected: str) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images and labels of the training and of the test split."""
+    path = folder / ARRAYS
     try:
         arrays = load_file(path)
     except (OSError, SafetensorError) as error:
@@ -152,4 +170,5 @@ def _read_arrays(path: Path, name: str, expected: str) -> dict[str, Tensor]:
         raise LdregError(
             f"{path}: digest {found}, but {MANIFEST} says {expected}; prepare again: ldreg data {name}"
         )
-    return arrays
+    for split in ("train", "test"):
+        yield arrays[f"{split}_images"], arrays[f"{split}_labels"]

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from ldreg.data.augment import eval_view
+from ldreg.data.folder import ImageFiles
+from ldreg.data.loader import load_eval_views
 
 
 @contextmanager
@@ -25,24 +27,27 @@ def evaluating(network: nn.Module) -> Iterator[nn.Module]:
 @torch.no_grad()
 def extract(
     encoder: nn.Module,
-    images: Tensor,
+    images: Tensor | ImageFiles,
     size: int,
     device: torch.device | str,
     batch_size: int = 512,
     autocast: torch.dtype | None = None,
+    workers: int = 0,
 ) -> Tensor:
     """Representations of `images` under the frozen encoder, in their order.
 
-    The images are resized without augmentation (`eval_view`). The encoder runs in eval mode without
+    The images are resized without augmentation (`eval_view`); of files, the central crop is taken
+    (`ldreg.data.loader.central_crops`). The encoder runs in eval mode without
     gradients; no weight and no buffer changes and its training flags are restored.
 
     Args:
         encoder: maps float images in [0, 1] (batch, channels, size, size) to (batch, dim); lies on `device`.
-        images: uint8 (n, channels, height, width), on any device.
+        images: uint8 (n, channels, height, width), on any device; or n files.
         size: height and width of the view in pixels.
         device: where the encoder runs.
         batch_size: images per forward pass; limits memory, changes no result beyond rounding.
         autocast: reduced precision of the forward pass (`torch.bfloat16`, `torch.float16`), None for float32.
+        workers: processes that decode files; 0 decodes in this one.
 
     Returns:
         float32 (n, dim) on the CPU.
@@ -50,14 +55,19 @@ def extract(
     Raises:
         ValueError: no image, an encoder whose output is not (batch, dim), or a representation that is not
             finite (the message counts the rows).
+        LdregError: a file that holds no image.
     """
     if len(images) == 0:
         raise ValueError("cannot extract representations: the split holds no image")
     device = torch.device(device)
+    if isinstance(images, ImageFiles):
+        views = load_eval_views(images, size, batch_size, workers, device)
+    else:
+        views = (eval_view(batch.to(device), size) for batch in images.split(batch_size))
     parts = []
     with evaluating(encoder), torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
-        for batch in images.split(batch_size):
-            output = encoder(eval_view(batch.to(device), size))
+        for batch in views:
+            output = encoder(batch)
             if output.shape[:1] != batch.shape[:1] or output.ndim != 2:
                 raise ValueError(
                     f"the encoder must return ({len(batch)}, dim) representations, got {tuple(output.shape)}"

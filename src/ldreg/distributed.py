@@ -1,0 +1,54 @@
+"""Several processes on one batch: torchrun's ranks, or one process without any of it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+
+
+def rank() -> int:
+    """This process's rank; 0 outside a distributed run."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """The number of processes that share the batch."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+@contextmanager
+def process_group(gpus: int) -> Iterator[torch.device]:
+    """Join the ranks that torchrun started, if it did; yields this process's device."""
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if gpus else torch.device("cpu")
+    if gpus:
+        torch.cuda.set_device(device)
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        yield device
+        return
+    dist.init_process_group("nccl" if gpus else "gloo")
+    try:
+        yield device
+    finally:
+        dist.destroy_process_group()
+
+
+def replicate(module: nn.Module, device: torch.device) -> nn.Module:
+    """`module` on `device`, with gradients averaged over the ranks and batch statistics shared by them."""
+    module = module.to(device)
+    if world_size() == 1:
+        return module
+    if device.type == "cuda":  # SyncBatchNorm does not run on a CPU
+        module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+    return nn.parallel.DistributedDataParallel(module)
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """(n, dim) of this rank to (n x ranks, dim) of all; gradients are summed back to their own rank."""
+    if world_size() == 1:
+        return rows
+    from lightly.utils.dist import gather
+
+    return torch.cat(gather(rows.contiguous()))

@@ -1,0 +1,151 @@
+"""The workflow's two long jobs: from the files of a run folder to more files there, tracked on the way."""
+
+import csv
+import platform
+import statistics
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file, save_file
+
+from ldreg.config import Evaluation, Execution
+from ldreg.console import Progress
+from ldreg.data.datasets import ImageData, load
+from ldreg.distributed import process_group, rank, world_size
+from ldreg.errors import LdregError, explain
+from ldreg.files import read_yaml, replacing, write_json
+from ldreg.measure import measure
+from ldreg.networks import build_backbone
+from ldreg.spec import RunSpec, read_spec
+from ldreg.tracking import Tracker, git_state
+
+if TYPE_CHECKING:
+    from ldreg.pretrain import Row
+
+
+def pretrain_job(
+    spec_path: Path,
+    data: Path,
+    gpus: int,
+    threads: int,
+    precision: str,
+    results: Path,
+    terminal: TextIO,
+    workers: int = 0,
+) -> None:
+    """Train the run of `spec_path`; writes encoder.safetensors, history.csv and summary.json beside it."""
+    # Imported here: the method's libraries take seconds, which a measuring job need not spend.
+    from ldreg.pretrain import pretrain
+
+    run, spec = read_spec(spec_path)
+    torch.set_num_threads(threads)
+    execution = Execution(gpus=gpus, threads=threads, workers=workers, precision=precision)
+    images = _load(data, spec)
+    folder = spec_path.parent
+    with process_group(gpus) as device:
+        if rank() != 0:
+            pretrain(spec, images, execution, device, on_epoch=lambda row: None)
+            return
+        began = time.perf_counter()
+        progress = Progress(terminal, run, spec.epochs)
+        with Tracker(folder, "pretrain", results, _tags(images)) as tracker:
+
+            def on_epoch(row: "Row") -> None:
+                progress(row)
+                tracker.log(
+                    {key: value for key, value in row.items() if key != "epoch"}, int(row["epoch"] or 0)
+                )
+
+            encoder, history = pretrain(spec, images, execution, device, on_epoch)
+            summary = _summary(run, spec, images, execution, device, history, time.perf_counter() - began)
+            with replacing(folder / "encoder.safetensors") as temporary:
+                save_file(
+                    {key: value.cpu().contiguous() for key, value in encoder.state_dict().items()}, temporary
+                )
+            with replacing(folder / "history.csv") as temporary, temporary.open("w", newline="") as file:
+                writer = csv.DictWriter(file, history[0])
+                writer.writeheader()
+                writer.writerows(history)
+            write_json(folder / "summary.json", summary)
+
+
+def measure_job(
+    spec_path: Path,
+    evaluation: Path,
+    data: Path,
+    gpus: int,
+    threads: int,
+    results: Path,
+    terminal: TextIO,
+    workers: int = 0,
+) -> None:
+    """Measure the run of `spec_path`; writes dimensionality.json, knn.json and linear.json beside it."""
+    _, spec = read_spec(spec_path)
+    torch.set_num_threads(threads)
+    settings = _read_evaluation(evaluation)
+    folder = spec_path.parent
+    weights = folder / "encoder.safetensors"
+    if not weights.is_file():
+        raise LdregError(f"{weights}: no such file; train it first: ldreg pretrain {spec_path}")
+    images = _load(data, spec)
+    with process_group(gpus) as device, Tracker(folder, "measure", results, _tags(images)):
+        encoder, _ = build_backbone(spec.backbone, images.test.channels)
+        encoder.load_state_dict(load_file(weights))
+        measured = measure(encoder.to(device), images, spec.image_size, settings, device, workers)
+        for name, content in measured.items():
+            write_json(folder / f"{name}.json", content)
+
+
+def _tags(images: ImageData) -> dict[str, Any]:
+    commit, dirty = git_state()
+    return {"dataset_digest": images.digest, "git_commit": commit, "git_dirty": dirty}
+
+
+def _read_evaluation(path: Path) -> Evaluation:
+    try:
+        return Evaluation.model_validate(read_yaml(path))
+    except ValidationError as error:
+        raise explain(error, Evaluation, lambda location: (str(path), location)) from error
+
+
+def _load(data: Path, spec: RunSpec) -> ImageData:
+    return load(spec.dataset, data.parent.parent, spec.train_images)
+
+
+def _summary(
+    run: str,
+    spec: RunSpec,
+    images: ImageData,
+    execution: Execution,
+    device: torch.device,
+    history: "list[Row]",
+    seconds: float,
+) -> Mapping[str, Any]:
+    """How the run went and on what: nothing of it is an input to any result."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu"
+    return {
+        "scale": spec.scale,
+        "run": run,
+        "spec_hash": spec.hash,
+        "dataset": spec.dataset,
+        **_tags(images),
+        "wall_seconds": seconds,
+        "images_per_second": statistics.median(row["images_per_second"] or 0.0 for row in history),
+        "epochs": spec.epochs,
+        "steps": spec.epochs * (len(images.train.images) // spec.batch_size),
+        "device": name,
+        "peak_memory_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+        "world_size": world_size(),
+        "threads": execution.threads,
+        "precision": execution.precision,
+        "versions": {
+            "python": platform.python_version(),
+            **{package: version(package) for package in ("ldreg", "torch", "torchvision")},
+        },
+        "final": history[-1],
+    }

@@ -1,0 +1,57 @@
+"""Measuring: one trained encoder to its dimensionality, kNN and linear accuracy."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from ldreg.config import Evaluation
+from ldreg.data.datasets import ImageData
+from ldreg.errors import LdregError
+from ldreg.evaluate.dimensionality import DimensionalitySettings
+from ldreg.evaluate.dimensionality import measure as measure_dimensionality
+from ldreg.evaluate.features import extract
+from ldreg.evaluate.knn import knn_accuracy
+from ldreg.evaluate.linear import LinearSettings, linear_probe
+
+
+def measure(
+    encoder: nn.Module,
+    data: ImageData,
+    image_size: int,
+    evaluation: Evaluation,
+    device: torch.device,
+    workers: int = 0,
+) -> dict[str, dict[str, Any]]:
+    """All measurements of a frozen encoder, from one pass over both splits; `workers` processes decode files.
+
+    Returns:
+        The contents of `dimensionality.json`, `knn.json` and `linear.json` by stem.
+
+    Raises:
+        LdregError: if a LID's neighbourhood is too large for the test split.
+    """
+    if (k := max(evaluation.lid_ks)) > (most := len(data.test.labels) - 2):
+        raise LdregError(
+            f"evaluation.lid_ks: {k} is not allowed; {data.name}'s test split allows {most} at most"
+        )
+    train_x, test_x = (
+        extract(encoder, split.images, image_size, device, workers=workers).to(device)
+        for split in (data.train, data.test)
+    )
+    accuracy_inputs = (train_x, data.train.labels, test_x, data.test.labels, data.classes)
+    linear = LinearSettings(
+        epochs=evaluation.linear_epochs,
+        batch_size=evaluation.linear_batch_size,
+        learning_rates=evaluation.linear_learning_rates,
+        holdout=evaluation.holdout,
+    )
+    k, temperature = evaluation.knn_k, evaluation.knn_temperature
+    knn = knn_accuracy(*accuracy_inputs, k=k, temperature=temperature)
+    return {
+        "dimensionality": measure_dimensionality(
+            test_x, DimensionalitySettings(evaluation.lid_ks, evaluation.lid_batch_rows)
+        ),
+        "knn": {"split": "test", "k": k, "temperature": temperature, **knn},
+        "linear": linear_probe(*accuracy_inputs, settings=linear, device=device),
+    }

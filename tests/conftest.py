@@ -1,0 +1,82 @@
+"""What tests share: real images, and the smallest run that trains on them."""
+
+import os
+
+# Before torch is imported, and for subprocesses too: bits are compared, and jobs share the cores.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ldreg.data.datasets import ImageData, load, prepare
+from ldreg.spec import RunSpec
+
+VIEW = {
+    "crop_scale": (0.4, 1.0),
+    "crop_ratio": (0.75, 1.33),
+    "jitter": 0.8,
+    "brightness": 0.4,
+    "contrast": 0.4,
+}
+TINY = {
+    "scale": "tiny",
+    "dataset": "digits",
+    "train_images": 100,
+    "image_size": 8,
+    "augmentation": "digits",
+    "views": (VIEW, VIEW),
+    "method": "simclr",
+    "backbone": "small_cnn",
+    "projector": (32, 16),
+    "temperature": 0.2,
+    "regularizer": "none",
+    "batch_size": 32,
+    "epochs": 2,
+    "warmup_epochs": 0,
+    "optimizer": "adamw",
+    "base_lr": 0.003,
+    "lr_scaling": "none",
+    "weight_decay": 1e-4,
+    "monitor_k": 8,
+    "knn_every": 10,
+    "seed": 0,
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_spec() -> Callable[..., RunSpec]:
+    """`tiny_spec(**changes)`: 3 steps of 32 digits in each of 2 epochs, a few hundredths of a second each.
+
+    A regulariser, if one is asked for, has beta 0.1 and k 8 and acts from the first epoch on.
+    """
+
+    def make(**changes: Any) -> RunSpec:
+        values = {**TINY, **changes}
+        if values["regularizer"] != "none":
+            values = {"beta": 0.1, "k": 8, "regularizer_start": 0.0} | values
+        return RunSpec(**values)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder in which the digits are prepared."""
+    root = tmp_path_factory.mktemp("data")
+    prepare("digits", root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def digits(data_root: Path) -> ImageData:
+    """All digits."""
+    return load("digits", data_root)
+
+
+@pytest.fixture(scope="session")
+def few_digits(data_root: Path) -> ImageData:
+    """The digits of `tiny_spec`: 100 to train on, 10 of each class; all 450 to test on."""
+    return load("digits", data_root, TINY["train_images"])

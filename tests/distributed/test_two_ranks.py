@@ -1,0 +1,86 @@
+"""Two gloo ranks on this machine's CPU against one process, through `pretrain` itself."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from ldreg.distributed import gather_rows, process_group, rank, replicate, world_size
+from ldreg.inputs import PRETRAINED
+from ldreg.spec import write_spec
+
+RUN = "simclr-small_cnn/ldreg_l1-beta0.1-k8/seed0"
+REGULARIZERS = ("none", "ldreg_l1", "ldreg_l2", "min_lid")
+TIGHT = {"rtol": 1e-6, "atol": 1e-12}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, tiny_spec, data_root):
+    """A folder with what `two_ranks.py` made in it."""
+    folder = tmp_path_factory.mktemp("two_ranks")
+    for name in REGULARIZERS:
+        # Four steps, of which the regulariser joins in the last two.
+        changes = {"train_images": 64, "optimizer": "sgd", "base_lr": 0.01}
+        changes |= {} if name == "none" else {"regularizer": name, "beta": 0.5, "regularizer_start": 0.5}
+        write_spec(folder / f"equivalence/{name}.yaml", tiny_spec(**changes), RUN)
+    write_spec(folder / "job/spec.yaml", tiny_spec(regularizer="ldreg_l1"), RUN)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    script = Path(__file__).with_name("two_ranks.py")
+    command = [*torchrun, script, folder, data_root / "digits/dataset.json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(folder):
+    """Results of one process and of the two ranks."""
+    return {name: torch.load(folder / f"equivalence/{name}.pt") for name in ("one", "rank0", "rank1")}
+
+
+@pytest.mark.parametrize("regularizer", REGULARIZERS)
+def test_two_ranks_compute_what_one_process_does(trained, regularizer):
+    one = trained["one"][regularizer]
+    terms = [row["regularizer"] for row in one["history"]]
+    assert [term != 0 for term in terms] == [False, regularizer != "none"]
+    assert len(one["gradients"]) == 6  # four layers of the encoder, two of the projector
+    assert all(gradient.abs().max() > 1e-6 for gradient in one["gradients"].values())
+    for name in ("rank0", "rank1"):
+        found = trained[name][regularizer]
+        for row, expected in zip(found["history"], one["history"], strict=True):
+            assert row == pytest.approx(expected, rel=1e-6)
+        torch.testing.assert_close(found["gradients"], one["gradients"], **TIGHT)
+        torch.testing.assert_close(found["weights"], one["weights"], **TIGHT)
+
+
+def test_the_regularizers_gradients_differ(trained):
+    """Else the test above would not see a regulariser whose gradient is lost between the ranks."""
+    gradients = [trained["one"][name]["gradients"]["encoder.0.weight"] for name in REGULARIZERS]
+    for index, gradient in enumerate(gradients):
+        for other in gradients[:index]:
+            assert (gradient - other).norm() > 1e-3 * other.norm()
+
+
+def test_a_job_of_two_ranks_writes_its_files_once(folder):
+    job = folder / "job"
+    assert {path.name for path in job.iterdir()} == {"spec.yaml", *PRETRAINED}
+    summary = json.loads((job / "summary.json").read_text())
+    assert (summary["world_size"], summary["epochs"], summary["steps"]) == (2, 2, 6)
+    assert summary["final"]["regularizer"] < 0
+    assert summary["final"]["knn_top1"] > 10
+    lines = (folder / "terminal.txt").read_text().splitlines()
+    assert [line for line in lines if "2/2 epochs" in line] == lines[-1:]
+
+
+def test_one_process_needs_no_group():
+    assert (rank(), world_size()) == (0, 1)
+    rows = torch.rand(3, 2, requires_grad=True)
+    assert gather_rows(rows) is rows
+    with process_group(gpus=0) as device:
+        assert device == torch.device("cpu")
+        assert not torch.distributed.is_initialized()
+        layer = torch.nn.Linear(2, 2)
+        assert replicate(layer, device) is layer

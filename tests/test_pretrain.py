@@ -1,0 +1,255 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+import ldreg.pretrain
+from ldreg.config import Execution
+from ldreg.data.datasets import Split
+from ldreg.errors import LdregError
+from ldreg.pretrain import batches, pretrain
+
+COLUMNS = ["epoch", "loss", "ssl_loss", "regularizer", "mlid", "lr", "images_per_second", "knn_top1"]
+PLAIN = ({}, {})  # views that are copies
+
+
+def train(spec, data):
+    """The encoder's weights and buffers, and the history without its one column that tells the time."""
+    encoder, history = pretrain(spec, data, Execution(), torch.device("cpu"), on_epoch=lambda row: None)
+    for row in history:
+        assert row.pop("images_per_second") > 0
+    return encoder.state_dict(), history
+
+
+def equal(first, second):
+    return first.keys() == second.keys() and all(
+        torch.equal(value, second[key]) for key, value in first.items()
+    )
+
+
+@pytest.fixture(scope="module")
+def plain(tiny_spec, few_digits):
+    """The unregularised run."""
+    return train(tiny_spec(), few_digits)
+
+
+@pytest.fixture(scope="module")
+def regularized(tiny_spec, few_digits):
+    return train(tiny_spec(regularizer="ldreg_l1"), few_digits)
+
+
+def test_same_spec_gives_the_same_bits_whatever_was_drawn_before(tiny_spec, few_digits, regularized):
+    torch.manual_seed(123)
+    torch.rand(7)
+    weights, history = train(tiny_spec(regularizer="ldreg_l1"), few_digits)
+    assert equal(weights, regularized[0])
+    assert history == regularized[1]
+
+
+def test_seed_changes_weights_and_history(tiny_spec, few_digits, plain):
+    weights, history = train(tiny_spec(seed=1), few_digits)
+    assert not torch.equal(weights["0.weight"], plain[0]["0.weight"])
+    assert history[0]["loss"] != plain[1][0]["loss"]
+
+
+def test_history_has_a_row_per_epoch_with_the_documented_columns(tiny_spec, few_digits):
+    told = []
+    spec = tiny_spec(regularizer="ldreg_l1", epochs=3, warmup_epochs=1, base_lr=0.01, knn_every=2)
+    _, history = pretrain(spec, few_digits, Execution(), torch.device("cpu"), told.append)
+    assert told == history
+    assert [list(row) for row in history] == [COLUMNS] * 3
+    assert [row["epoch"] for row in history] == [1, 2, 3]
+    # The rate of each epoch's last step: after 2/3, 5/3 and 8/3 epochs, of which one warms up.
+    assert [row["lr"] for row in history] == pytest.approx(
+        [0.01 * 2 / 3, 0.0075, 0.01 * (1 - 3**0.5 / 2) / 2]
+    )
+    assert [row["knn_top1"] is None for row in history] == [True, False, False]  # every 2 and at the end
+    assert 10 < history[-1]["knn_top1"] <= 100
+    for row in history:
+        assert row["loss"] == pytest.approx(row["ssl_loss"] + row["regularizer"])
+
+
+def test_history_holds_means_over_the_steps(tiny_spec, few_digits, monkeypatch):
+    spec = tiny_spec(regularizer="ldreg_l1", k=4, monitor_k=8, epochs=1)
+    losses, lids = [], []
+    build, estimate = ldreg.pretrain.build_method, ldreg.pretrain.lid_mom
+
+    def spied_method(*arguments, **options):
+        method = build(*arguments, **options)
+        method.register_forward_hook(lambda module, views, step: losses.append(step.loss.item()))
+        return method
+
+    def spied_lid(rows, **options):
+        lids.append(estimate(rows, **options))
+        return lids[-1]
+
+    monkeypatch.setattr(ldreg.pretrain, "build_method", spied_method)
+    monkeypatch.setattr(ldreg.pretrain, "lid_mom", spied_lid)
+    _, (row,) = train(spec, few_digits)
+    assert row["ssl_loss"] == pytest.approx(sum(losses) / 3)
+    assert [lid.shape for lid in lids] == [(64,)] * 3  # both views of 32 images
+    assert row["mlid"] == pytest.approx(float(torch.cat(lids).log().mean().exp()), rel=1e-6)
+
+
+def test_regularizer_is_off_until_its_start_and_on_from_there(tiny_spec, few_digits):
+    spec = tiny_spec(regularizer="ldreg_l1", k=8, beta=0.1, monitor_k=8, epochs=3, regularizer_start=0.34)
+    _, history = train(spec, few_digits)  # from round(0.34 x 3) = 1 on
+    _, unregularized = train(tiny_spec(epochs=3), few_digits)
+    assert history[0] == unregularized[0]
+    assert history[0]["regularizer"] == 0
+    for row, other in zip(history[1:], unregularized[1:], strict=True):
+        # Monitor and term are the same number here: -beta ln mLID.
+        assert row["regularizer"] == pytest.approx(-0.1 * torch.tensor(row["mlid"]).log().item(), rel=1e-5)
+        assert row["ssl_loss"] != other["ssl_loss"]
+
+
+def test_weights_are_the_unregularised_ones_until_the_start(tiny_spec, few_digits, monkeypatch):
+    seen = {}
+    for name in ("none", "ldreg_l1"):
+        spec = tiny_spec(regularizer=name, epochs=3, regularizer_start=0.34)
+        monkeypatch.setattr(
+            ldreg.pretrain,
+            "_knn",
+            lambda spec, epoch, encoder, *_, name=name: seen.__setitem__(
+                (name, epoch), {key: value.clone() for key, value in encoder.state_dict().items()}
+            ),
+        )
+        train(spec, few_digits)
+    assert [equal(seen["none", epoch], seen["ldreg_l1", epoch]) for epoch in range(3)] == [True, False, False]
+
+
+def test_beta_zero_is_no_regularizer(tiny_spec, few_digits, plain):
+    weights, history = train(tiny_spec(regularizer="ldreg_l1", beta=0.0), few_digits)
+    assert equal(weights, plain[0])
+    assert history == plain[1]
+
+
+def test_runs_that_differ_in_the_regularizer_see_the_same_batches(tiny_spec, few_digits, monkeypatch):
+    seen = []
+
+    def spied(*arguments):
+        for views in batches(*arguments):
+            seen[-1].extend(view.clone() for view in views)
+            yield views
+
+    monkeypatch.setattr(ldreg.pretrain, "batches", spied)
+    for changes in ({}, {"regularizer": "ldreg_l1"}, {"regularizer": "min_lid", "beta": 1.0}):
+        seen.append([])
+        train(tiny_spec(**changes), few_digits)
+    first, *others = seen
+    assert len(first) == 2 * 2 * 3  # views x epochs x steps
+    for other in others:
+        assert all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_monitors_change_no_weight(tiny_spec, few_digits, regularized):
+    weights, history = train(tiny_spec(regularizer="ldreg_l1", monitor_k=20, knn_every=1), few_digits)
+    assert equal(weights, regularized[0])
+    assert history[0]["knn_top1"] is not None
+    assert history[0]["mlid"] != regularized[1][0]["mlid"]
+
+
+def test_ldreg_raises_lid_and_min_lid_lowers_it(tiny_spec, digits):
+    mlid = {}
+    for name in ("none", "ldreg_l1", "min_lid"):
+        beta = {} if name == "none" else {"beta": 1.0}
+        _, history = train(tiny_spec(regularizer=name, epochs=4, batch_size=64, **beta), digits)
+        mlid[name] = history[-1]["mlid"]
+    assert mlid["min_lid"] < 0.85 * mlid["none"]
+    assert mlid["ldreg_l1"] > 1.15 * mlid["none"]
+
+
+def test_bfloat16_runs_close_to_float32(tiny_spec, few_digits, plain):
+    execution = Execution(precision="bf16")
+    encoder, history = pretrain(tiny_spec(), few_digits, execution, torch.device("cpu"), lambda row: None)
+    assert history[0]["ssl_loss"] != plain[1][0]["ssl_loss"]
+    assert history[0]["ssl_loss"] == pytest.approx(plain[1][0]["ssl_loss"], rel=0.02)
+    assert {value.dtype for value in encoder.state_dict().values()} == {torch.float32, torch.int64}
+
+
+def test_training_never_looks_at_the_test_split_or_at_labels(tiny_spec, few_digits, plain):
+    other = replace(
+        few_digits,
+        train=replace(few_digits.train, labels=few_digits.train.labels.flip(0)),
+        test=Split(few_digits.test.images[:0], few_digits.test.labels[:0]),
+    )
+    assert equal(train(tiny_spec(), other)[0], plain[0])
+
+
+def places(view):
+    """The images of a batch whose images show nothing but their own number."""
+    return (255 * view[:, 0, 0, 0]).round().int().tolist()
+
+
+NUMBERED = torch.arange(100, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 8, 8).contiguous()
+
+
+def test_an_epoch_takes_whole_batches_of_different_images_in_a_new_order(tiny_spec):
+    spec = tiny_spec(views=PLAIN)
+    orders = {}
+    for seed, epoch in ((0, 0), (0, 1), (1, 0)):
+        found = list(batches(NUMBERED, tiny_spec(views=PLAIN, seed=seed), epoch, steps=3))
+        assert [[view.shape for view in views] for views in found] == [[(32, 1, 8, 8)] * 2] * 3
+        assert all(places(first) == places(second) for first, second in found)
+        orders[seed, epoch] = [place for first, _ in found for place in places(first)]
+        assert len(set(orders[seed, epoch])) == 96
+    assert len({tuple(order) for order in orders.values()}) == 3
+    again = [place for first, _ in batches(NUMBERED, spec, 1, steps=3) for place in places(first)]
+    assert again == orders[0, 1]
+
+
+def test_views_differ_from_each_other_and_from_step_to_step(tiny_spec):
+    spec = tiny_spec(views=({"jitter": 1.0, "brightness": 0.5},) * 2)
+    white = torch.full((96, 1, 8, 8), 100, dtype=torch.uint8)
+    factors = [
+        view[:, 0, 0, 0] for epoch in (0, 1) for views in batches(white, spec, epoch, 3) for view in views
+    ]
+    assert len(torch.cat(factors).unique()) > 0.95 * 2 * 2 * 96
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_ranks_share_the_batch_that_one_process_has(tiny_spec, few_digits, monkeypatch, ranks):
+    spec = tiny_spec()
+    whole = list(batches(few_digits.train.images, spec, epoch=1, steps=3))
+    shares = []
+    monkeypatch.setattr(ldreg.pretrain, "world_size", lambda: ranks)
+    for rank in range(ranks):
+        monkeypatch.setattr(ldreg.pretrain, "rank", lambda rank=rank: rank)
+        shares.append(list(batches(few_digits.train.images, spec, epoch=1, steps=3)))
+    for step, views in enumerate(whole):
+        for index, view in enumerate(views):
+            assert torch.equal(view, torch.cat([share[step][index] for share in shares]))
+
+
+def test_a_batch_that_does_not_fit_is_an_error(tiny_spec, few_digits, monkeypatch):
+    with pytest.raises(LdregError, match=r"^batch_size: 128 is more than the 100 training images of digits$"):
+        train(tiny_spec(batch_size=128), few_digits)
+    monkeypatch.setattr(ldreg.pretrain, "world_size", lambda: 3)
+    with pytest.raises(LdregError, match=r"^batch_size: 32 does not divide among 3 GPUs$"):
+        train(tiny_spec(), few_digits)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        # Broken weights show in the next step's representations ...
+        (
+            {"optimizer": "sgd", "base_lr": 1e30},
+            "representations are not finite, or too large; lower base_lr (1e+30)",
+        ),
+        # ... after the last step, in the evaluation's ...
+        (
+            {"optimizer": "sgd", "base_lr": 1e30, "batch_size": 100, "epochs": 1},
+            "representations are not finite for 100 of 100 images; lower base_lr (1e+30)",
+        ),
+        # ... and a broken loss before them.
+        (
+            {"regularizer": "ldreg_l1", "beta": 1e300, "batch_size": 100},
+            "the loss is -inf; lower base_lr (0.003) or beta (1e+300)",
+        ),
+    ],
+)
+def test_divergence_is_told_in_one_line(tiny_spec, few_digits, changes, message):
+    with pytest.raises(LdregError) as caught:
+        train(tiny_spec(**changes), few_digits)
+    assert str(caught.value) == f"training diverged in epoch 1: {message}"
