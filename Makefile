@@ -25,7 +25,7 @@ $(READY): requirements.lock pyproject.toml
 
 demo: setup
 	snakemake core
-	snakemake core --report results/demo/report.zip
+	snakemake core --report results/demo/report.html
 	@ldreg show results/demo
 
 test: setup

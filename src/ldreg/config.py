@@ -1,13 +1,13 @@
 """The configuration's blocks, checked before anything runs: what a scale file may say."""
 
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ldreg.errors import LdregError
 from ldreg.spec import Count, Name, Positive
+
+Rates = Annotated[tuple[Positive, ...], Field(min_length=1)]
+Neighborhoods = Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)]
 
 
 class _Block(BaseModel):
@@ -31,12 +31,22 @@ class Evaluation(_Block):
 
     linear_epochs: Count = 100
     linear_batch_size: Count = 256
-    linear_learning_rates: tuple[Positive, ...] = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-    holdout: Annotated[float, Field(gt=0, lt=1)] = 0.2  # of the training split, to choose the learning rate on
+    linear_learning_rates: Rates = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+    # Share of the training split on which the learning rate is chosen.
+    holdout: Annotated[float, Field(gt=0, lt=1)] = 0.2
     knn_k: Count = 20
     knn_temperature: Positive = 0.1
-    lid_ks: tuple[Annotated[int, Field(ge=2)], ...] = (16, 32, 64)
+    lid_ks: Neighborhoods = (16, 32, 64)
     lid_batch_rows: Annotated[int, Field(ge=4)] = 2048  # of the mini-batch estimate
+
+    @model_validator(mode="after")
+    def _batches_hold_the_neighbours(self) -> Self:
+        if max(self.lid_ks) > self.lid_batch_rows - 2:
+            raise ValueError(
+                f"lid_ks: {max(self.lid_ks)} is not allowed; at most {self.lid_batch_rows - 2},"
+                f" by lid_batch_rows ({self.lid_batch_rows})"
+            )
+        return self
 
 
 class ReportedLid(_Block):
@@ -69,7 +79,7 @@ class Exhibit(_Block):
     title: str
     caption: str
     category: str
-    runs: tuple[dict[str, Any], ...]
+    runs: Annotated[tuple[dict[str, Any], ...], Field(min_length=1)]
     settings: dict[str, Any] = {}
 
 
@@ -84,17 +94,18 @@ class ScaleFile(_Block):
     evaluation: Evaluation = Evaluation()
     report: Report
     cost: Cost
-    exhibits: dict[Name, dict[str, Any] | None]
+    exhibits: Annotated[dict[Name, dict[str, Any] | None], Field(min_length=1)]
     core: tuple[Name, ...]
 
-
-def read_yaml(path: Path) -> Any:
-    """The content of a YAML file, or a one-line error that says where it is broken."""
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise LdregError(f"{path}: no such file") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f"line {mark.line + 1}: " if mark else ""
-        raise LdregError(f"{path}: {line}not valid YAML: {getattr(error, 'problem', error)}") from error
+    @model_validator(mode="after")
+    def _shows_what_is_measured(self) -> Self:
+        shown, measured = self.report.mlid, self.evaluation
+        if shown.k not in measured.lid_ks:
+            ks = ", ".join(str(k) for k in measured.lid_ks)
+            raise ValueError(f"report.mlid.k: {shown.k} is not measured; allowed (evaluation.lid_ks): {ks}")
+        if shown.batch_rows not in (None, measured.lid_batch_rows):
+            raise ValueError(
+                f"report.mlid.batch_rows: {shown.batch_rows} is not measured; allowed: null,"
+                f" {measured.lid_batch_rows} (evaluation.lid_batch_rows)"
+            )
+        return self

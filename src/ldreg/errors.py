@@ -11,6 +11,16 @@ if TYPE_CHECKING:
 
 Location = tuple[str | int, ...]
 
+# Of pydantic's messages, whose readers write YAML.
+_PLAIN = {
+    "Input should": "it should",
+    "Tuple should": "it should",
+    "Dictionary should": "it should",
+    "a valid tuple": "a list",
+    "a valid dictionary": "keys and values",
+    " after validation": "",
+}
+
 
 class LdregError(Exception):
     """A user's mistake, in one line that names the file, the key, the value and what is allowed.
@@ -36,11 +46,12 @@ def dotted(location: Iterable[str | int]) -> str:
 def explain(
     error: ValidationError, model: type[BaseModel], origin: Callable[[Location], tuple[str, Location]]
 ) -> LdregError:
-    """The first of pydantic's findings as one line.
+    """One of pydantic's findings as one line: a misspelt key, for which another is missing, else the first.
 
     `origin` tells for a location within `model` which file it came from and where it stands there.
     """
-    found = error.errors()[0]
+    findings = error.errors()
+    found = next((each for each in findings if each["type"] == "extra_forbidden"), findings[0])
     location, kind = found["loc"], found["type"]
     if kind == "value_error":  # from a validator of ours, whose message begins with the key's name
         key, _, message = str(found["ctx"]["error"]).partition(": ")
@@ -53,8 +64,10 @@ def explain(
     where = f"{file}: {dotted(place)}"
     if kind == "missing":
         return LdregError(f"{where}: missing; it has no default")
-    message = found["msg"][0].lower() + found["msg"][1:].replace("Input should", "it should")
-    return LdregError(f"{where}: {found['input']!r} is not allowed; {message.replace('input should', 'it should')}")
+    message = found["msg"]
+    for words, plain in _PLAIN.items():
+        message = message.replace(words, plain)
+    return LdregError(f"{where}: {found['input']!r} is not allowed; {message[0].lower() + message[1:]}")
 
 
 def _names_beside(model: type[BaseModel], location: Location) -> list[str]:

@@ -1,4 +1,7 @@
-"""Whole files or none: every output appears by rename, so an interrupted job leaves nothing half-written."""
+"""Whole files or none: every output appears by rename, so an interrupted job leaves nothing half-written.
+
+And YAML read with errors in one line.
+"""
 
 import json
 import os
@@ -6,6 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import yaml
+
+from ldreg.errors import LdregError
 
 
 @contextmanager
@@ -31,3 +38,26 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` to `path` as indented JSON; NaN and infinity are refused with ValueError."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_yaml(path: Path) -> dict[Any, Any]:
+    """The keys and values of a YAML file.
+
+    Raises:
+        LdregError: if there is no such file, if it is broken (naming the line) or has no keys and values.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise LdregError(f"{path}: no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise LdregError(f"{path}: cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line + 1}: " if mark else ""
+        problem = " ".join(str(getattr(error, "problem", error)).split())
+        raise LdregError(f"{path}: {line}not valid YAML: {problem}") from error
+    if not isinstance(content, dict):
+        found = "nothing" if content is None else repr(content)
+        raise LdregError(f"{path}: expected keys and values, found {found}")
+    return content

@@ -35,7 +35,8 @@ def exhibit_outputs(results: Path, scale: Scale, exhibit: str) -> list[Path]:
 
 
 def write_inputs(scale: Scale, results: Path) -> None:
-    """Write the spec of every run, the evaluation's settings and the spec of every exhibit."""
+    """Write the spec of every run, the evaluation's settings and every exhibit's spec; all or nothing."""
+    exhibits = {name: _exhibit(scale, results, name) for name in scale.exhibits}
     for run, spec in scale.runs.items():
         write_spec(run_folder(results, scale.name, run) / "spec.yaml", spec, run)
     _write_yaml(
@@ -43,18 +44,19 @@ def write_inputs(scale: Scale, results: Path) -> None:
         "How this scale's encoders are measured",
         scale.content.evaluation.model_dump(mode="json"),
     )
-    for name in scale.exhibits:
-        _write_yaml(
-            exhibit_spec(results, scale.name, name), "What this exhibit shows", _exhibit(scale, results, name)
-        )
+    for name, content in exhibits.items():
+        _write_yaml(exhibit_spec(results, scale.name, name), "What this exhibit shows", content)
 
 
 def _exhibit(scale: Scale, results: Path, name: str) -> dict[str, Any]:
     exhibit = scale.exhibits[name]
     runs = scale.runs_of(name)
     first = next(iter(runs.values()))
+    crossing = scale.regularizer_defaults(first.method, first.backbone)
+    # A sweep over other settings than beta and k has no point at which these two must stand.
+    axes = exhibit.settings.get("axes", crossing)
     defaults = {
-        "base": scale.regularizer_defaults(first.method, first.backbone),
+        "base": {key: value for key, value in crossing.items() if key in axes},
         **scale.content.report.model_dump(mode="json"),
     }
     return {

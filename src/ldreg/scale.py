@@ -9,10 +9,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ldreg.config import Exhibit, ScaleFile, read_yaml
+from ldreg.config import Exhibit, ScaleFile
 from ldreg.errors import LdregError, Location, dotted, explain, unknown
 from ldreg.exhibits import RENDERERS
-from ldreg.spec import RunSpec, format_run, parse_run
+from ldreg.files import read_yaml
+from ldreg.spec import BACKBONES, RunSpec, format_run, parse_run
 
 # What a user may set for a run; the rest follows from it or from its place in the configuration.
 SETTINGS = tuple(key for key in RunSpec.model_fields if key not in ("scale", "views", "seed"))
@@ -44,11 +45,13 @@ class Scale:
     """
 
     def __init__(self, content: Mapping[str, Any], file: str, folder: Path) -> None:
-        """Check `content`, read from `file`; `folder` holds methods.yaml, augmentations.yaml, exhibits.yaml."""
-        if not isinstance(content, Mapping):
-            raise LdregError(f"{file}: expected keys and values, found {content!r}")
+        """Check `content`, read from `file`; `folder` holds methods, augmentations and exhibits.yaml.
+
+        Raises:
+            LdregError: naming file, key, value and what is allowed.
+        """
         try:
-            self.content = ScaleFile(**content)
+            self.content = ScaleFile.model_validate(content)
         except ValidationError as error:
             raise explain(error, ScaleFile, lambda location: (file, location)) from error
         self.file = file
@@ -81,14 +84,17 @@ class Scale:
             own = own or {}
             if name not in shared and "renderer" not in own:
                 raise unknown(f"{self.file}: exhibits", name, shared)
+            block = _keys_and_values(shared.get(name, {}), f"{shared_file}: {name}")
 
-            def origin(location: Location, name: str = name, own: Mapping[str, Any] = own) -> tuple[str, Location]:
+            def origin(
+                location: Location, name: str = name, own: Mapping[str, Any] = own
+            ) -> tuple[str, Location]:
                 if location[0] in own or name not in shared:
                     return self.file, ("exhibits", name, *location)
                 return shared_file, (name, *location)
 
             try:
-                result[name] = Exhibit(**{**shared.get(name, {}), **own})
+                result[name] = Exhibit.model_validate({**block, **own})
             except ValidationError as error:
                 raise explain(error, Exhibit, origin) from error
             if result[name].renderer not in RENDERERS:
@@ -104,7 +110,7 @@ class Scale:
         place: Location = ("exhibits", exhibit, "runs") if own else (exhibit, "runs")
         result = {}
         for index, grid in enumerate(self.exhibits[exhibit].runs):
-            for point in _product(grid):
+            for point in _product(grid, f"{file}: {dotted((*place, index))}"):
                 for seed in self.content.seeds:
                     spec = self._resolve(_Layer(file, (*place, index), point), seed)
                     result[self.name_of(spec)] = spec
@@ -136,8 +142,9 @@ class Scale:
         """The spec at one point of a grid."""
         run = _Layer(self.file, ("run",), self.content.run)
         method = point.values.get("method", run.values.get("method"))
-        if method not in self._methods:
-            raise unknown(f"{point.file}: {dotted((*point.place, 'method'))}", method, self._methods)
+        if not isinstance(method, str) or method not in self._methods:
+            place = point if "method" in point.values else run
+            raise unknown(f"{place.file}: {dotted((*place.place, 'method'))}", method, self._methods)
         layers = [
             *_method_layers(str(self.folder / "methods.yaml"), (method,), self._methods[method]),
             run,
@@ -162,35 +169,56 @@ class Scale:
             layer = origins.get(str(location[0]), run)
             return layer.file, (*layer.place, *location)
 
-        if values.get("augmentation") not in self._augmentations:
+        name = values.get("augmentation")
+        if not isinstance(name, str) or name not in self._augmentations:
             file, place = origin(("augmentation",))
-            raise unknown(f"{file}: {dotted(place)}", values.get("augmentation"), self._augmentations)
-        views = _scale_jitter(self._augmentations[values["augmentation"]], values.get("jitter", 1.0))
+            raise unknown(f"{file}: {dotted(place)}", name, self._augmentations)
+        views = _scale_jitter(self._augmentations[name], values.get("jitter", 1.0))
         try:
             return RunSpec(**values, views=views, scale=self.name, seed=seed)
         except ValidationError as error:
             raise explain(error, RunSpec, origin) from error
 
 
-def _method_layers(file: str, place: Location, block: Mapping[str, Any]) -> Iterator[_Layer]:
+def _keys_and_values(block: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(block, Mapping):
+        raise LdregError(f"{where}: expected keys and values, found {block!r}")
+    return block
+
+
+def _method_layers(file: str, place: Location, block: Any) -> Iterator[_Layer]:
     """A method's block, then what it says for single backbones."""
-    backbones = block.get("backbones", {})
+    block = _keys_and_values(block, f"{file}: {dotted(place)}")
     yield _Layer(file, place, {key: value for key, value in block.items() if key != "backbones"})
-    for backbone, values in backbones.items():
-        yield _Layer(file, (*place, "backbones", backbone), values)
+    place = (*place, "backbones")
+    for backbone, values in _keys_and_values(block.get("backbones", {}), f"{file}: {dotted(place)}").items():
+        if backbone not in BACKBONES:
+            raise unknown(f"{file}: {dotted(place)}", backbone, BACKBONES)
+        yield _Layer(file, (*place, backbone), values)
 
 
-def _scale_jitter(views: list[dict[str, Any]], strength: Any) -> list[dict[str, Any]]:
+def _scale_jitter(views: Any, strength: Any) -> Any:
     """The views with their colour jitter times `strength` (the paper's s, Figure 2b)."""
-    if not isinstance(strength, int | float):
-        return views  # RunSpec refuses such a strength and says why
-    return [{k: v * strength if k in _SCALED_BY_JITTER else v for k, v in view.items()} for view in views]
+    if not isinstance(views, list) or not all(isinstance(view, Mapping) for view in views):
+        return views  # RunSpec refuses it and says why
+    return [
+        {k: _times(v, strength) if k in _SCALED_BY_JITTER else v for k, v in view.items()} for view in views
+    ]
 
 
-def _product(grid: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _times(value: Any, strength: Any) -> Any:
+    try:
+        return float(value) * float(strength)  # YAML reads 1e-1 as text, pydantic as a number
+    except (TypeError, ValueError):
+        return value  # RunSpec refuses the one that is no number
+
+
+def _product(grid: Mapping[str, Any], where: str) -> Iterator[dict[str, Any]]:
     """Every combination of a grid's lists; `projector`, itself a list, takes a list of lists."""
     axes = []
     for key, value in grid.items():
+        if value == []:
+            raise LdregError(f"{where}.{key}: [] is not allowed; it should have at least 1 value")
         is_axis = isinstance(value, list) and (key != "projector" or any(isinstance(v, list) for v in value))
         axes.append([(key, each) for each in (value if is_axis else [value])])
     for point in itertools.product(*axes):

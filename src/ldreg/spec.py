@@ -5,6 +5,7 @@ How a run is executed (number of GPUs, threads, precision, workers) is no part o
 
 import hashlib
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ldreg.errors import LdregError, explain
-from ldreg.files import write_text
+from ldreg.files import read_yaml, write_text
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -21,6 +22,7 @@ Count = Annotated[int, Field(ge=1)]
 # Names become folder names, in which "-" separates the parts.
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
+DATASETS = ("digits", "cifar10", "imagenet")
 METHODS = ("simclr",)
 BACKBONES = ("small_cnn", "resnet18_cifar", "resnet18", "resnet50")
 REGULARIZERS = ("none", "ldreg_l1", "ldreg_l2", "ldreg_per_sample", "min_lid")
@@ -52,7 +54,9 @@ class ViewSettings(BaseModel):
         for key in ("crop_scale", "crop_ratio", "blur_sigma"):
             low, high = getattr(self, key)
             if low > high:
-                raise ValueError(f"{key}: [{low}, {high}] is not allowed; the first must not exceed the second")
+                raise ValueError(
+                    f"{key}: [{low}, {high}] is not allowed; the first must not exceed the second"
+                )
         return self
 
 
@@ -63,7 +67,7 @@ class RunSpec(BaseModel):
 
     scale: Name
     # data
-    dataset: Name
+    dataset: Literal[DATASETS]
     train_images: Count | None = None  # class-balanced subset of the training split; null means all
     image_size: Annotated[int, Field(ge=8)]
     augmentation: Name  # a block of config/augmentations.yaml
@@ -72,7 +76,7 @@ class RunSpec(BaseModel):
     # method
     method: Literal[METHODS]
     backbone: Literal[BACKBONES]
-    projector: tuple[Count, ...]
+    projector: Annotated[tuple[Count, ...], Field(min_length=1)]
     temperature: Positive
     # regulariser
     regularizer: Literal[REGULARIZERS]
@@ -107,9 +111,7 @@ class RunSpec(BaseModel):
                     f"{key}: {value} is more than 2 x batch_size - 2 = {2 * self.batch_size - 2} rows allow"
                 )
         if self.warmup_epochs >= self.epochs:
-            raise ValueError(
-                f"warmup_epochs: {self.warmup_epochs} must be less than epochs ({self.epochs})"
-            )
+            raise ValueError(f"warmup_epochs: {self.warmup_epochs} must be less than epochs ({self.epochs})")
         if self.optimizer == "lars" and self.weight_decay == 0:
             raise ValueError("weight_decay: 0 would switch LARS's adaptation off; allowed: more than 0")
         return self
@@ -170,8 +172,9 @@ def _token(key: str, value: Any) -> str:
     if isinstance(value, tuple):
         return key + "x".join(str(part) for part in value)
     if isinstance(value, float):
-        # Never exponents: their minus sign would read as a separator.
-        return key + (f"{value:.12f}".rstrip("0").rstrip(".") or "0")
+        # Never exponents: their minus sign would read as a separator. Decimal keeps every digit of the float.
+        text = format(Decimal(repr(value)), "f")
+        return key + (text.rstrip("0").rstrip(".") if "." in text else text)
     return key + ("all" if value is None else str(value))
 
 
@@ -191,7 +194,7 @@ def _untoken(token: str) -> tuple[str, Any]:
 
 
 def write_spec(path: Path, spec: RunSpec, run: str) -> None:
-    """Write `spec.yaml`, a run's only input besides data; a file that says the same already stays as it is."""
+    """Write `spec.yaml`, a run's only input besides data; a file that says the same stays as it is."""
     value = {"run": run, "spec_hash": spec.hash, **spec.model_dump(mode="json")}
     text = "# One run of ldreg, made from the scale file: edit that one.\n" + yaml.safe_dump(
         value, sort_keys=False
@@ -202,14 +205,18 @@ def write_spec(path: Path, spec: RunSpec, run: str) -> None:
 
 def read_spec(path: Path) -> tuple[str, RunSpec]:
     """Name and spec of the run that `path` (a `spec.yaml`) describes."""
-    if not path.is_file():
-        raise LdregError(f"{path}: no such file; expected the spec.yaml of a run")
-    value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    value = read_yaml(path)
     run, digest = value.pop("run", None), value.pop("spec_hash", None)
     try:
-        spec = RunSpec(**value)
+        spec = RunSpec.model_validate(value)
     except ValidationError as error:
         raise explain(error, RunSpec, lambda location: (str(path), location)) from error
+    if not isinstance(run, str):
+        raise LdregError(
+            f"{path}: run: {run!r} is not allowed; it should be the run's name; edit the scale file"
+        )
     if spec.hash != digest:
-        raise LdregError(f"{path}: spec_hash: {digest!r} does not fit the settings ({spec.hash}); edit the scale file")
+        raise LdregError(
+            f"{path}: spec_hash: {digest!r} does not fit the settings ({spec.hash}); edit the scale file"
+        )
     return run, spec
