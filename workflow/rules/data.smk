@@ -1,8 +1,10 @@
+# Not a job on a cluster, whose nodes often have no network.
 rule data:
     output:
         DATASET,
     log:
         f"{LOGS}/data/{{dataset}}.log",
+    localrule: True
     conda:
         "../../environment.yml"
     message:

@@ -1,0 +1,30 @@
+"""From a scale file to the tables and figures of the LDReg paper.
+
+    snakemake              every exhibit that the scale declares
+    snakemake core         Table 1 for SimCLR, Figure 5, claims
+    snakemake figure5      one exhibit, by its name
+
+each with `--configfile config/<scale>.yaml` for another scale than the demo.
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.14")
+
+
+include: "workflow/rules/common.smk"
+
+
+rule all:
+    input:
+        [outputs_of(name) for name in SCALE.exhibits],
+
+
+rule core:
+    input:
+        [outputs_of(name) for name in SCALE.content.core],
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/runs.smk"
+include: "workflow/rules/exhibits.smk"

@@ -1,0 +1,163 @@
+"""The command line: `ldreg data | pretrain | measure | exhibit | show | plan | track`.
+
+Everything heavy is imported by the command that needs it, so that the light ones answer at once.
+"""
+
+import argparse
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import TextIO
+
+from ldreg.console import logging_to, say
+from ldreg.errors import LdregError
+
+RESULTS = Path("results")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, 1 for a failure of ours, 2 for a user's mistake."""
+    arguments = _parser().parse_args(argv)
+    log = getattr(arguments, "log", None)
+    try:
+        with logging_to(log) as terminal:
+            try:
+                arguments.command(arguments, terminal)
+            except LdregError as error:
+                say(terminal, f"error: {error}")
+                return 2
+            except Exception as error:
+                traceback.print_exc()
+                if terminal is not sys.stderr:
+                    print(f"error: {type(error).__name__}: {error} (see {log})", file=terminal)
+                return 1
+    except LdregError as error:  # the log itself
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _data(arguments: argparse.Namespace, terminal: TextIO) -> None:
+    from ldreg.data.datasets import prepare
+
+    output = arguments.output or Path("data", arguments.dataset, "dataset.json")
+    if output.parts[-2:] != (arguments.dataset, "dataset.json"):
+        raise LdregError(
+            f"--output: {output} is not allowed; it must end in {arguments.dataset}/dataset.json"
+        )
+    prepare(arguments.dataset, output.parent.parent)
+
+
+def _pretrain(arguments: argparse.Namespace, terminal: TextIO) -> None:
+    from ldreg.launch import check_gpus, torchrun
+
+    check_gpus(arguments.gpus)
+    if arguments.gpus > 1 and "LOCAL_RANK" not in os.environ:
+        sys.exit(torchrun(arguments.gpus, sys.argv[1:], terminal))
+    from ldreg.jobs import pretrain_job
+
+    pretrain_job(
+        arguments.spec,
+        arguments.data,
+        arguments.gpus,
+        arguments.threads,
+        arguments.precision,
+        RESULTS,
+        terminal,
+        arguments.workers,
+    )
+
+
+def _measure(arguments: argparse.Namespace, terminal: TextIO) -> None:
+    from ldreg.jobs import measure_job
+    from ldreg.launch import check_gpus
+
+    check_gpus(arguments.gpus)
+    measure_job(
+        arguments.spec,
+        arguments.evaluation,
+        arguments.data,
+        arguments.gpus,
+        arguments.threads,
+        RESULTS,
+        terminal,
+        arguments.workers,
+    )
+
+
+def _exhibit(arguments: argparse.Namespace, terminal: TextIO) -> None:
+    from ldreg.exhibits import render
+
+    for path in render(arguments.spec):
+        print(path)
+
+
+def _show(arguments: argparse.Namespace, terminal: TextIO) -> None:
+    from ldreg.show import show
+
+    show(arguments.folder)
+
+
+def _plan(arguments: argparse.Namespace, terminal: TextIO) -> None:
+    from ldreg.plan import plan
+
+    print(plan(arguments.scale, RESULTS))
+
+
+def _track(arguments: argparse.Namespace, terminal: TextIO) -> None:
+    from ldreg.tracking import log_folder
+
+    for line in log_folder(arguments.folder, RESULTS) or ["nothing new to log"]:
+        print(line)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ldreg", description="Jobs of the LDReg reproduction.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, function: object, help: str, logs: bool = False) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help, description=help)
+        sub.set_defaults(command=function)
+        if logs:
+            sub.add_argument(
+                "--log", type=Path, help="file that takes all output; the essentials stay here too"
+            )
+        return sub
+
+    data = command("data", _data, "fetch and verify a data set", logs=True)
+    data.add_argument("dataset")
+    data.add_argument("--output", type=Path, help="its dataset.json; default data/DATASET/dataset.json")
+
+    pretrain = command("pretrain", _pretrain, "train the run that a spec.yaml describes", logs=True)
+    pretrain.add_argument("spec", type=Path)
+    pretrain.add_argument("--precision", choices=("float32", "bf16"), default="float32")
+
+    measure = command("measure", _measure, "measure a trained run's representations", logs=True)
+    measure.add_argument("spec", type=Path)
+    measure.add_argument("--evaluation", type=Path, required=True, help="the scale's evaluation.yaml")
+
+    for job in (pretrain, measure):
+        job.add_argument("--data", type=Path, required=True, help="dataset.json of the run's data set")
+        job.add_argument("--gpus", type=int, default=0, help="0 trains on the CPU; several start torchrun")
+        job.add_argument("--threads", type=int, default=1)
+        job.add_argument(
+            "--workers", type=int, default=0, help="processes per GPU that decode images from files"
+        )
+
+    exhibit = command("exhibit", _exhibit, "render the exhibit that a .spec.yaml describes", logs=True)
+    exhibit.add_argument("spec", type=Path)
+
+    shown = command("show", _show, "print a scale's Table 1 and claims, and where everything lies")
+    shown.add_argument("folder", type=Path, help="e.g. results/demo")
+
+    planned = command("plan", _plan, "runs, GPU-hours and disk that a scale needs")
+    planned.add_argument("scale", type=Path, help="e.g. config/imagenet.yaml")
+
+    track = command("track", _track, "log a finished run folder to MLflow")
+    track.add_argument("folder", type=Path)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

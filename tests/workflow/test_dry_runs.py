@@ -1,0 +1,122 @@
+"""What Snakemake says before anything runs: the plan of every scale, mistakes, style, profiles."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Workflow = Any  # tests/workflow/conftest.py
+REPOSITORY = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture
+def workflow(fresh_workflow: Callable[[Path], Workflow], tmp_path: Path) -> Workflow:
+    return fresh_workflow(tmp_path)
+
+
+# Runs, counted by hand in tests/test_scale.py. ImageNet is nobody's here: a plan needs no data.
+@pytest.mark.parametrize(
+    ("scale", "runs", "exhibits"),
+    [
+        (None, 21, ("table1", "figure5", "claims")),
+        ("config/cifar10.yaml", 21, ("table1", "figure5", "claims")),
+        ("config/cifar10_cpu.yaml", 2, ("table1", "claims")),
+        ("config/imagenet.yaml", 7, ("table1", "figure5", "claims")),
+    ],
+)
+def test_jobs_of_a_scale(workflow: Workflow, scale: str | None, runs: int, exhibits: tuple[str, ...]) -> None:
+    expected = {"data": 1, "pretrain": runs, "measure": runs, **dict.fromkeys(exhibits, 1)}
+    assert workflow.jobs(scale=scale) == {**expected, "all": 1}
+    name = Path(scale).stem if scale else "demo"
+    assert [path.name for path in workflow.path("results").iterdir()] == [name]
+
+
+def test_one_exhibit_by_its_name(workflow: Workflow) -> None:
+    assert workflow.jobs("table1") == {"data": 1, "pretrain": 4, "measure": 4, "table1": 1}
+
+
+def test_core_is_what_the_scale_says(workflow: Workflow) -> None:
+    workflow.edit(lambda content: content.update(core=["claims"]))
+    assert workflow.jobs("core") == {"data": 1, "pretrain": 4, "measure": 4, "claims": 1, "core": 1}
+
+
+def test_the_launch_follows_from_the_resources(workflow: Workflow) -> None:
+    done = workflow.run(
+        "--dry-run", "--printshellcmds", "table1", "--config", "execution={gpus: 4, precision: bf16}"
+    )
+    commands = re.findall(r"ldreg (?:pretrain|measure) .*", done.stdout + done.stderr)
+    assert len(commands) == 8
+    for command in commands:
+        pretraining = command.startswith("ldreg pretrain")
+        assert (
+            ("--gpus 4 " in command and "--precision bf16" in command)
+            if pretraining
+            else "--gpus 1 " in command
+        )
+
+
+def _spoil(workflow: Workflow, mistake: str) -> None:
+    if mistake == "no name":
+        workflow.edit(lambda content: content.pop("scale"))
+    elif mistake == "negative beta":
+        workflow.edit(lambda content: content["exhibits"]["figure5"]["runs"][1].update(beta=[0.1, -1]))
+    elif mistake == "broken YAML":
+        workflow.path("config/demo.yaml").write_text("scale: demo\nrun: [1\n")
+
+
+@pytest.mark.parametrize(
+    ("mistake", "scale", "arguments", "error"),
+    [
+        # Nothing of the demo must fill the gap.
+        ("no name", "tiny.yaml", (), "tiny.yaml: scale: missing; it has no default"),
+        (
+            "negative beta",
+            "tiny.yaml",
+            (),
+            "tiny.yaml: exhibits.figure5.runs[1].beta: -1 is not allowed; it should",
+        ),
+        ("broken YAML", None, (), "config/demo.yaml: line 3: not valid YAML: "),
+        (
+            "misspelt on the command line",
+            None,
+            ("--config", "execution={gpuz: 0}"),
+            "config/demo.yaml with --config: execution: 'gpuz' is unknown; did you mean 'gpus'? allowed: gpus, ",
+        ),
+    ],
+)
+def test_mistake(
+    workflow: Workflow, mistake: str, scale: str | None, arguments: tuple[str, ...], error: str
+) -> None:
+    _spoil(workflow, mistake)
+    done = workflow.run("--dry-run", *arguments, scale=scale)
+    told = done.stdout + done.stderr
+    assert done.returncode != 0 and "Traceback" not in told
+    (line,) = [line for line in told.splitlines() if line.startswith("error: ")]
+    assert line.startswith(f"error: {error}")
+    assert not workflow.path("results").exists()
+
+
+def test_data_that_is_not_there(workflow: Workflow) -> None:
+    arguments = ["--config", "execution={data: nowhere}", "--cores", "1", "nowhere/imagenet/dataset.json"]
+    done = workflow.run(*arguments, scale="config/imagenet.yaml")
+    assert done.returncode != 0 and "Traceback" not in done.stderr
+    assert re.search(
+        r"^error: nowhere/imagenet/train: no such folder; .*execution\.data", done.stderr, re.MULTILINE
+    )
+    assert not workflow.path("nowhere/imagenet/dataset.json").exists()
+
+
+def test_lint(workflow: Workflow) -> None:
+    done = workflow.run("--lint", scale=None)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_style_of_the_rules() -> None:
+    command = [BIN / "snakefmt", "--check", "Snakefile", "workflow/rules"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,209 @@
+"""A tiny scale, really run by Snakemake; then what it would do after a change."""
+
+import csv
+import json
+import shutil
+import sqlite3
+import zipfile
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ldreg.exhibits import RENDERERS
+from ldreg.inputs import MEASURED, PRETRAINED
+
+Workflow = Any  # tests/workflow/conftest.py
+RENDERER = {"table1": "main_table", "figure5": "sweep", "claims": "ledger"}
+OUTPUTS = {
+    name: [f"{name}.{suffix}" for suffix in RENDERERS[kind].suffixes] for name, kind in RENDERER.items()
+}
+MEASURED_AND_SHOWN = {"measure": 6, "table1": 1, "figure5": 1, "claims": 1, "all": 1}
+ALL = {"pretrain": 6, **MEASURED_AND_SHOWN}
+
+Change = Callable[[dict[str, Any]], Any]
+
+
+@pytest.fixture(scope="module")
+def finished(
+    fresh_workflow: Callable[[Path], Workflow], tmp_path_factory: pytest.TempPathFactory
+) -> Workflow:
+    """The tiny scale after `snakemake --cores 2`."""
+    workflow = fresh_workflow(tmp_path_factory.mktemp("finished") / "ldreg")
+    assert workflow.jobs() == {"data": 1, **ALL}
+    done = workflow.run("--cores", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return workflow
+
+
+@pytest.fixture
+def workflow(finished: Workflow, tmp_path: Path) -> Workflow:
+    """A copy of the finished scale that a test may change."""
+    return finished.copy(tmp_path / "ldreg")
+
+
+def test_every_output_is_there_and_nothing_half_written(finished: Workflow) -> None:
+    folder = finished.path("results/tiny")
+    expected = {"evaluation.yaml"}
+    for run in finished.runs:
+        expected |= {f"runs/{run}/{name}" for name in ("spec.yaml", "mlflow.json", *PRETRAINED, *MEASURED)}
+        expected |= {f"logs/{rule}/{run}.log" for rule in ("pretrain", "measure")}
+    for exhibit in finished.exhibits:
+        expected |= {f"exhibits/{name}" for name in (f"{exhibit}.spec.yaml", *OUTPUTS[exhibit])}
+        expected.add(f"logs/exhibits/{exhibit}.log")
+    expected.add("logs/data/digits.log")
+    found = {
+        str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()
+    }
+    assert set(found) == expected
+    assert [name for name, size in found.items() if not size and not name.startswith("logs/")] == []
+
+
+def test_a_run_tells_its_progress(finished: Workflow) -> None:
+    for run in finished.runs:
+        log = finished.path("results/tiny/logs/pretrain", f"{run}.log").read_text()
+        assert run in log and "2/2 epochs" in log
+
+
+def test_mlflow_has_a_run_per_job_in_the_scales_experiment(finished: Workflow) -> None:
+    with closing(sqlite3.connect(finished.path("results/mlflow.db"))) as database:
+        runs = database.execute(
+            "select e.name, r.name, r.status from runs r join experiments e using (experiment_id)"
+        ).fetchall()
+    names = {name for run in finished.runs for name in (run, f"{run} measure")}
+    assert len(runs) == len(names)
+    assert {experiment for experiment, _, _ in runs} == {"ldreg-tiny"}
+    assert {name for _, name, _ in runs} == names
+    assert {status for _, _, status in runs} == {"FINISHED"}
+
+
+def test_runs_of_one_seed_are_paired_until_the_regulariser_sets_in(finished: Workflow) -> None:
+    history = {
+        run: _without_the_clock(_history(finished.path("results/tiny/runs", run))) for run in finished.runs
+    }
+    for seed in (0, 1):
+        plain, *others = (rows for run, rows in history.items() if run.endswith(f"seed{seed}"))
+        for rows in others:
+            assert rows[0] == plain[0]
+            assert float(rows[1]["regularizer"]) < 0 == float(plain[1]["regularizer"])
+    assert len({rows[0]["loss"] for rows in history.values()}) == 2  # one per seed
+
+
+def test_second_call_has_nothing_to_do(workflow: Workflow) -> None:
+    done = workflow.run("--cores", "2")
+    assert done.returncode == 0 and "Nothing to be done" in done.stdout + done.stderr
+    for name in (f"runs/{workflow.runs[0]}/spec.yaml", "evaluation.yaml", "exhibits/table1.spec.yaml"):
+        workflow.path("results/tiny", name).touch()
+    assert workflow.jobs() == {}
+
+
+def _beta(content: dict[str, Any]) -> None:
+    content["exhibits"]["figure5"]["runs"][1]["beta"] = [0.1, 0.5]
+
+
+def _caption(content: dict[str, Any]) -> None:
+    content["exhibits"]["table1"] = {"caption": "Another."}
+
+
+def _execution(content: dict[str, Any]) -> None:
+    content["execution"] |= {
+        "gpus": 2,
+        "threads": 2,
+        "precision": "bf16",
+        "memory_mb": 9,
+        "hours": 1,
+        "workers": 1,
+    }
+
+
+CHANGES: dict[str, tuple[Change, dict[str, int]]] = {
+    # That run, with two seeds, and the only exhibit that shows it.
+    "a beta": (_beta, {"pretrain": 2, "measure": 2, "figure5": 1, "all": 1}),
+    "a caption": (_caption, {"table1": 1, "all": 1}),
+    "how it is executed": (_execution, {}),
+    "how it is measured": (lambda content: content["evaluation"].update(linear_epochs=3), MEASURED_AND_SHOWN),
+    "a setting of every run": (lambda content: content["run"].update(epochs=3), ALL),
+    "what it costs": (lambda content: content["cost"].update(pretrain_hours=9), {}),
+    "one more seed": (lambda content: content["seeds"].append(2), {**ALL, "pretrain": 3, "measure": 3}),
+    "one seed less": (
+        lambda content: content["seeds"].pop(),
+        {"table1": 1, "figure5": 1, "claims": 1, "all": 1},
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_change_reruns_what_depends_on_it_and_nothing_else(workflow: Workflow, what: str) -> None:
+    change, expected = CHANGES[what]
+    workflow.edit(change)
+    assert workflow.jobs() == expected
+
+
+def test_results_do_not_depend_on_how_many_jobs_run_at_once(
+    finished: Workflow, fresh_workflow: Callable[[Path], Workflow], tmp_path: Path
+) -> None:
+    alone = fresh_workflow(tmp_path / "alone")
+    shutil.copytree(finished.path("data"), alone.path("data"))
+    runs = [finished.runs[0], finished.runs[-1]]
+    done = alone.run("--cores", "1", *(f"results/tiny/runs/{run}/linear.json" for run in runs))
+    assert done.returncode == 0, done.stdout + done.stderr
+    for run in runs:
+        one, two = (each.path("results/tiny/runs", run) for each in (alone, finished))
+        for name in ("spec.yaml", "encoder.safetensors", *MEASURED):
+            assert (one / name).read_bytes() == (two / name).read_bytes(), name
+        assert _without_the_clock(_history(one)) == _without_the_clock(_history(two))
+        final = [
+            _without_the_clock([json.loads((folder / "summary.json").read_text())["final"]])
+            for folder in (one, two)
+        ]
+        assert final[0] == final[1]
+
+
+def test_exhibits_made_again_are_the_same_to_the_byte(finished: Workflow, workflow: Workflow) -> None:
+    done = workflow.run("--cores", "1", "--forcerun", *workflow.exhibits)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for exhibit in workflow.exhibits:
+        for name in OUTPUTS[exhibit]:
+            before, after = (each.path("results/tiny/exhibits", name) for each in (finished, workflow))
+            assert after.stat().st_mtime_ns > before.stat().st_mtime_ns
+            assert after.read_bytes() == before.read_bytes(), name
+
+
+def test_report_holds_tables_figure_and_captions_without_a_network(workflow: Workflow) -> None:
+    done = workflow.run("core", "--report", "report.zip")
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(workflow.path("report.zip")) as archive:
+        held = {Path(name).name: name for name in archive.namelist()}
+        page = archive.read(held["report.html"]).decode()
+        figure = archive.read(held["figure5.png"])
+    assert {"table1.html", "figure5.png", "claims.html"} <= set(held)
+    assert figure == workflow.path("results/tiny/exhibits/figure5.png").read_bytes()
+    for caption in ("Linear accuracy, effective rank", "as the weight beta and", "What the paper claims"):
+        assert caption in page
+    assert "2 seed(s)" in page
+    assert 'src="http' not in page and "@import" not in page
+
+
+def test_a_failing_job_is_told_in_one_line_and_leaves_nothing(workflow: Workflow) -> None:
+    folder = Path("results/tiny/runs", workflow.runs[0])
+    workflow.edit(lambda content: content["evaluation"].update(lid_ks=[8, 449]))
+    done = workflow.run("--cores", "1", str(folder / "knn.json"))
+    told = done.stdout + done.stderr
+    assert done.returncode != 0
+    log = f"results/tiny/logs/measure/{workflow.runs[0]}.log"
+    error = "error: evaluation.lid_ks: 449 is not allowed; digits's test split allows 448 at most"
+    assert error in told.splitlines() and log in told and "Traceback" not in told
+    assert workflow.path(log).read_text().splitlines() == [error]
+    left = {path.name for path in workflow.path(folder).iterdir()}
+    assert left == {"spec.yaml", "mlflow.json", *PRETRAINED}
+
+
+def _history(folder: Path) -> list[dict[str, str]]:
+    with (folder / "history.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _without_the_clock(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.items() if key != "images_per_second"} for row in rows]
