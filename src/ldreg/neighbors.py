@@ -30,8 +30,8 @@ def neighbor_distances(
 ) -> Tensor:
     """Euclidean distances r_1 <= ... <= r_k of each query to its k nearest reference rows, (n, k).
 
-    Arguments, dtype and errors are those of `ldreg.lid.lid_mom`; k is lowered where there are too few. Gradients
-    flow only through `queries`, and are zero through a distance of zero.
+    Arguments, dtype and errors are those of `ldreg.lid.lid_mom`; k is lowered where there are too few.
+    Gradients flow only through `queries`, and are zero through a distance of zero.
 
     Example:
         >>> neighbor_distances(torch.tensor([[0.0], [1.0], [3.0], [7.0]]), None, k=2)[0]

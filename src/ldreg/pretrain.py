@@ -27,7 +27,11 @@ ORDER = 2  # views 0 and 1 have counters of their own; the order of the images i
 
 
 def pretrain(
-    spec: RunSpec, data: ImageData, execution: Execution, device: torch.device, on_epoch: Callable[[Row], None]
+    spec: RunSpec,
+    data: ImageData,
+    execution: Execution,
+    device: torch.device,
+    on_epoch: Callable[[Row], None],
 ) -> tuple[nn.Module, list[Row]]:
     """Train the run's method; returns its encoder and one row of `history.csv` per epoch.
 
@@ -125,7 +129,7 @@ def batches(
 
 
 def _row(spec: RunSpec, epoch: int, means: Tensor, lr: float) -> Row:
-    """The epoch's means as a row of the history; the loss is averaged over ranks, the rest is the same on all."""
+    """The epoch's means as a row of the history; the loss is averaged over ranks, which share the rest."""
     if world_size() > 1:
         ssl_loss = means[:1].clone()
         torch.distributed.all_reduce(ssl_loss)

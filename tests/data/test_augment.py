@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.v2 import functional as reference
 
-from ldreg.data.augment import draw, eval_view, finish_view, make_view, view_seed
+from ldreg.data.augment import draw, eval_view, make_view, view_seed
 from ldreg.spec import ViewSettings
 
 EVERYTHING = ViewSettings(
@@ -187,20 +187,6 @@ def test_ratio_that_never_fits_takes_the_greatest_central_crop() -> None:
     torch.testing.assert_close(crop, torch.tensor([0, 0.25, 1, 0.5]).double().expand(5, 4))
 
 
-@pytest.mark.parametrize(("aspect", "expected"), [(4.0, (0.25, 0, 0.5, 1)), (0.25, (0, 0.4375, 1, 0.125))])
-def test_image_too_oblong_for_a_crop_shows_its_middle(aspect: float, expected: tuple[float, ...]) -> None:
-    crop = draw(ViewSettings(crop_ratio=(2, 2)), 5, seed=0, aspect=aspect).crop
-    torch.testing.assert_close(crop, torch.tensor(expected).double().expand(5, 4))
-
-
-def test_aspect_changes_an_images_own_crop_and_nothing_else() -> None:
-    square, mixed = draw(EVERYTHING, 8, 5), draw(EVERYTHING, 8, 5, aspect=torch.tensor([1.0, 2.0] * 4))
-    assert torch.equal(square.crop[::2], mixed.crop[::2])
-    assert (square.crop[1::2] != mixed.crop[1::2]).any(1).all()
-    for name in vars(square).keys() - {"crop"}:
-        assert torch.equal(getattr(square, name), getattr(mixed, name)), name
-
-
 def test_view_shows_the_drawn_crop() -> None:
     n, size = 64, 32
     settings = ViewSettings(crop_scale=(0.1, 0.5), crop_ratio=(3 / 4, 4 / 3), flip=0.5)
@@ -287,14 +273,6 @@ def test_share_of_images_that_an_operation_changes(settings: ViewSettings) -> No
     probability = settings.jitter or settings.grayscale or settings.blur or settings.solarize
     # Exactly nothing happens to the others.
     assert_rate(int((change > 0).sum()), 2000, probability)
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_finishing_cut_images_draws_what_a_whole_view_draws(channels: int) -> None:
-    images = noise(32, channels)
-    whole = {"crop_scale": (1.0, 1.0), "crop_ratio": (1.0, 1.0), "rotation": 0.0, "flip": 0.0}
-    expected = make_view(images, 8, EVERYTHING.model_copy(update=whole), seed=5, first=7)
-    assert torch.equal(finish_view(images, EVERYTHING, seed=5, first=7), expected)
 
 
 def test_gates_are_independent_of_each_other() -> None:

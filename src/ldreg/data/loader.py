@@ -44,8 +44,10 @@ def check_views(views: Sequence[ViewSettings]) -> None:
     Raises:
         LdregError: If a view is rotated.
     """
-    if any(settings.rotation > 0 for settings in views):
-        raise LdregError("rotation: more than 0 is not allowed for images that are read from files; choose 0")
+    if greatest := max(settings.rotation for settings in views):
+        raise LdregError(
+            f"augmentations.yaml: rotation: {greatest} is not allowed for images that stay files; allowed: 0"
+        )
 
 
 def load_views(
