@@ -125,8 +125,11 @@ def run_folder(folder: Path) -> Path:
     return Path("results/demo/runs", next(iter(scale.runs)))
 
 
-def test_demo_plan_is_told(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["plan", DEMO]) == 0
+@pytest.mark.parametrize("place", [DEMO, "mine.yaml"])  # Snakemake too takes a scale file from anywhere
+def test_demo_plan_is_told(folder: Path, capfd: pytest.CaptureFixture[str], place: str) -> None:
+    if place != DEMO:
+        shutil.move(DEMO, place)
+    assert main(["plan", place]) == 0
     output, error = capfd.readouterr()
     assert "21 to pretrain" in output and error == ""
 

@@ -1,8 +1,10 @@
+import os
+
 import pytest
 import torch
 
 from ldreg.errors import LdregError
-from ldreg.launch import check_gpus, torchrun
+from ldreg.launch import check_gpus, claimed_gpus, torchrun
 
 
 @pytest.fixture
@@ -17,6 +19,53 @@ def test_too_few_gpus_are_told_with_the_key_that_sets_them(two_gpus):
         LdregError, match=r"^execution.gpus: 4, but this machine shows 2; .*execution=\{gpus: 0\}"
     ):
         check_gpus(4)
+
+
+@pytest.fixture
+def visible(two_gpus, monkeypatch):
+    """What CUDA_VISIBLE_DEVICES says; restored, since a claim sets it for the rest of its process."""
+    for name in ("CUDA_VISIBLE_DEVICES", "LOCAL_RANK", "SLURM_JOB_ID"):
+        monkeypatch.setenv(name, "")  # so that monkeypatch knows the variable and takes it away again
+        monkeypatch.delenv(name)
+    return lambda: os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+def test_jobs_of_one_machine_take_different_gpus(visible, monkeypatch, tmp_path):
+    with claimed_gpus(1, tmp_path):
+        assert visible() == "0"
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+        with claimed_gpus(1, tmp_path):
+            assert visible() == "1"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,7")
+    with claimed_gpus(2, tmp_path):
+        assert visible() == "3,5"
+
+
+def test_a_job_waits_until_enough_gpus_are_free(visible, monkeypatch, tmp_path):
+    other = claimed_gpus(1, tmp_path)
+    other.__enter__()
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    looks = []
+
+    def sleep(seconds):
+        looks.append(visible())
+        if len(looks) == 2:
+            other.__exit__(None, None, None)
+
+    monkeypatch.setattr("time.sleep", sleep)
+    with claimed_gpus(2, tmp_path):
+        assert visible() == "0,1"
+    assert looks == [None, None]
+
+
+@pytest.mark.parametrize("variable", ["LOCAL_RANK", "SLURM_JOB_ID"])
+def test_what_a_scheduler_or_a_parent_chose_stays(visible, monkeypatch, tmp_path, variable):
+    monkeypatch.setenv(variable, "1")
+    with claimed_gpus(1, tmp_path):
+        assert visible() is None
+    with claimed_gpus(0, tmp_path):
+        assert visible() is None
+    assert not list(tmp_path.iterdir())
 
 
 def test_torchrun_starts_a_rank_per_gpu_and_passes_the_arguments_on(tmp_path, capfd):

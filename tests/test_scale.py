@@ -225,3 +225,51 @@ def test_every_key_that_a_user_may_set_is_documented() -> None:
         for key in ScaleFile.model_fields[block].annotation.model_fields
     ]
     assert [key for key in keys if f"`{key}`" not in text] == []
+
+
+def test_the_unregularised_run_is_one_at_every_point_of_a_sweep_over_the_regulariser(tmp_path):
+    """Also over its start, which it has from the scale."""
+    content = read_yaml(CONFIG / "demo.yaml")
+    content["run"]["regularizer_start"] = 0.2
+    content["exhibits"] = {
+        "starts": {
+            "renderer": "sweep",
+            "title": "t",
+            "caption": "c",
+            "category": "Figures",
+            "settings": {"axes": ["regularizer_start"], "metrics": ["mlid"]},
+            "runs": [
+                {
+                    "method": "simclr",
+                    "regularizer": ["none", "ldreg_l1"],
+                    "regularizer_start": [0.0, 0.2, 0.5],
+                }
+            ],
+        }
+    }
+    content["core"] = ["starts"]
+    content["seeds"] = [0]
+    runs = Scale(content, "starts.yaml", CONFIG).runs
+    assert [run.split("/")[1] for run in runs] == [
+        "none",
+        "ldreg_l1-beta0.1-k16-regularizer_start0",
+        "ldreg_l1-beta0.1-k16",
+        "ldreg_l1-beta0.1-k16-regularizer_start0.5",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("axes", "betta", r"exhibits.yaml: figure5.settings.axes: 'betta' is unknown; did you mean 'beta'\?"),
+        ("metrics", "rank", r"exhibits.yaml: figure5.settings.metrics: 'rank' is unknown; .*effective_rank"),
+    ],
+)
+def test_what_a_figure_shows_is_checked_before_anything_trains(tmp_path, key, value, message):
+    for path in CONFIG.glob("*.yaml"):
+        (tmp_path / path.name).write_text(path.read_text())
+    shared = read_yaml(tmp_path / "exhibits.yaml")
+    shared["figure5"]["settings"][key] = [value]
+    (tmp_path / "exhibits.yaml").write_text(yaml.safe_dump(shared))
+    with pytest.raises(LdregError, match=message):
+        Scale.read(tmp_path / "demo.yaml")

@@ -50,40 +50,42 @@ def _data(arguments: argparse.Namespace, terminal: TextIO) -> None:
 
 
 def _pretrain(arguments: argparse.Namespace, terminal: TextIO) -> None:
-    from ldreg.launch import check_gpus, torchrun
+    from ldreg.launch import check_gpus, claimed_gpus, torchrun
 
     check_gpus(arguments.gpus)
-    if arguments.gpus > 1 and "LOCAL_RANK" not in os.environ:
-        sys.exit(torchrun(arguments.gpus, sys.argv[1:], terminal))
-    from ldreg.jobs import pretrain_job
+    with claimed_gpus(arguments.gpus):
+        if arguments.gpus > 1 and "LOCAL_RANK" not in os.environ:
+            sys.exit(torchrun(arguments.gpus, sys.argv[1:], terminal))
+        from ldreg.jobs import pretrain_job
 
-    pretrain_job(
-        arguments.spec,
-        arguments.data,
-        arguments.gpus,
-        arguments.threads,
-        arguments.precision,
-        RESULTS,
-        terminal,
-        arguments.workers,
-    )
+        pretrain_job(
+            arguments.spec,
+            arguments.data,
+            arguments.gpus,
+            arguments.threads,
+            arguments.precision,
+            RESULTS,
+            terminal,
+            arguments.workers,
+        )
 
 
 def _measure(arguments: argparse.Namespace, terminal: TextIO) -> None:
     from ldreg.jobs import measure_job
-    from ldreg.launch import check_gpus
+    from ldreg.launch import check_gpus, claimed_gpus
 
     check_gpus(arguments.gpus)
-    measure_job(
-        arguments.spec,
-        arguments.evaluation,
-        arguments.data,
-        arguments.gpus,
-        arguments.threads,
-        RESULTS,
-        terminal,
-        arguments.workers,
-    )
+    with claimed_gpus(arguments.gpus):
+        measure_job(
+            arguments.spec,
+            arguments.evaluation,
+            arguments.data,
+            arguments.gpus,
+            arguments.threads,
+            RESULTS,
+            terminal,
+            arguments.workers,
+        )
 
 
 def _exhibit(arguments: argparse.Namespace, terminal: TextIO) -> None:

@@ -1,10 +1,19 @@
 """GPUs to processes: one GPU runs in this process, several under torchrun with one rank each."""
 
+import fcntl
+import os
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TextIO
 
 from ldreg.errors import LdregError
+
+_WAIT = 1.0  # seconds between two looks for a free GPU
 
 
 def check_gpus(gpus: int) -> None:
@@ -22,6 +31,50 @@ def check_gpus(gpus: int) -> None:
             f"execution.gpus: {gpus}, but this machine shows {found}; run where there are as many, or give"
             " another number: --config 'execution={gpus: 0}' (0 is the CPU)"
         )
+
+
+@contextmanager
+def claimed_gpus(gpus: int, locks: Path | None = None) -> Iterator[None]:
+    """Hold `gpus` GPUs that no other job of this machine holds, as the only ones that this process sees.
+
+    Snakemake counts GPUs but does not say which; without this, all local jobs would take the first. Waits
+    while others hold too many. On a cluster the scheduler has chosen; a rank of torchrun uses its parent's.
+
+    Args:
+        locks: folder of one lock file per GPU, released by the kernel when its holder ends, however it ends.
+    """
+    if gpus == 0 or "LOCAL_RANK" in os.environ or "SLURM_JOB_ID" in os.environ:
+        yield
+        return
+    import torch
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    devices = visible.split(",") if visible else [str(index) for index in range(torch.cuda.device_count())]
+    folder = locks or Path(tempfile.gettempdir(), f"ldreg-gpus-{os.getuid()}")
+    folder.mkdir(parents=True, exist_ok=True)
+    while True:
+        with ExitStack() as held:
+            mine: list[str] = []
+            for device in devices:
+                if len(mine) < gpus and _lock(held, folder / device):
+                    mine.append(device)
+            if len(mine) == gpus:
+                os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(mine)
+                yield
+                return
+        time.sleep(_WAIT)
+
+
+def _lock(held: ExitStack, path: Path) -> bool:
+    """Lock the file until `held` ends; False if another process has."""
+    file = path.open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return False
+    held.callback(file.close)
+    return True
 
 
 def torchrun(gpus: int, arguments: list[str], terminal: TextIO) -> int:

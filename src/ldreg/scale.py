@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from ldreg.config import Exhibit, ScaleFile
 from ldreg.errors import LdregError, Location, dotted, explain, unknown
 from ldreg.exhibits import RENDERERS
+from ldreg.exhibits.labels import METRICS
 from ldreg.files import read_yaml
 from ldreg.spec import BACKBONES, RunSpec, format_run, parse_run
 
@@ -70,9 +71,10 @@ class Scale:
 
     @classmethod
     def read(cls, path: str | Path) -> "Scale":
-        """The scale that a file describes."""
+        """The scale that a file describes; the shared files lie beside it, else in `config/`."""
         path = Path(path)
-        return cls(read_yaml(path), str(path), path.parent)
+        folder = path.parent if (path.parent / "methods.yaml").is_file() else Path("config")
+        return cls(read_yaml(path), str(path), folder)
 
     @cached_property
     def exhibits(self) -> dict[str, Exhibit]:
@@ -100,6 +102,12 @@ class Scale:
             if result[name].renderer not in RENDERERS:
                 file, place = origin(("renderer",))
                 raise unknown(f"{file}: {dotted(place)}", result[name].renderer, RENDERERS)
+            # Told now and not when everything has been trained.
+            for key, allowed in (("axes", SETTINGS), ("metrics", tuple(METRICS))):
+                for value in result[name].settings.get(key, ()):
+                    if value not in allowed:
+                        file, place = origin(("settings", key))
+                        raise unknown(f"{file}: {dotted(place)}", value, allowed)
         return result
 
     @cache  # noqa: B019 - a scale lives as long as the process
@@ -140,6 +148,9 @@ class Scale:
 
     def _resolve(self, point: _Layer, seed: int) -> RunSpec:
         """The spec at one point of a grid."""
+        if point.values.get("regularizer") == "none":
+            # The unregularised run is one and the same at every point of a sweep over its settings.
+            point = replace(point, values=_without(point.values, "beta", "k", "regularizer_start"))
         run = _Layer(self.file, ("run",), self.content.run)
         method = point.values.get("method", run.values.get("method"))
         if not isinstance(method, str) or method not in self._methods:
@@ -160,8 +171,7 @@ class Scale:
             values |= layer.values
             origins |= dict.fromkeys(layer.values, layer)
         if values.get("regularizer") == "none":
-            # The unregularised run is one and the same at every point of a sweep over beta and k.
-            values = {key: value for key, value in values.items() if key not in ("beta", "k")}
+            values = _without(values, "beta", "k")
 
         def origin(location: Location) -> tuple[str, Location]:
             if location[0] == "views":
@@ -184,6 +194,10 @@ def _keys_and_values(block: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(block, Mapping):
         raise LdregError(f"{where}: expected keys and values, found {block!r}")
     return block
+
+
+def _without(values: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in keys}
 
 
 def _method_layers(file: str, place: Location, block: Any) -> Iterator[_Layer]:

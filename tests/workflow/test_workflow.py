@@ -111,11 +111,12 @@ def _execution(content: dict[str, Any]) -> None:
     content["execution"] |= {
         "gpus": 2,
         "threads": 2,
+        "workers": 1,
         "precision": "bf16",
         "memory_mb": 9,
         "hours": 1,
-        "workers": 1,
     }
+    content["cost"]["pretrain_hours"] = 9
 
 
 CHANGES: dict[str, tuple[Change, dict[str, int]]] = {
@@ -125,7 +126,6 @@ CHANGES: dict[str, tuple[Change, dict[str, int]]] = {
     "how it is executed": (_execution, {}),
     "how it is measured": (lambda content: content["evaluation"].update(linear_epochs=3), MEASURED_AND_SHOWN),
     "a setting of every run": (lambda content: content["run"].update(epochs=3), ALL),
-    "what it costs": (lambda content: content["cost"].update(pretrain_hours=9), {}),
     "one more seed": (lambda content: content["seeds"].append(2), {**ALL, "pretrain": 3, "measure": 3}),
     "one seed less": (
         lambda content: content["seeds"].pop(),
@@ -146,19 +146,15 @@ def test_results_do_not_depend_on_how_many_jobs_run_at_once(
 ) -> None:
     alone = fresh_workflow(tmp_path / "alone")
     shutil.copytree(finished.path("data"), alone.path("data"))
-    runs = [finished.runs[0], finished.runs[-1]]
-    done = alone.run("--cores", "1", *(f"results/tiny/runs/{run}/linear.json" for run in runs))
+    run = finished.runs[-1]
+    done = alone.run("--cores", "1", f"results/tiny/runs/{run}/linear.json")
     assert done.returncode == 0, done.stdout + done.stderr
-    for run in runs:
-        one, two = (each.path("results/tiny/runs", run) for each in (alone, finished))
-        for name in ("spec.yaml", "encoder.safetensors", *MEASURED):
-            assert (one / name).read_bytes() == (two / name).read_bytes(), name
-        assert _without_the_clock(_history(one)) == _without_the_clock(_history(two))
-        final = [
-            _without_the_clock([json.loads((folder / "summary.json").read_text())["final"]])
-            for folder in (one, two)
-        ]
-        assert final[0] == final[1]
+    one, two = (each.path("results/tiny/runs", run) for each in (alone, finished))
+    for name in ("spec.yaml", "encoder.safetensors", *MEASURED):
+        assert (one / name).read_bytes() == (two / name).read_bytes(), name
+    assert _without_the_clock(_history(one)) == _without_the_clock(_history(two))
+    finals = [json.loads((folder / "summary.json").read_text())["final"] for folder in (one, two)]
+    assert _without_the_clock(finals[:1]) == _without_the_clock(finals[1:])
 
 
 def test_exhibits_made_again_are_the_same_to_the_byte(finished: Workflow, workflow: Workflow) -> None:
