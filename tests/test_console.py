@@ -50,6 +50,22 @@ def test_without_a_log_everything_stays_where_it_is():
     )
 
 
+def test_a_terminal_that_has_gone_away_costs_nothing(tmp_path):
+    job = """
+import sys
+from pathlib import Path
+from ldreg.console import Progress, logging_to, say
+with logging_to(Path(sys.argv[1])) as terminal:
+    say(terminal, "essential")
+    Progress(terminal, "run", epochs=1)({"epoch": 1, "loss": 1.0, "mlid": 2.0})
+"""
+    path = tmp_path / "job.log"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", job, path], stderr=full)
+    assert done.returncode == 0
+    assert [line.split()[0] for line in path.read_text().splitlines()] == ["essential", "run"]
+
+
 def test_output_comes_back_after_an_error(tmp_path, capfd):
     with pytest.raises(KeyboardInterrupt), logging_to(tmp_path / "job.log") as terminal:
         print("essential", file=terminal)

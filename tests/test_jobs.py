@@ -9,8 +9,10 @@ from safetensors.torch import load_file
 import ldreg.jobs
 from ldreg.errors import LdregError
 from ldreg.evaluate.features import extract
+from ldreg.evaluate.knn import holdout_split, knn_accuracy
 from ldreg.inputs import MEASURED, PRETRAINED
 from ldreg.jobs import measure_job, pretrain_job
+from ldreg.lid import geometric_mean, lid_mom
 from ldreg.networks import build_backbone
 from ldreg.spec import write_spec
 
@@ -130,12 +132,16 @@ def test_measuring_starts_from_the_stored_encoder(job, few_digits):
     # The last epoch's monitor saw the very network that was stored: it is in eval mode there as here.
     features = extract(encoder, few_digits.train.images, 8, torch.device("cpu"))
     labels = few_digits.train.labels
-    fit, holdout = ldreg.pretrain.holdout_split(labels, 0.2)
-    top1 = ldreg.pretrain.knn_accuracy(features[fit], labels[fit], features[holdout], labels[holdout], 10)[
-        "top1"
-    ]
+    fit, holdout = holdout_split(labels, 0.2)
+    top1 = knn_accuracy(features[fit], labels[fit], features[holdout], labels[holdout], 10)["top1"]
     assert top1 == job.read("summary.json")["final"]["knn_top1"]
-    assert job.read("dimensionality.json")["rows"] == 450
+    features = extract(encoder, few_digits.test.images, 8, torch.device("cpu"))
+    (entry,) = [
+        e
+        for e in job.read("dimensionality.json")["lid"]
+        if (e["estimator"], e["batch_rows"]) == ("mom", None)
+    ]
+    assert entry["mlid"] == pytest.approx(float(geometric_mean(lid_mom(features, k=8))), rel=1e-5)
     assert job.read("knn.json")["k"] == 5
     assert job.read("linear.json")["lr"] == 0.1
 

@@ -19,6 +19,8 @@ def test_too_few_gpus_are_told_with_the_key_that_sets_them(two_gpus):
         LdregError, match=r"^execution.gpus: 4, but this machine shows 2; .*execution=\{gpus: 0\}"
     ):
         check_gpus(4)
+    with pytest.raises(LdregError, match=r"^execution.gpus: -1 is not allowed"):
+        check_gpus(-1)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import ldreg.pretrain
 from ldreg.config import Execution
 from ldreg.data.datasets import Split
 from ldreg.errors import LdregError
+from ldreg.optim import build_optimizer
 from ldreg.pretrain import batches, pretrain
 
 COLUMNS = ["epoch", "loss", "ssl_loss", "regularizer", "mlid", "lr", "images_per_second", "knn_top1"]
@@ -89,6 +90,21 @@ def test_history_holds_means_over_the_steps(tiny_spec, few_digits, monkeypatch):
     assert row["ssl_loss"] == pytest.approx(sum(losses) / 3)
     assert [lid.shape for lid in lids] == [(64,)] * 3  # both views of 32 images
     assert row["mlid"] == pytest.approx(float(torch.cat(lids).log().mean().exp()), rel=1e-6)
+
+
+def test_learning_rate_follows_the_schedule_step_by_step(tiny_spec, few_digits, monkeypatch):
+    rates = []
+
+    def spied(*arguments):
+        optimizer = build_optimizer(*arguments)
+        optimizer.register_step_pre_hook(lambda own, *_: rates.append([g["lr"] for g in own.param_groups]))
+        return optimizer
+
+    monkeypatch.setattr(ldreg.pretrain, "build_optimizer", spied)
+    train(tiny_spec(optimizer="sgd", base_lr=0.12, warmup_epochs=1), few_digits)
+    # A third of an epoch a step: one epoch up from 0, one down in half a cosine.
+    expected = [0.0, 0.04, 0.08, 0.12, 0.09, 0.03]
+    assert rates == [pytest.approx([rate] * 2) for rate in expected]
 
 
 def test_regularizer_is_off_until_its_start_and_on_from_there(tiny_spec, few_digits):
@@ -198,13 +214,17 @@ def test_an_epoch_takes_whole_batches_of_different_images_in_a_new_order(tiny_sp
     assert again == orders[0, 1]
 
 
-def test_views_differ_from_each_other_and_from_step_to_step(tiny_spec):
+def test_views_differ_from_each_other_and_between_steps_epochs_and_seeds(tiny_spec):
     spec = tiny_spec(views=({"jitter": 1.0, "brightness": 0.5},) * 2)
     white = torch.full((96, 1, 8, 8), 100, dtype=torch.uint8)
     factors = [
-        view[:, 0, 0, 0] for epoch in (0, 1) for views in batches(white, spec, epoch, 3) for view in views
+        view[:, 0, 0, 0]
+        for seed in (0, 1)
+        for epoch in (0, 1)
+        for views in batches(white, spec.model_copy(update={"seed": seed}), epoch, steps=3)
+        for view in views
     ]
-    assert len(torch.cat(factors).unique()) > 0.95 * 2 * 2 * 96
+    assert len(torch.cat(factors).unique()) > 0.95 * 2 * 2 * 2 * 96
 
 
 @pytest.mark.parametrize("ranks", [2, 4])

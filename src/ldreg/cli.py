@@ -7,8 +7,9 @@ import argparse
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from ldreg.console import logging_to, say
 from ldreg.errors import LdregError
@@ -25,7 +26,8 @@ def main(argv: list[str] | None = None) -> int:
             try:
                 arguments.command(arguments, terminal)
             except LdregError as error:
-                say(terminal, f"error: {error}")
+                if int(os.environ.get("RANK", 0)) == 0:  # the ranks of one run share their mistake
+                    say(terminal, f"error: {error}")
                 return 2
             except Exception as error:
                 traceback.print_exc()
@@ -36,6 +38,16 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def entry() -> NoReturn:
+    """The installed command: `main`, then the end of the process at once."""
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Everything is written and closed. Taking torch and MLflow down in order costs about a second, which the
+    # many short jobs of a workflow need not spend.
+    os._exit(status)
 
 
 def _data(arguments: argparse.Namespace, terminal: TextIO) -> None:
@@ -51,10 +63,12 @@ def _data(arguments: argparse.Namespace, terminal: TextIO) -> None:
 
 def _pretrain(arguments: argparse.Namespace, terminal: TextIO) -> None:
     from ldreg.launch import check_gpus, claimed_gpus, torchrun
+    from ldreg.spec import read_spec
 
     check_gpus(arguments.gpus)
     with claimed_gpus(arguments.gpus):
         if arguments.gpus > 1 and "LOCAL_RANK" not in os.environ:
+            read_spec(arguments.spec)  # a mistake there is told once, before ranks start
             sys.exit(torchrun(arguments.gpus, sys.argv[1:], terminal))
         from ldreg.jobs import pretrain_job
 
@@ -114,6 +128,17 @@ def _track(arguments: argparse.Namespace, terminal: TextIO) -> None:
         print(line)
 
 
+def _at_least(low: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.lstrip("-").isdigit() or int(text) < low:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not allowed; it should be a whole number from {low}"
+            )
+        return int(text)
+
+    return number
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ldreg", description="Jobs of the LDReg reproduction.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -142,9 +167,9 @@ def _parser() -> argparse.ArgumentParser:
     for job in (pretrain, measure):
         job.add_argument("--data", type=Path, required=True, help="dataset.json of the run's data set")
         job.add_argument("--gpus", type=int, default=0, help="0 trains on the CPU; several start torchrun")
-        job.add_argument("--threads", type=int, default=1)
+        job.add_argument("--threads", type=_at_least(1), default=1)
         job.add_argument(
-            "--workers", type=int, default=0, help="processes per GPU that decode images from files"
+            "--workers", type=_at_least(0), default=0, help="processes per GPU that decode images from files"
         )
 
     exhibit = command("exhibit", _exhibit, "render the exhibit that a .spec.yaml describes", logs=True)
@@ -162,4 +187,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

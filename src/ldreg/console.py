@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -40,7 +40,8 @@ def logging_to(path: Path | None) -> Iterator[TextIO]:
         for descriptor, target in zip(saved, (1, 2), strict=True):
             os.dup2(descriptor, target)
             os.close(descriptor)
-        terminal.close()
+        with suppress(OSError):
+            terminal.close()
         log.close()
 
 
@@ -48,7 +49,7 @@ def say(terminal: TextIO, text: str) -> None:
     """One line to the log and, where that is another place, to the terminal."""
     print(text, file=sys.stderr, flush=True)
     if terminal is not sys.stderr:
-        print(text, file=terminal, flush=True)
+        _tell(terminal, text)
 
 
 class Progress:
@@ -68,7 +69,7 @@ class Progress:
         print(line, file=sys.stderr, flush=True)
         if self.terminal is not sys.stderr and (now - self.told >= _EVERY or done == self.epochs):
             self.told = now
-            print(line, file=self.terminal, flush=True)
+            _tell(self.terminal, line)
 
     def _line(self, done: int, seconds: float, row: dict[str, float | None]) -> str:
         """E.g. `simclr-small_cnn/none/seed0  ######......  12/24 epochs  loss 3.21  mLID 5.9  0:07 left`."""
@@ -81,6 +82,11 @@ class Progress:
             f"{_clock(left)} left" if done < self.epochs else f"took {_clock(seconds)}",
         ]
         return "  ".join(parts)
+
+
+def _tell(terminal: TextIO, text: str) -> None:
+    with suppress(OSError):  # a terminal that has gone away is no reason to lose a run
+        print(text, file=terminal, flush=True)
 
 
 def _clock(seconds: float) -> str:

@@ -43,11 +43,11 @@ def pretrain_job(
     from ldreg.pretrain import pretrain
 
     run, spec = read_spec(spec_path)
-    torch.set_num_threads(threads)
     execution = Execution(gpus=gpus, threads=threads, workers=workers, precision=precision)
     images = _load(data, spec)
     folder = spec_path.parent
     with process_group(gpus) as device:
+        torch.set_num_threads(max(1, threads // world_size()))
         if rank() != 0:
             pretrain(spec, images, execution, device, on_epoch=lambda row: None)
             return

@@ -24,6 +24,8 @@ def check_gpus(gpus: int) -> None:
     """
     if gpus == 0:
         return
+    if gpus < 0:
+        raise LdregError(f"execution.gpus: {gpus} is not allowed; it should be 0 (the CPU) or more")
     import torch
 
     if (found := torch.cuda.device_count()) < gpus:

@@ -47,6 +47,10 @@ def measure(
         holdout=evaluation.holdout,
     )
     k, temperature = evaluation.knn_k, evaluation.knn_temperature
+    if k > len(train_x):
+        raise LdregError(
+            f"evaluation.knn_k: {k} is not allowed; {data.name} has {len(train_x)} training images"
+        )
     knn = knn_accuracy(*accuracy_inputs, k=k, temperature=temperature)
     return {
         "dimensionality": measure_dimensionality(

@@ -1,5 +1,6 @@
 """Pretraining: one run from its spec to an encoder."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 
@@ -143,7 +144,7 @@ def _row(spec: RunSpec, epoch: int, means: Tensor, lr: float) -> Row:
         "loss": loss,
         "ssl_loss": ssl_loss,
         "regularizer": term,
-        "mlid": float(torch.tensor(log_mlid).exp()),
+        "mlid": math.exp(log_mlid),
         "lr": lr,
     }
 
@@ -166,7 +167,8 @@ def _knn(
     except ValueError as error:  # not finite after the last step
         raise _diverged(spec, epoch, error) from error
     fit, holdout = holdout_split(labels, Evaluation().holdout)
-    result = knn_accuracy(features[fit], labels[fit], features[holdout], labels[holdout], data.classes)
+    k = min(Evaluation().knn_k, len(fit))
+    result = knn_accuracy(features[fit], labels[fit], features[holdout], labels[holdout], data.classes, k)
     return result["top1"]
 
 

@@ -31,7 +31,7 @@ def folder(tmp_path_factory, tiny_spec, data_root):
     script = Path(__file__).with_name("two_ranks.py")
     command = [*torchrun, script, folder, data_root / "digits/dataset.json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr[-3000:]
     return folder
 
 
@@ -71,6 +71,7 @@ def test_a_job_of_two_ranks_writes_its_files_once(folder):
     assert (summary["world_size"], summary["epochs"], summary["steps"]) == (2, 2, 6)
     assert summary["final"]["regularizer"] < 0
     assert summary["final"]["knn_top1"] > 10
+    assert [path.name for path in folder.glob("tracked_by_*")] == ["tracked_by_rank0"]
     lines = (folder / "terminal.txt").read_text().splitlines()
     assert [line for line in lines if "2/2 epochs" in line] == lines[-1:]
 

@@ -5,6 +5,7 @@ Trains each `equivalence/*.yaml` of the folder on the ranks and, before, in one 
 """
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,12 @@ def main(folder: Path, dataset: Path) -> None:
     with process_group(gpus=0) as device:
         found = {name: train(spec, data[name], device) for name, spec in specs.items()}
         torch.save(found, equivalence / f"rank{rank()}.pt")
-    ldreg.jobs.Tracker = NoTracker
-    with (folder / "terminal.txt").open("a") as terminal:
-        ldreg.jobs.pretrain_job(folder / "job/spec.yaml", dataset, 0, 1, "float32", folder, terminal)
+        ldreg.pretrain.build_method = build_method
+        ldreg.jobs.Tracker = NoTracker
+        # Processes meet once: a second group would look for the first one's addresses.
+        ldreg.jobs.process_group = lambda gpus: nullcontext(device)
+        with (folder / "terminal.txt").open("a") as terminal:
+            ldreg.jobs.pretrain_job(folder / "job/spec.yaml", dataset, 0, 1, "float32", folder, terminal)
 
 
 def float64_stays_float64() -> None:
@@ -71,10 +75,10 @@ def train(spec: RunSpec, data: ImageData, device: torch.device) -> dict[str, Any
 
 
 class NoTracker:
-    """Stands for MLflow, which has tests of its own."""
+    """Stands for MLflow, which has tests of its own; leaves a file that says which rank tracks."""
 
-    def __init__(self, *arguments: Any) -> None:
-        pass
+    def __init__(self, folder: Path, *arguments: Any) -> None:
+        folder.with_name(f"tracked_by_rank{rank()}").touch()
 
     def __enter__(self) -> "NoTracker":
         return self
