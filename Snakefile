@@ -12,6 +12,9 @@ from snakemake.utils import min_version
 min_version("9.14")
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 
 
