@@ -14,7 +14,7 @@ DECAY = 0.1
 @pytest.mark.parametrize(
     ("scaling", "base_lr", "batch_size", "expected"),
     [
-        ("sqrt", 0.075, 2048, 3.39411255),  # PAPER section 4, SimCLR
+        ("sqrt", 0.075, 2048, 3.39411255),  # the paper's SimCLR
         ("linear", 0.5, 2048, 4.0),  # SimCLR-Tuned
         ("linear", 0.5, 256, 0.5),
         ("none", 0.003, 256, 0.003),

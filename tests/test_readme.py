@@ -46,5 +46,5 @@ def test_the_commands_are_ones_that_exist(capsys):
         with pytest.raises(SystemExit) as stopped:
             main([name, "--help"])
         assert stopped.value.code == 0, name
-    for path in re.findall(r"(?:config|profiles|src/ldreg|docs)/[\w./]+\w", README):
+    for path in re.findall(r"(?:config|profiles|src/ldreg|docs|benchmarks)/[\w./]+\w", README):
         assert (ROOT / path).exists(), path

@@ -54,7 +54,7 @@ class LidChoice(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    # PAPER.md 2: the authors' monitor is MLE at k = 32 in batches of 2,048 rows.
+    # The authors' monitor is MLE at k = 32 in batches of 2,048 rows.
     estimator: Literal["mom", "mle"] = "mle"
     k: int = 32
     batch_rows: int | None = 2048
