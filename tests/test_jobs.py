@@ -169,6 +169,8 @@ def test_jobs_are_tracked_epoch_by_epoch_and_with_their_files(job, digits, track
         assert (tracker.folder, tracker.results) == (job.folder, job.results)
         assert tracker.tags.keys() == {"dataset_digest", "git_commit", "git_dirty"}
         assert tracker.tags["dataset_digest"] == digits.digest
+    measured_by = {key: measuring.tags[key] for key in ("git_commit", "git_dirty")}
+    assert measured_by.items() <= job.read("dimensionality.json").items()
 
 
 def test_progress_reaches_the_terminal(job):

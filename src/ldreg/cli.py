@@ -6,15 +6,17 @@ Everything heavy is imported by the command that needs it, so that the light one
 import argparse
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-from ldreg.console import logging_to, say
+from ldreg.console import logging_to, say, tell
 from ldreg.errors import LdregError
 
 RESULTS = Path("results")
+_PATIENCE = 60.0  # seconds that rank 0 may take to close its tracking and tell
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -26,8 +28,16 @@ def main(argv: list[str] | None = None) -> int:
             try:
                 arguments.command(arguments, terminal)
             except LdregError as error:
-                if int(os.environ.get("RANK", 0)) == 0:  # the ranks of one run share their mistake
-                    say(terminal, f"error: {error}")
+                if int(os.environ.get("RANK", 0)) > 0:
+                    # All ranks share the mistake and rank 0 tells it; torchrun ends it when another one ends.
+                    time.sleep(_PATIENCE)
+                say(terminal, f"error: {error}")
+                return 2
+            except KeyboardInterrupt:
+                tell(terminal, "interrupted")
+                return 130
+            except ModuleNotFoundError as error:
+                say(terminal, f"error: this command needs {error.name}; pip install 'ldreg[train]' brings it")
                 return 2
             except Exception as error:
                 traceback.print_exc()
@@ -104,9 +114,12 @@ def _measure(arguments: argparse.Namespace, terminal: TextIO) -> None:
 
 def _exhibit(arguments: argparse.Namespace, terminal: TextIO) -> None:
     from ldreg.exhibits import render
+    from ldreg.tracking import log_exhibit
 
-    for path in render(arguments.spec):
+    files = render(arguments.spec)
+    for path in files:
         print(path)
+    log_exhibit(arguments.spec, files, RESULTS)
 
 
 def _show(arguments: argparse.Namespace, terminal: TextIO) -> None:
@@ -124,8 +137,11 @@ def _plan(arguments: argparse.Namespace, terminal: TextIO) -> None:
 def _track(arguments: argparse.Namespace, terminal: TextIO) -> None:
     from ldreg.tracking import log_folder
 
-    for line in log_folder(arguments.folder, RESULTS) or ["nothing new to log"]:
-        print(line)
+    for folder in arguments.folder:
+        # A scale's folder stands for all its runs.
+        found = sorted(path.parent for path in (folder / "runs").glob("*/*/*/summary.json"))
+        lines = [line for each in found or [folder] for line in log_folder(each, RESULTS)]
+        print("\n".join(lines) or f"{folder}: nothing new to log")
 
 
 def _at_least(low: int) -> Callable[[str], int]:
@@ -181,8 +197,8 @@ def _parser() -> argparse.ArgumentParser:
     planned = command("plan", _plan, "runs, GPU-hours and disk that a scale needs")
     planned.add_argument("scale", type=Path, help="e.g. config/imagenet.yaml")
 
-    track = command("track", _track, "log a finished run folder to MLflow")
-    track.add_argument("folder", type=Path)
+    track = command("track", _track, "log finished run folders to MLflow")
+    track.add_argument("folder", type=Path, nargs="+", help="of a run, or of a scale for all its runs")
     return parser
 
 

@@ -32,7 +32,9 @@ def logging_to(path: Path | None) -> Iterator[TextIO]:
     sys.stdout.flush(), sys.stderr.flush()
     saved = [os.dup(1), os.dup(2)]
     os.dup2(log.fileno(), 1), os.dup2(log.fileno(), 2)
-    terminal = os.fdopen(os.dup(saved[1]), "w", encoding="utf-8")
+    # A rank's standard error takes torchrun's own messages too, see `ldreg.launch.torchrun`.
+    shown = saved[0] if "LOCAL_RANK" in os.environ else saved[1]
+    terminal = os.fdopen(os.dup(shown), "w", encoding="utf-8")
     try:
         yield terminal
     finally:
@@ -49,7 +51,7 @@ def say(terminal: TextIO, text: str) -> None:
     """One line to the log and, where that is another place, to the terminal."""
     print(text, file=sys.stderr, flush=True)
     if terminal is not sys.stderr:
-        _tell(terminal, text)
+        tell(terminal, text)
 
 
 class Progress:
@@ -69,7 +71,7 @@ class Progress:
         print(line, file=sys.stderr, flush=True)
         if self.terminal is not sys.stderr and (now - self.told >= _EVERY or done == self.epochs):
             self.told = now
-            _tell(self.terminal, line)
+            tell(self.terminal, line)
 
     def _line(self, done: int, seconds: float, row: dict[str, float | None]) -> str:
         """E.g. `simclr-small_cnn/none/seed0  ######......  12/24 epochs  loss 3.21  mLID 5.9  0:07 left`."""
@@ -84,7 +86,7 @@ class Progress:
         return "  ".join(parts)
 
 
-def _tell(terminal: TextIO, text: str) -> None:
+def tell(terminal: TextIO, text: str) -> None:
     with suppress(OSError):  # a terminal that has gone away is no reason to lose a run
         print(text, file=terminal, flush=True)
 

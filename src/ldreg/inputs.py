@@ -4,6 +4,7 @@ They are written when the workflow is read, each only if it would change: Snakem
 content, so a changed value reruns what depends on it and nothing else.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import yaml
 
 from ldreg.exhibits import RENDERERS
 from ldreg.files import write_text
-from ldreg.scale import Scale
-from ldreg.spec import write_spec
+from ldreg.scale import SETTINGS, Scale
+from ldreg.spec import RunSpec, write_spec
 
 PRETRAINED = ("encoder.safetensors", "history.csv", "summary.json")
 MEASURED = ("dimensionality.json", "knn.json", "linear.json")
@@ -51,12 +52,8 @@ def write_inputs(scale: Scale, results: Path) -> None:
 def _exhibit(scale: Scale, results: Path, name: str) -> dict[str, Any]:
     exhibit = scale.exhibits[name]
     runs = scale.runs_of(name)
-    first = next(iter(runs.values()))
-    crossing = scale.regularizer_defaults(first.method, first.backbone)
-    # A sweep over other settings than beta and k has no point at which these two must stand.
-    axes = exhibit.settings.get("axes", crossing)
     defaults = {
-        "base": {key: value for key, value in crossing.items() if key in axes},
+        "base": _base(scale, runs, exhibit.settings.get("axes")),
         **scale.content.report.model_dump(mode="json"),
     }
     return {
@@ -67,6 +64,27 @@ def _exhibit(scale: Scale, results: Path, name: str) -> dict[str, Any]:
         "runs": [str(run_folder(results, scale.name, run)) for run in runs],
         "paper": str(scale.folder / "paper" / "reported.csv"),
     }
+
+
+def _base(scale: Scale, runs: Mapping[str, RunSpec], axes: Sequence[str] | None) -> dict[str, Any]:
+    """Where the axes of a sweep cross: the scale's own value of each setting that varies.
+
+    The only axis of a sweep crosses nothing, nor does an axis whose runs leave the scale's value out.
+    """
+    first = next(iter(runs.values()))
+    crossing = scale.regularizer_defaults(first.method, first.backbone)
+    if axes is None:
+        return crossing
+    usual = {**scale.base(first.method, first.backbone).model_dump(), **crossing}
+    values = {
+        key: {getattr(spec, key) for spec in runs.values()} - {None}
+        for key in (*crossing, *SETTINGS)
+        if key not in ("regularizer", "method", "backbone", "projector")
+    }
+    swept = {key for key, found in values.items() if len(found) > 1}
+    if swept == set(axes) and len(axes) == 1:
+        return {key: crossing[key] for key in axes if key in crossing}
+    return {key: usual[key] for key in values if key in swept and usual[key] in values[key]}
 
 
 def _write_yaml(path: Path, title: str, value: dict[str, Any]) -> None:

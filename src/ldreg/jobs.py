@@ -93,10 +93,12 @@ def measure_job(
     if not weights.is_file():
         raise LdregError(f"{weights}: no such file; train it first: ldreg pretrain {spec_path}")
     images = _load(data, spec)
-    with process_group(gpus) as device, Tracker(folder, "measure", results, _tags(images)):
+    tags = _tags(images)
+    with process_group(gpus) as device, Tracker(folder, "measure", results, tags):
         encoder, _ = build_backbone(spec.backbone, images.test.channels)
         encoder.load_state_dict(load_file(weights))
         measured = measure(encoder.to(device), images, spec.image_size, settings, device, workers)
+        measured["dimensionality"] |= {key: tags[key] for key in ("git_commit", "git_dirty")}
         for name, content in measured.items():
             write_json(folder / f"{name}.json", content)
 

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from ldreg.console import tell
 from ldreg.errors import LdregError
 
 _WAIT = 1.0  # seconds between two looks for a free GPU
@@ -80,7 +81,21 @@ def _lock(held: ExitStack, path: Path) -> bool:
 
 
 def torchrun(gpus: int, arguments: list[str], terminal: TextIO) -> int:
-    """Run `ldreg` with these arguments as `gpus` ranks on this machine; returns the exit status."""
+    """Run `ldreg` with these arguments as `gpus` ranks on this machine; returns the exit status.
+
+    What rank 0 tells the terminal comes by its standard output; torchrun's own messages go to this process's
+    standard error, which is the log. A failure is told in one line, also where no rank could.
+    """
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}"]
-    # The ranks redirect their own output to the log; what is left for the terminal must reach it.
-    return subprocess.run([*command, "-m", "ldreg.cli", *arguments], stderr=terminal, check=False).returncode
+    # "--" or torchrun would take options of ours, such as --log, for its own.
+    command += ["-m", "--", "ldreg.cli", *arguments]
+    told = False
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
+        for line in process.stdout or ():
+            told |= line.startswith("error: ")
+            tell(terminal, line.rstrip("\n"))
+    if process.returncode == 0:
+        return 0
+    if not told:
+        tell(terminal, f"error: a rank failed, torchrun ended with status {process.returncode}; see the log")
+    return 2 if told else 1

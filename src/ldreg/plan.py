@@ -3,6 +3,7 @@
 import json
 import statistics
 from pathlib import Path
+from typing import Any
 
 from ldreg.inputs import PRETRAINED, run_folder
 from ldreg.networks import build_backbone
@@ -19,16 +20,14 @@ def plan(path: Path, results: Path) -> str:
     """
     scale = Scale.read(path)
     cost, execution = scale.content.cost, scale.content.execution
-    folders = [run_folder(results, scale.name, run) for run in scale.runs]
-    finished = [folder for folder in folders if all((folder / name).is_file() for name in PRETRAINED)]
-    hours, source = cost.pretrain_hours, cost.source
-    if finished:
-        seconds = [json.loads((folder / "summary.json").read_text())["wall_seconds"] for folder in finished]
-        hours = statistics.median(seconds) / 3600
-        where = results / scale.name
-        source = f"pretraining: median of {len(finished)} finished runs in {where}; rest: {source}"
     # `cost` is of a run with the scale's own number of epochs; others take as much longer.
     usual = scale.content.run.get("epochs") or next(iter(scale.runs.values())).epochs
+    finished = _finished(scale, results)
+    hours, source = cost.pretrain_hours, cost.source
+    if finished:
+        hours = statistics.median(each["wall_seconds"] / each["epochs"] for each in finished) * usual / 3600
+        where = results / scale.name
+        source = f"pretraining: median of {len(finished)} finished runs in {where}; rest: {source}"
     runs = sum(spec.epochs / usual for spec in scale.runs.values())
     count = len(scale.runs)
     unit, units = ("GPU", execution.gpus) if execution.gpus else ("core", execution.threads)
@@ -46,6 +45,17 @@ def plan(path: Path, results: Path) -> str:
         f" and {_number(cost.dataset_gb)} GB of data in {execution.data}/",
     ]
     return "\n".join(lines)
+
+
+def _finished(scale: Scale, results: Path) -> list[dict[str, Any]]:
+    """Summaries of the runs that have been pretrained as the scale now says."""
+    found = []
+    for run, spec in scale.runs.items():
+        folder = run_folder(results, scale.name, run)
+        if all((folder / name).is_file() for name in PRETRAINED):
+            summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+            found += [summary] if summary["spec_hash"] == spec.hash else []
+    return found
 
 
 def _encoders_gb(scale: Scale) -> float:

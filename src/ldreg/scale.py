@@ -1,7 +1,7 @@
 """From a scale file to run specs and exhibits: pure functions of the configuration."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -13,11 +13,14 @@ from ldreg.config import Exhibit, ScaleFile
 from ldreg.errors import LdregError, Location, dotted, explain, unknown
 from ldreg.exhibits import RENDERERS
 from ldreg.exhibits.labels import METRICS
+from ldreg.exhibits.settings import REPORTED_AXES
 from ldreg.files import read_yaml
-from ldreg.spec import BACKBONES, RunSpec, format_run, parse_run
+from ldreg.spec import BACKBONES, SIZES, RunSpec, format_run, parse_run
 
 # What a user may set for a run; the rest follows from it or from its place in the configuration.
 SETTINGS = tuple(key for key in RunSpec.model_fields if key not in ("scale", "views", "seed"))
+# Names of the workflow's own rules; each exhibit is a rule named like it.
+RULES = ("all", "core", "data", "pretrain", "measure")
 _SCALED_BY_JITTER = ("brightness", "contrast", "saturation", "hue")
 
 
@@ -68,6 +71,7 @@ class Scale:
                 raise unknown(f"{file}: core", name, self.content.exhibits)
         # Every run is resolved here, so that a mistake anywhere is told before anything is written.
         self.runs = {run: spec for name in self.exhibits for run, spec in self.runs_of(name).items()}
+        self._check_sizes()
 
     @classmethod
     def read(cls, path: str | Path) -> "Scale":
@@ -84,6 +88,11 @@ class Scale:
         result = {}
         for name, own in self.content.exhibits.items():
             own = own or {}
+            if name in RULES:
+                raise LdregError(
+                    f"{self.file}: exhibits.{name}: {name!r} is not allowed; it should be another name"
+                    f" than those of the workflow's own rules: {', '.join(RULES)}"
+                )
             if name not in shared and "renderer" not in own:
                 raise unknown(f"{self.file}: exhibits", name, shared)
             block = _keys_and_values(shared.get(name, {}), f"{shared_file}: {name}")
@@ -102,13 +111,33 @@ class Scale:
             if result[name].renderer not in RENDERERS:
                 file, place = origin(("renderer",))
                 raise unknown(f"{file}: {dotted(place)}", result[name].renderer, RENDERERS)
-            # Told now and not when everything has been trained.
-            for key, allowed in (("axes", SETTINGS), ("metrics", tuple(METRICS))):
-                for value in result[name].settings.get(key, ()):
-                    if value not in allowed:
-                        file, place = origin(("settings", key))
-                        raise unknown(f"{file}: {dotted(place)}", value, allowed)
+            self._check_settings(result[name], lambda location, of=origin: of(("settings", *location)))
         return result
+
+    def _check_settings(self, exhibit: Exhibit, origin: Callable[[Location], tuple[str, Location]]) -> None:
+        """Check what a renderer will be told: now, and not when everything has been trained.
+
+        What `inputs` adds to it (base, and the scale's `report`) has been checked with the scale.
+        """
+        model = RENDERERS[exhibit.renderer].settings
+        try:
+            settings = model.model_validate(exhibit.settings)
+        except ValidationError as error:
+            raise explain(error, model, origin) from error
+        names = {"axes": SETTINGS, "base": SETTINGS, "paper_base": REPORTED_AXES, "paper_says": METRICS}
+        for key, allowed in names.items():
+            for value in getattr(settings, key, ()):
+                if value not in allowed:
+                    file, place = origin((key,))
+                    raise unknown(f"{file}: {dotted(place)}", value, allowed)
+        if "mlid" in exhibit.settings:
+            measured = self.content.evaluation
+            for key, allowed in (("k", measured.lid_ks), ("batch_rows", (None, measured.lid_batch_rows))):
+                value = getattr(settings.mlid, key)
+                if value not in allowed:
+                    file, place = origin(("mlid", key))
+                    choice = ", ".join("null" if each is None else str(each) for each in allowed)
+                    raise LdregError(f"{file}: {dotted(place)}: {value} is not measured; allowed: {choice}")
 
     @cache  # noqa: B019 - a scale lives as long as the process
     def runs_of(self, exhibit: str) -> dict[str, RunSpec]:
@@ -124,9 +153,26 @@ class Scale:
                     result[self.name_of(spec)] = spec
         return result
 
+    def _check_sizes(self) -> None:
+        """Refuse settings that a data set is too small for, where its size is known before it is there."""
+        evaluation, reported = self.content.evaluation, self.content.report.mlid
+        for dataset in sorted({spec.dataset for spec in self.runs.values()} & set(SIZES)):
+            train, test = SIZES[dataset]
+            wanted = [("evaluation.lid_ks", k, test - 2, "test") for k in evaluation.lid_ks]
+            wanted += [("report.mlid.batch_rows", reported.batch_rows or 0, test, "test")]
+            fewest = min(spec.train_images or train for spec in self.runs.values() if spec.dataset == dataset)
+            wanted += [("evaluation.knn_k", evaluation.knn_k, fewest, "training")]
+            wanted += [("batch_size", max(s.batch_size for s in self.runs.values()), fewest, "training")]
+            for key, value, most, split in wanted:
+                if value > most:
+                    raise LdregError(
+                        f"{self.file}: {key}: {value} is not allowed; at most {most} with the {split} images"
+                        f" of {dataset}"
+                    )
+
     def name_of(self, spec: RunSpec) -> str:
         """Folder name of a run of this scale."""
-        return format_run(spec, self._base(spec.method, spec.backbone))
+        return format_run(spec, self.base(spec.method, spec.backbone))
 
     def spec_of(self, run: str) -> RunSpec:
         """The spec that a folder name of this scale stands for: the inverse of `name_of`."""
@@ -141,7 +187,7 @@ class Scale:
         return {"beta": spec.beta, "k": spec.k}
 
     @cache  # noqa: B019
-    def _base(self, method: str, backbone: str) -> RunSpec:
+    def base(self, method: str, backbone: str) -> RunSpec:
         """The scale's default run of a method on a backbone: what folder names leave unsaid."""
         values = {"method": method, "backbone": backbone, "regularizer": "none"}
         return self._resolve(_Layer(self.file, ("run",), values), 0)

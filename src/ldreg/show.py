@@ -10,40 +10,47 @@ from rich.table import Table
 
 from ldreg.errors import LdregError
 from ldreg.exhibits.terminal import terminal_table
-
-# What a reader opens, with what it is; only those that exist are named.
-_PLACES = {
-    "report.html": "everything in a browser, with captions",
-    "exhibits/table1.md": "Table 1 (also .csv, .tex)",
-    "exhibits/figure5.png": "Figure 5 (also .pdf, .csv)",
-    "exhibits/claims.md": "each claim, its test, interval and verdict",
-    "runs": "one folder a run",
-    "logs": "one log a job",
-}
+from ldreg.files import read_yaml
+from ldreg.tracking import tracking_uri
 
 
 def show(folder: Path, console: Console | None = None) -> None:
-    """Print the exhibits of `results/<scale>` that a terminal can show.
+    """Print the exhibits of `results/<scale>` that a terminal can show, and where the others lie.
 
     Raises:
         LdregError: `folder` holds no exhibit that has been made.
     """
-    console = console or Console()
-    exhibits = folder / "exhibits"
-    made = [name for name in ("table1", "claims") if list(exhibits.glob(f"{name}.md"))]
+    console = console or Console(soft_wrap=True)
+    specs = sorted((folder / "exhibits").glob("*.spec.yaml"))
+    made = {path: _made(path) for path in specs if _made(path)}
     if not made:
-        raise LdregError(f"{exhibits}: no table1.md or claims.md; make them first: snakemake core")
-    if "table1" in made:
-        terminal_table(exhibits / "table1.spec.yaml", console)
-    if "claims" in made:
-        console.print(_verdicts(json.loads((exhibits / "claims.json").read_text(encoding="utf-8"))))
+        raise LdregError(f"{folder / 'exhibits'}: no exhibit has been made; make some first: snakemake core")
+    # Tables first, then the verdicts on them.
+    for path in sorted(made, key=lambda path: read_yaml(path)["renderer"] == "ledger"):
+        content = read_yaml(path)
+        if content["renderer"] == "main_table":
+            terminal_table(path, console)
+        elif content["renderer"] == "ledger":
+            ledger = json.loads(path.with_name(f"{content['exhibit']}.json").read_text(encoding="utf-8"))
+            console.print(_verdicts(ledger))
     console.print("[bold]Where to look[/bold]")
-    for name, what in _PLACES.items():
-        if (folder / name).exists():
-            console.print(f"  {folder / name!s:<40} {what}", highlight=False)
-    console.print(
-        "  mlflow ui --backend-store-uri sqlite:///results/mlflow.db   every run in MLflow", highlight=False
-    )
+    lines = [(str(folder / "report.html"), "everything in a browser, with captions")]
+    lines = lines if (folder / "report.html").exists() else []
+    for path, suffixes in made.items():
+        stem = str(path).removesuffix(".spec.yaml")
+        lines.append((f"{stem}.{{{','.join(suffixes)}}}", read_yaml(path)["title"]))
+    lines += [(str(folder / "runs"), "one folder a run"), (str(folder / "logs"), "one log a job")]
+    for place, what in lines:
+        console.print(f"  {place:<50} {what}", highlight=False, markup=False)
+    uri = tracking_uri(folder.parent)
+    if uri.startswith("sqlite"):
+        console.print(f"  mlflow ui --backend-store-uri {uri}", highlight=False)
+
+
+def _made(spec: Path) -> list[str]:
+    """The suffixes of the files that lie beside an exhibit's spec."""
+    stem = spec.name.removesuffix(".spec.yaml")
+    return sorted(path.suffix[1:] for path in spec.parent.glob(f"{stem}.*") if path != spec)
 
 
 def _verdicts(ledger: dict[str, Any]) -> Table:

@@ -23,6 +23,7 @@ Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 DATASETS = ("digits", "cifar10", "imagenet")
+SIZES = {"digits": (1347, 450), "cifar10": (50_000, 10_000)}  # training and test images, where they are fixed
 METHODS = ("simclr",)
 BACKBONES = ("small_cnn", "resnet18_cifar", "resnet18", "resnet50")
 REGULARIZERS = ("none", "ldreg_l1", "ldreg_l2", "ldreg_per_sample", "min_lid")
@@ -82,7 +83,8 @@ class RunSpec(BaseModel):
     regularizer: Literal[REGULARIZERS]
     beta: Strength | None = None
     k: Annotated[int, Field(ge=2)] | None = None
-    regularizer_start: Probability = 0.1  # fraction of the epochs before the term is added
+    # fraction of the epochs before the term is added
+    regularizer_start: Annotated[float, Field(ge=0, lt=1)] = 0.1
     # optimisation
     batch_size: Annotated[int, Field(ge=4)]  # images in the global batch, over all ranks
     epochs: Count

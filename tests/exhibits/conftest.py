@@ -44,7 +44,8 @@ class Runs:
         folder.mkdir(parents=True)
         run = {**SPEC, **spec, "seed": seed, "run": str(folder), "spec_hash": f"hash{len(self.folders)}"}
         (folder / "spec.yaml").write_text(yaml.safe_dump(run))
-        (folder / "linear.json").write_text(json.dumps({"split": "test", "top1": top1, "top5": None}))
+        linear = {"split": "test", "protocol": "cached", "top1": top1, "top5": None, "at_grid_edge": False}
+        (folder / "linear.json").write_text(json.dumps(linear))
         (folder / "knn.json").write_text(
             json.dumps({"split": "test", "k": 20, "top1": top1 - 1, "top5": 99.9})
         )

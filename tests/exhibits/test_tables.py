@@ -1,6 +1,7 @@
 """Table 1 in its three formats and on the screen."""
 
 import io
+import json
 import math
 import re
 import shutil
@@ -159,6 +160,23 @@ def test_notes_say_how_it_was_measured(pair) -> None:
         "- Grey images.",
     ):
         assert word in text
+
+
+@pytest.mark.parametrize("scale_of_paper", [False, True])
+def test_notes_name_the_linear_protocol_and_stand_once(pair, runs, scale_of_paper) -> None:
+    path = pair.spec("main_table", scale_of_paper=scale_of_paper)
+
+    def notes() -> list[str]:
+        return [row for row in written(path)[".md"].splitlines() if row.startswith("- ")]
+
+    first = notes()
+    assert len(set(first)) == len(first) and sum(note.startswith("- Bold") for note in first) == 1
+    (linear,) = [note for note in first if note.startswith("- Linear accuracy")]
+    assert "protocol cached" in linear and "LARS" in linear and "lowest or highest" not in linear
+    probe = runs.root / "runs/run0/seed2/linear.json"
+    probe.write_text(json.dumps({**json.loads(probe.read_text()), "at_grid_edge": True}))
+    (linear,) = [note for note in notes() if note.startswith("- Linear accuracy")]
+    assert linear.endswith("In 1 of 6 runs the rate is the lowest or highest that was tried.")
 
 
 def test_markdown_is_aligned_and_fits_a_terminal(pair) -> None:

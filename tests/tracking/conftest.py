@@ -12,6 +12,7 @@ import yaml
 from ldreg.tracking import Tracker, store, tracking_uri
 
 FACTS = {"dataset_digest": "d1", "git_commit": "c1", "git_dirty": True}
+MEASURED_BY = {"git_commit": "c2", "git_dirty": False}  # the code has changed since
 
 
 def row(epoch):
@@ -64,6 +65,7 @@ class Results:
         ranks = {"correlation": 10.5, "covariance": 11.5, "second_moment": 12.5}
         lids = [lid("mom", 16, None, 6.1), lid("mle", 32, 2048, 6.2)]
         dimensionality = {"split": "test", "rows": 450, "lid": lids, "effective_rank": ranks, "rankme": 9.5}
+        dimensionality |= MEASURED_BY
         files = {
             "dimensionality": dimensionality,
             "knn": {"split": "test", "k": 20, "top1": 97.1, "top5": None},
@@ -86,7 +88,7 @@ class Results:
             self.write_training(folder)
 
     def measure(self, folder):
-        with Tracker(folder, "measure", self.path):
+        with Tracker(folder, "measure", self.path, FACTS | MEASURED_BY):
             self.write_measurement(folder)
 
     @property

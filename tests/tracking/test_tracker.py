@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from ldreg.errors import LdregError
-from ldreg.tracking import Tracker, git_state, log_folder, record, store, tracker, tracking_uri
+from ldreg.tracking import Tracker, git_state, log_exhibit, log_folder, record, store, tracker, tracking_uri
 
 
 def test_live_and_later_give_mlflow_the_same(results, tmp_path, database):
@@ -43,7 +43,9 @@ def test_what_mlflow_holds(results):
     assert results.history(training, "knn_top1") == [(2, 90.5), (4, 90.5)]
     assert training.data.metrics["system/system_memory_usage_megabytes"] > 0
     assert measurement.data.params["linear_protocol"] == "cached"
-    assert measurement.data.metrics == {
+    assert measurement.data.metrics["system/system_memory_usage_megabytes"] > 0
+    metrics = {key: value for key, value in measurement.data.metrics.items() if not key.startswith("system/")}
+    assert metrics == {
         "mlid_mom_k16": 6.1,
         "mlid_mle_k32_rows2048": 6.2,
         "effective_rank_correlation": 10.5,
@@ -63,9 +65,14 @@ def test_what_mlflow_holds(results):
         "seed": "0",
     }
     tags |= {"spec_hash": "abc", "dataset": "digits", "dataset_digest": "d1"}
-    tags |= {"git_commit": "c1", "git_dirty": "true", "run": "simclr-small_cnn/ldreg_l1-beta0.1-k16/seed0"}
-    assert (tags | {"kind": "pretrain"}).items() <= training.data.tags.items()
-    assert (tags | {"kind": "measure"}).items() <= measurement.data.tags.items()
+    tags |= {"run": "simclr-small_cnn/ldreg_l1-beta0.1-k16/seed0"}
+    trained_by = {"kind": "pretrain", "git_commit": "c1", "git_dirty": "true"}
+    assert (tags | trained_by).items() <= training.data.tags.items()
+    measured_by = {"kind": "measure", "git_commit": "c2", "git_dirty": "false"}
+    assert (tags | measured_by).items() <= measurement.data.tags.items()
+    assert not any("git" in key for key in measurement.data.params)
+    files = ["dimensionality.json", "knn.json", "linear.json", "spec.yaml"]
+    assert results.content(measurement)[-1] == files
     assert measurement.data.tags["mlflow.parentRunId"] == training.info.run_id
     assert measurement.data.tags["pretrain_run_id"] == training.info.run_id
     experiment = results.client.get_experiment(training.info.experiment_id)
@@ -109,12 +116,8 @@ def test_a_run_that_breaks_off_is_completed_not_repeated(results, monkeypatch, w
 
 def test_a_failed_and_a_killed_attempt_and_the_retry(results):
     folder = results.plan()
-    picture = folder / "picture.txt"
-    picture.write_text("why")
-    with pytest.raises(ZeroDivisionError), Tracker(folder, "pretrain", results.path) as tracking:
-        tracking.artifact(picture)
+    with pytest.raises(ZeroDivisionError), Tracker(folder, "pretrain", results.path):
         _ = 1 / 0
-    assert results.content(results.runs()[0])[-1] == ["picture.txt"]
     assert record.notes(folder) == {}
     store.Store(tracking_uri(results.path), "demo").create(
         folder, "pretrain", 1, {}
@@ -174,6 +177,46 @@ def test_without_mlflow(results, monkeypatch, warned):
     assert "mlflow" in warned()
     with pytest.raises(LdregError, match="mlflow"):
         log_folder(folder, results.path)
+
+
+@pytest.fixture
+def exhibit(results):
+    """An exhibit's spec and its rendered files."""
+    spec, picture = (results.path / f"figure5.{suffix}" for suffix in ("spec.yaml", "png"))
+    spec.write_text("scale: demo\n")
+    picture.write_text("a picture")
+    return spec, [picture]
+
+
+def test_an_exhibit_and_its_next_rendering_are_runs_with_their_files(results, exhibit):
+    commit, dirty = git_state()
+    tags = {"kind": "exhibit", "exhibit": "figure5", "scale": "demo"}
+    tags |= {"git_commit": commit, "git_dirty": str(dirty).lower()}
+    for _ in range(2):
+        log_exhibit(*exhibit, results.path)
+    expected = ("figure5", "FINISHED", {}, tags, {}, ["figure5.png", "figure5.spec.yaml"])
+    assert [results.content(run) for run in results.runs()] == [expected] * 2
+
+
+@pytest.mark.parametrize("trouble", ["refused", "no answer in time", "figure5.png", "key scale", "mlflow"])
+def test_an_exhibit_that_mlflow_does_not_get(results, exhibit, monkeypatch, warned, trouble):
+    spec, (picture,) = exhibit
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        if trouble == "refused":
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        elif trouble == "no answer in time":
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.getsockname()[1]}")
+            monkeypatch.setattr(tracker, "_CLOSING_SECONDS", 0.2)
+        elif trouble == "figure5.png":
+            picture.unlink()
+        elif trouble == "key scale":
+            spec.write_text("title: a\n")
+        else:
+            for module in ("mlflow", "mlflow.tracking"):
+                monkeypatch.setitem(sys.modules, module, None)
+        log_exhibit(spec, [picture], results.path)
+    assert trouble in warned()
+    assert f"exhibit {spec} is not fully logged" in warned()
 
 
 def test_a_folder_that_cannot_be_logged(results):

@@ -12,7 +12,7 @@ def in_report(exhibit):
                 path,
                 caption="../report/exhibit.rst",
                 category=about.category,
-                labels={"exhibit": about.title, "file": path.suffix[1:]},
+                labels={"exhibit": exhibit, "file": path.suffix[1:]},
             )
             if path.suffix in (".png", ".html")
             else path
@@ -29,6 +29,7 @@ for exhibit in SCALE.exhibits:
         input:
             spec=exhibit_spec(RESULTS, SCALE.name, exhibit),
             runs=measurements_of(exhibit),
+            paper=f"{CONFIG}/paper/reported.csv",
         output:
             in_report(exhibit),
         log:

@@ -21,7 +21,7 @@ from ldreg.errors import LdregError
 from ldreg.spec import ViewSettings
 
 CHUNK = 64  # images of one task: small enough that no batch waits for one worker, and cheap to hand over
-CENTER = 0.875  # of the shorter side is seen in evaluation (PAPER.md section 4)
+CENTER = 0.875  # of the shorter side is seen in evaluation (LDReg's Table 9)
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 

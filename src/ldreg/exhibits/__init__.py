@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from ldreg.errors import unknown
+from ldreg.exhibits.settings import LedgerSettings, Settings, SweepSettings, TableSettings
 from ldreg.files import replacing
 
 
 @dataclass(frozen=True)
 class Renderer:
-    """How one kind of exhibit is made: the function's module and name, and the suffixes that it writes."""
+    """How one kind of exhibit is made: the function's module and name, its settings, and what it writes."""
 
     module: str
     name: str
+    settings: type[Settings]
     suffixes: tuple[str, ...]
 
     @property
@@ -30,9 +32,11 @@ class Renderer:
 
 
 RENDERERS: dict[str, Renderer] = {
-    "main_table": Renderer("ldreg.exhibits.tables", "main_table", ("csv", "md", "tex", "html")),
-    "sweep": Renderer("ldreg.exhibits.figures", "sweep", ("png", "pdf", "csv")),
-    "ledger": Renderer("ldreg.exhibits.claims", "ledger", ("md", "json", "html")),
+    "main_table": Renderer(
+        "ldreg.exhibits.tables", "main_table", TableSettings, ("csv", "md", "tex", "html")
+    ),
+    "sweep": Renderer("ldreg.exhibits.figures", "sweep", SweepSettings, ("png", "pdf", "csv")),
+    "ledger": Renderer("ldreg.exhibits.claims", "ledger", LedgerSettings, ("md", "json", "html")),
 }
 
 

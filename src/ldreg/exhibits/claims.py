@@ -10,9 +10,10 @@ from ldreg.exhibits.groups import contexts
 from ldreg.exhibits.labels import name, printed
 from ldreg.exhibits.markup import Block, Cell, markdown
 from ldreg.exhibits.reported import Reported
+from ldreg.exhibits.settings import LedgerSettings
 from ldreg.exhibits.statistics import LEVEL
 from ldreg.exhibits.tables import effect
-from ldreg.exhibits.verdicts import Claim, LedgerSettings, Result, judge
+from ldreg.exhibits.verdicts import Claim, Result, judge
 
 CLAIMS = (
     Claim("mlid_rises", "LDReg raises mLID", "abstract; Table 1; Figure 2 (a, d)", "raises", "mlid"),

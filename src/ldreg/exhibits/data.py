@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -12,24 +12,24 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ldreg.errors import LdregError, explain, unknown
 from ldreg.exhibits.labels import METRICS, listed, present, same, seeds
+from ldreg.exhibits.settings import Settings
 from ldreg.files import read_yaml
-
-MetricName = Literal["linear_top1", "linear_top5", "knn_top1", "effective_rank", "rankme", "mlid"]
 
 # Keys that say what is added to the loss. Two runs that differ in these alone are a pair.
 REGULARIZER_KEYS = ("regularizer", "beta", "k", "regularizer_start")
 # Keys that name a run, count its repetition or only watch it: no part of its setting.
-BOOKKEEPING_KEYS = ("scale", "run", "spec_hash", "seed", "monitor_k", "knn_every")
-
-# The paper's encoder for which a smaller one stands at another scale.
-STAND_INS = {
-    "small_cnn": "resnet50",
-    "resnet18_cifar": "resnet50",
-    "resnet18": "resnet50",
-    "small_vit": "vit_b16",
+BOOKKEEPING_KEYS = (
+    "scale",
+    "run",
+    "spec_hash",
+    "seed",
+    "monitor_k",
+    "knn_every",
+)  # What a linear evaluation is, by the `protocol` of linear.json.
+PROTOCOLS = {
+    "cached": " (a linear classifier on stored representations, without crops, its learning rate chosen on a "
+    "hold-out of the training split)",
 }
-# Where the paper's sweeps over beta and k cross (Figure 5).
-PAPER_BASE = {"beta": 0.01, "k": 64}
 
 
 class Exhibit(BaseModel):
@@ -47,45 +47,6 @@ class Exhibit(BaseModel):
     settings: dict[str, Any] = Field(default_factory=dict)
     runs: tuple[Path, ...]
     paper: Path
-
-
-class LidChoice(BaseModel):
-    """Which of a run's mLID measurements is meant; `batch_rows` null: neighbours from the full split."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    # The authors' monitor is MLE at k = 32 in batches of 2,048 rows.
-    estimator: Literal["mom", "mle"] = "mle"
-    k: int = 32
-    batch_rows: int | None = 2048
-
-    def __str__(self) -> str:
-        neighbours = "the full split" if self.batch_rows is None else f"batches of {self.batch_rows:,} rows"
-        kind = {"mom": "method of moments", "mle": "maximum likelihood"}[self.estimator]
-        return f"{kind}, k = {self.k}, neighbours from {neighbours}"
-
-
-class Settings(BaseModel):
-    """Settings that all renderers share: what is measured, and how the paper's rows are found.
-
-    base: LDReg's setting at this scale, where one axis stays while another is swept. paper_base: the same in
-    the paper. stands_for: our encoder to the paper's. paper_exhibits: where its numbers stand, best first.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    mlid: LidChoice = LidChoice()
-    effective_rank: Literal["correlation", "covariance", "second_moment"] = "correlation"
-    scale_of_paper: bool = False  # only then are levels set beside the paper's
-    base: dict[str, Any] = Field(default_factory=dict)
-    paper_base: dict[str, Any] = Field(default_factory=dict)
-    stands_for: dict[str, str] = Field(default_factory=lambda: dict(STAND_INS))
-    paper_exhibits: tuple[str, ...] = ("table1", "figure5")
-
-    def paper_at(self, axis: str) -> dict[str, Any]:
-        """Where the paper's other settings stay while it sweeps `axis`."""
-        base = self.paper_base or (PAPER_BASE if axis in PAPER_BASE else {})
-        return {key: value for key, value in base.items() if key != axis}
 
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
@@ -206,3 +167,15 @@ def describe(frame: pd.DataFrame) -> str:
         f"{word['backbone']}, {word['epochs']} epochs, batch size {word['batch_size']}, "
         f"{seeds(frame['seed'].nunique())} ({listed(sorted(frame['seed']))})"
     )
+
+
+def linear_protocol(frame: pd.DataFrame) -> str:
+    """How the linear accuracies of the runs were measured and how the paper's were, for notes."""
+    probes = [_read_json(Path(folder) / "linear.json") for folder in frame["folder"]]
+    kinds = dict.fromkeys(probe["protocol"] for probe in probes)
+    ours = "; ".join(f"protocol {kind}{PROTOCOLS.get(kind, '')}" for kind in kinds)
+    edge = sum(probe["at_grid_edge"] for probe in probes)
+    warning = (
+        f" In {edge} of {len(probes)} runs the rate is the lowest or highest that was tried." if edge else ""
+    )
+    return f"Linear accuracy: {ours}. The paper trains on random crops with LARS.{warning}"

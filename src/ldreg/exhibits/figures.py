@@ -14,7 +14,8 @@ from matplotlib.lines import Line2D
 from ldreg.exhibits import style
 from ldreg.exhibits.data import Exhibit, load_runs, settings_of
 from ldreg.exhibits.labels import METRICS, name
-from ldreg.exhibits.sweeps import Point, SweepSettings, panel
+from ldreg.exhibits.settings import SweepSettings
+from ldreg.exhibits.sweeps import Point, panel
 
 PANEL_HEIGHT = 1.75  # inches
 SEED_MARK = {

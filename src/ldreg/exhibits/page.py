@@ -15,7 +15,8 @@ body {{ font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; max
 table {{ border-collapse: collapse; margin: .75rem 0; display: block; overflow-x: auto; }}
 th {{ border-bottom: 2px solid #222; text-align: left; }}
 td {{ border-bottom: 1px solid #ddd; }}
-th, td {{ padding: .25rem .75rem; white-space: nowrap; font-variant-numeric: tabular-nums; }}
+th, td {{ padding: .25rem .5rem; font-variant-numeric: tabular-nums; }}
+@media (max-width: 45rem) {{ body {{ font-size: 12px; padding: 0 .25rem; }} th, td {{ padding: .2rem; }} }}
 </style>
 <body>
 {body}

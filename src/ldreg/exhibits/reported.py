@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 
 from ldreg.errors import LdregError
-from ldreg.exhibits.data import Settings, matches
+from ldreg.exhibits.data import matches
 from ldreg.exhibits.labels import name, present, regularizer, same
+from ldreg.exhibits.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import Field
 
 from ldreg.errors import LdregError
 from ldreg.exhibits.data import (
     REGULARIZER_KEYS,
     Exhibit,
-    MetricName,
-    Settings,
     by_seed,
     check_keys,
     matches,
@@ -21,20 +18,8 @@ from ldreg.exhibits.data import (
 )
 from ldreg.exhibits.labels import name, present
 from ldreg.exhibits.reported import Reported, difference
+from ldreg.exhibits.settings import REPORTED_AXES, SweepSettings
 from ldreg.exhibits.statistics import Estimate, paired, t_interval
-
-REPORTED_AXES = ("method", "backbone", "batch_size", "epochs", "beta", "k")  # columns of reported.csv
-
-
-class SweepSettings(Settings):
-    """Settings of `sweep`: a grid of panels, swept settings as columns and metrics as rows.
-
-    paper_says: what the paper's figure shows, by metric and axis, in a word or two.
-    """
-
-    axes: tuple[str, ...] = Field(min_length=1)
-    metrics: tuple[MetricName, ...] = Field(min_length=1)
-    paper_says: dict[str, dict[str, str]] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -11,24 +11,17 @@ import pandas as pd
 
 from ldreg.exhibits import comparison
 from ldreg.exhibits.comparison import Groups, Row
-from ldreg.exhibits.data import Exhibit, MetricName, Settings, describe, load_runs, settings_of
+from ldreg.exhibits.data import Exhibit, describe, linear_protocol, load_runs, settings_of
 from ldreg.exhibits.groups import contexts
 from ldreg.exhibits.labels import METRICS, name, number, printed, seeds
 from ldreg.exhibits.markup import Block, Cell, latex, markdown
 from ldreg.exhibits.reported import Reported
+from ldreg.exhibits.settings import TableSettings
 from ldreg.exhibits.statistics import Estimate
 
 NOT_RUN = "not run"
 NOT_REPORTED = "not given"
 BOLD = "Bold: the highest mean of each method, as in the paper; it says nothing about significance."
-
-
-class TableSettings(Settings):
-    """Settings of `main_table`. `notes` are added below the table, after those that it writes itself."""
-
-    metrics: tuple[MetricName, ...] = ("linear_top1", "effective_rank", "mlid")
-    paper_exhibits: tuple[str, ...] = ("table1",)
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -177,11 +170,10 @@ def _notes(exhibit: Exhibit, settings: TableSettings, frame: pd.DataFrame, effec
             f"Means over {seeds(count)}; ± and brackets are 95 % t-intervals over seeds, "
             "for effects of the differences paired by seed."
         )
+    if {"linear_top1", "linear_top5"} & set(settings.metrics):
+        notes.append(linear_protocol(frame))
     if "mlid" in settings.metrics:
         notes.append(f"mLID: {settings.mlid}.")
     if "effective_rank" in settings.metrics:
         notes.append(f"Effective rank: eigenvalues of the {name(settings.effective_rank)}.")
-    notes.append(
-        "Bold: the highest mean of each method, as in the paper; it says nothing about significance."
-    )
     return [*notes, *settings.notes]

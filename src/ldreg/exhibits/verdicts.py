@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
-from pydantic import Field
 
 from ldreg.errors import LdregError
-from ldreg.exhibits.data import PAPER_BASE, Settings, by_seed
+from ldreg.exhibits.data import by_seed
 from ldreg.exhibits.groups import Arm, Context
 from ldreg.exhibits.labels import METRICS, name, printed, same
 from ldreg.exhibits.reported import PaperRow, Reported, difference
+from ldreg.exhibits.settings import PAPER_BASE, LedgerSettings
 from ldreg.exhibits.statistics import LEVEL, Estimate, slopes, t_interval
 
 # The unit in which a swept setting is read: its logarithm, and what a step of one on it is.
@@ -20,14 +20,6 @@ STEPS = {
     "beta": (math.log10, "log10(beta)", "per tenfold beta"),
     "k": (math.log2, "log2(k)", "per doubling of k"),
 }
-
-
-class LedgerSettings(Settings):
-    """Settings of `ledger`: which regulariser is meant by LDReg, and the margins of its tests."""
-
-    regularizer: str = "ldreg_l1"
-    accuracy_margin: float = Field(default=0.5, gt=0)  # points by which accuracy may fall and still be kept
-    stability_margin: float = Field(default=1.0, gt=0)  # points by which it may move and still be stable
 
 
 @dataclass(frozen=True)

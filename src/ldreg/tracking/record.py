@@ -13,12 +13,13 @@ from ldreg.files import read_yaml, write_json
 Kind = Literal["pretrain", "measure"]
 Point = tuple[str, float, int, int]  # a metric's name, its value, the time (ms since 1970) and the step
 
+# What a job writes; spec.yaml, which all share, is there before.
 FILES: dict[Kind, tuple[str, ...]] = {
-    "pretrain": ("spec.yaml", "summary.json", "history.csv"),
+    "pretrain": ("summary.json", "history.csv"),
     "measure": ("dimensionality.json", "knn.json", "linear.json"),
 }
 _SPEC_TAGS = ("scale", "run", "method", "regularizer", "beta", "k", "seed", "spec_hash", "dataset")
-_SUMMARY_TAGS = ("dataset_digest", "git_commit", "git_dirty")
+_GIT_TAGS = ("git_commit", "git_dirty")
 
 
 def load(path: Path, *keys: str) -> dict[str, Any]:
@@ -85,7 +86,8 @@ def measured(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         results["rankme"] = found.pop("rankme", results.get("rankme"))
         for top in ("top1", "top5"):
             results[f"{path.stem}_{top}"] = found.pop(top, None)
-        found.pop("holdout", None)  # what led to the settings; to be read in the artifact
+        for other in ("holdout", *_GIT_TAGS):  # what led to the settings, to be read in the artifact; tags
+            found.pop(other, None)
         settings |= {f"{path.stem}_{key}": value for key, value in found.items()}
     return settings, results
 
@@ -95,10 +97,14 @@ def spec_tags(spec: Mapping[str, Any]) -> dict[str, str]:
     return texts({key: spec.get(key) for key in _SPEC_TAGS})
 
 
-def summary_tags(folder: Path) -> dict[str, str]:
-    """The tags that find a run again and that are known once it is trained."""
-    summary = load(folder / "summary.json")
-    return texts({key: summary.get(key) for key in _SUMMARY_TAGS})
+def job_tags(folder: Path, kind: Kind) -> dict[str, str]:
+    """The training data's digest, and the commit of the code that did this job, as far as files tell it."""
+    written = summary = load(folder / "summary.json")
+    if kind == "measure":
+        path = folder / "dimensionality.json"
+        written = load(path) if path.exists() else {}
+    tags = {"dataset_digest": summary.get("dataset_digest")}
+    return texts(tags | {key: written.get(key) for key in _GIT_TAGS})
 
 
 def params(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -101,7 +101,7 @@ class Store:
         name = spec["run"]
         if kind == "measure":
             name = f"{name} measure"
-            tags |= record.summary_tags(folder)
+            tags = record.job_tags(folder, kind) | tags  # an earlier measurement's files may still be there
             if self.has(parent := record.notes(folder).get("pretrain")):
                 tags |= {"mlflow.parentRunId": parent["run_id"], "pretrain_run_id": parent["run_id"]}
         created = self.client.create_run(self.experiment_id, start_time=start, tags=tags, run_name=name)
@@ -110,6 +110,15 @@ class Store:
         if kind == "pretrain":
             run.write([], params=spec)
         return run
+
+    def log_exhibit(self, spec: Path, files: Sequence[Path], tags: Mapping[str, Any]) -> None:
+        """Log a rendered exhibit as a new MLflow run, which is FINISHED once it has all files."""
+        name = spec.name.removesuffix(".spec.yaml")
+        tags = record.texts({"kind": "exhibit", "exhibit": name} | dict(tags))
+        run_id = self.client.create_run(self.experiment_id, tags=tags, run_name=name).info.run_id
+        for path in [spec, *files]:
+            self.client.log_artifact(run_id, str(path))
+        self.client.set_terminated(run_id)
 
     def log_files(self, folder: Path, kind: Kind) -> str | None:
         """Log a finished job from its files unless that is done; complete an MLflow run that broke off."""
@@ -170,19 +179,19 @@ class Run:
         )
         self._logged |= {(key, step) for key, _, _, step in points}
 
-    def close(self, status: str, end: int, artifacts: Sequence[Path] = ()) -> None:
+    def close(self, status: str, end: int) -> None:
         """End the run at `end` (ms). If it FINISHED, first log from its files whatever is not logged yet."""
         files = []
         if status == "FINISHED":
-            tags = record.summary_tags(self._folder)
+            tags = record.job_tags(self._folder, self._kind)
             if self._kind == "pretrain":
                 self.write(record.history(self._folder, end), tags=tags)
             else:
                 settings, results = record.measured(self._folder)
                 self.write(record.as_points(results, end, 0), settings, tags)
-            files = record.present(self._folder, self._kind)
+            files = [self._folder / "spec.yaml", *record.present(self._folder, self._kind)]
         self._client.set_terminated(self.run_id, status, end)
-        for path in [*files, *artifacts]:
+        for path in files:
             self._client.log_artifact(self.run_id, str(path))
         if status == "FINISHED":
             self.note(complete=True)

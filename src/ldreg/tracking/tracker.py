@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
@@ -63,7 +63,6 @@ class Tracker:
         self._folder, self._kind, self._tags = Path(run_folder), kind, dict(tags or {})
         self._uri = tracking_uri(results)
         self._points: deque[Point] = deque()
-        self._artifacts: list[Path] = []
         self._status = "FINISHED"
         self._end = threading.Event()
         self._gave_up = False
@@ -86,10 +85,6 @@ class Tracker:
     def log(self, metrics: Mapping[str, Any], step: int) -> None:
         """Log an epoch's metrics under its number (from 1, as in history.csv); None and NaN are left out."""
         self._points.extend(record.as_points(metrics, int(time.time() * 1000), step))
-
-    def artifact(self, path: Path) -> None:
-        """Log one more file at the end, beside the ones that every job of this kind has."""
-        self._artifacts.append(Path(path))
 
     def __exit__(self, exception_type: type[BaseException] | None, *_: object) -> None:
         self._status = "FINISHED" if exception_type is None else "FAILED"
@@ -125,14 +120,14 @@ class Tracker:
         if self._kind == "measure":
             store.log_files(self._folder, "pretrain")  # where that was missed: there must be a run to link to
         run = store.create(self._folder, self._kind, int(self._start * 1000), self._tags)
-        sampler = _SystemSampler(run.run_id, store.client.tracking_uri) if self._kind == "pretrain" else None
+        sampler = _SystemSampler(run.run_id, store.client.tracking_uri)
         shortest, longest = _TICK_SECONDS
         ended = False
         while not ended:
             ended = self._end.wait(min(longest, max(shortest, (time.time() - self._start) / 30)))
             points = [self._points.popleft() for _ in range(len(self._points))]
-            run.write(points + (sampler.points() if sampler else []))
-        run.close(self._status, int(time.time() * 1000), self._artifacts)
+            run.write(points + sampler.points())
+        run.close(self._status, int(time.time() * 1000))
 
 
 class _SystemSampler:
@@ -191,3 +186,42 @@ def log_folder(run_folder: Path, results: Path) -> list[str]:
     except Exception as error:
         raise LdregError(f"{folder}: not logged to MLflow at {public(uri)}: {reason(error, uri)}") from error
     return [line for line in lines if line]
+
+
+def log_exhibit(spec_path: Path, files: Sequence[Path], results: Path) -> None:
+    """Log a rendered exhibit, its `<name>.spec.yaml` and its files, as a new run in its scale's experiment.
+
+    The run has the exhibit's name and the tags kind (exhibit), exhibit, scale, git_commit and git_dirty. An
+    exhibit that is rendered again gets one more run. Whatever goes wrong is one warning. The job waits for at
+    most 10 seconds, and for 40 where a database may have to be made.
+    """
+    uri = tracking_uri(results)
+    errors: list[Exception] = []
+
+    def work() -> None:
+        from mlflow.utils.logging_utils import suppress_logs_in_thread
+
+        try:
+            with suppress_logs_in_thread():
+                scale = record.load(spec_path, "scale")["scale"]
+                commit, dirty = git_state()
+                tags = {"scale": scale, "git_commit": commit, "git_dirty": dirty}
+                Store(uri, scale).log_exhibit(spec_path, files, tags)
+        except Exception as error:
+            errors.append(error)
+
+    try:
+        import_mlflow(uri)
+        thread = threading.Thread(target=work, name="ldreg-tracking", daemon=True)
+        thread.start()
+        thread.join(_CLOSING_SECONDS + (0 if uri.startswith(("http:", "https:")) else _OPENING_SECONDS))
+        if thread.is_alive():
+            errors.append(TimeoutError("no answer in time"))
+    except Exception as error:
+        errors.append(error)
+    if errors:
+        why = reason(errors[0], uri)
+        _logger.warning(
+            f"MLflow: exhibit {spec_path} is not fully logged to {public(uri)} ({why});"
+            f" to repeat it: ldreg exhibit {spec_path}"
+        )

@@ -1,0 +1,88 @@
+"""What an exhibit's `settings` may say, renderer by renderer.
+
+Of pydantic alone: the workflow checks settings before anything is trained, and must not wait for pandas.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MetricName = Literal["linear_top1", "linear_top5", "knn_top1", "effective_rank", "rankme", "mlid"]
+
+REPORTED_AXES = ("method", "backbone", "batch_size", "epochs", "beta", "k")  # columns of reported.csv
+
+# The paper's encoder for which a smaller one stands at another scale.
+STAND_INS = {
+    "small_cnn": "resnet50",
+    "resnet18_cifar": "resnet50",
+    "resnet18": "resnet50",
+    "small_vit": "vit_b16",
+}
+# Where the paper's sweeps over beta and k cross (Figure 5).
+PAPER_BASE = {"beta": 0.01, "k": 64}
+
+
+class LidChoice(BaseModel):
+    """Which of a run's mLID measurements is meant; `batch_rows` null: neighbours from the full split."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # The authors' monitor is MLE at k = 32 in batches of 2,048 rows.
+    estimator: Literal["mom", "mle"] = "mle"
+    k: int = 32
+    batch_rows: int | None = 2048
+
+    def __str__(self) -> str:
+        neighbours = "the full split" if self.batch_rows is None else f"batches of {self.batch_rows:,} rows"
+        kind = {"mom": "method of moments", "mle": "maximum likelihood"}[self.estimator]
+        return f"{kind}, k = {self.k}, neighbours from {neighbours}"
+
+
+class Settings(BaseModel):
+    """Settings that all renderers share: what is measured, and how the paper's rows are found.
+
+    base: LDReg's setting at this scale, where one axis stays while another is swept. paper_base: the same in
+    the paper. stands_for: our encoder to the paper's. paper_exhibits: where its numbers stand, best first.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mlid: LidChoice = LidChoice()
+    effective_rank: Literal["correlation", "covariance", "second_moment"] = "correlation"
+    scale_of_paper: bool = False  # only then are levels set beside the paper's
+    base: dict[str, Any] = Field(default_factory=dict)
+    paper_base: dict[str, Any] = Field(default_factory=dict)
+    stands_for: dict[str, str] = Field(default_factory=lambda: dict(STAND_INS))
+    paper_exhibits: tuple[str, ...] = ("table1", "figure5")
+
+    def paper_at(self, axis: str) -> dict[str, Any]:
+        """Where the paper's other settings stay while it sweeps `axis`."""
+        base = self.paper_base or (PAPER_BASE if axis in PAPER_BASE else {})
+        return {key: value for key, value in base.items() if key != axis}
+
+
+class TableSettings(Settings):
+    """Settings of `main_table`. `notes` stand below the table with those that it writes itself."""
+
+    metrics: tuple[MetricName, ...] = ("linear_top1", "effective_rank", "mlid")
+    paper_exhibits: tuple[str, ...] = ("table1",)
+    notes: tuple[str, ...] = ()
+
+
+class SweepSettings(Settings):
+    """Settings of `sweep`: a grid of panels, swept settings as columns and metrics as rows.
+
+    paper_says: what the paper's figure shows, by metric and axis, in a word or two.
+    """
+
+    axes: tuple[str, ...] = Field(min_length=1)
+    metrics: tuple[MetricName, ...] = Field(min_length=1)
+    paper_says: dict[str, dict[str, str]] = Field(default_factory=dict)
+
+
+class LedgerSettings(Settings):
+    """Settings of `ledger`: which regulariser is meant by LDReg, and the margins of its tests."""
+
+    regularizer: Literal["ldreg_l1", "ldreg_l2", "ldreg_per_sample", "min_lid"] = "ldreg_l1"
+    accuracy_margin: float = Field(default=0.5, gt=0)  # points by which accuracy may fall and still be kept
+    stability_margin: float = Field(default=1.0, gt=0)  # points by which it may move and still be stable

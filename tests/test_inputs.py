@@ -1,0 +1,37 @@
+from pathlib import Path
+
+import pytest
+
+from ldreg.files import read_yaml
+from ldreg.inputs import exhibit_spec, write_inputs
+from ldreg.scale import Scale
+
+CONFIG = Path(__file__).resolve().parents[1] / "config"
+
+
+@pytest.mark.parametrize(
+    ("axes", "grid", "base"),
+    [
+        (["k"], {"k": [8, 16]}, {"k": 16}),  # neighbours are also what the unregularised run has none of
+        (["temperature"], {"temperature": [0.1, 0.5]}, {}),
+        (
+            ["temperature", "jitter"],
+            {"temperature": [0.2, 0.5], "jitter": [0.5, 1.0]},
+            {"temperature": 0.2, "jitter": 1.0},
+        ),
+        (["beta"], {"beta": [0.1, 1.0], "jitter": [0.5, 1.0]}, {"beta": 0.1, "jitter": 1.0}),
+        (["batch_size", "beta"], {"batch_size": [64, 128], "beta": [0.1, 1.0]}, {"beta": 0.1}),
+    ],
+)
+def test_a_sweep_crosses_at_the_scales_own_values(tmp_path, axes, grid, base):
+    content = read_yaml(CONFIG / "demo.yaml")
+    content["exhibits"]["mine"] = {
+        "renderer": "sweep",
+        "title": "t",
+        "caption": "c",
+        "category": "Figures",
+        "settings": {"axes": axes, "metrics": ["mlid"]},
+        "runs": [{"method": "simclr", "regularizer": ["none", "ldreg_l1"], **grid}],
+    }
+    write_inputs(Scale(content, "demo.yaml", CONFIG), tmp_path)
+    assert read_yaml(exhibit_spec(tmp_path, "demo", "mine"))["settings"]["base"] == base

@@ -1,0 +1,48 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from rich.console import Console
+
+from ldreg.errors import LdregError
+from ldreg.show import show
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    exhibits = tmp_path / "results/demo/exhibits"
+    exhibits.mkdir(parents=True)
+    for name, renderer in (("claims", "ledger"), ("mine", "sweep"), ("later", "sweep")):
+        content = {"exhibit": name, "renderer": renderer, "title": f"About {name}"}
+        (exhibits / f"{name}.spec.yaml").write_text(yaml.safe_dump(content))
+    return exhibits.parent
+
+
+def test_verdicts_and_every_exhibit_that_has_been_made(folder, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    claim = {
+        "claim": "LDReg raises mLID",
+        "verdict": "supported",
+        "estimate": 0.16,
+        "low": 0.02,
+        "high": 0.3,
+        "unit": "",
+    }
+    alone = {**claim, "claim": "one seed", "low": None, "high": None}
+    untested = {"claim": "k", "verdict": "not tested"}
+    (folder / "exhibits/claims.json").write_text(json.dumps({"claims": [claim, alone, untested]}))
+    (folder / "exhibits/mine.png").write_bytes(b"")
+    (folder / "exhibits/mine.pdf").write_bytes(b"")
+    console = Console(width=160, record=True)
+    show(folder, console)
+    text = console.export_text()
+    assert "+0.16 [+0.02, +0.30]" in text and "not tested" in text
+    assert "exhibits/mine.{pdf,png}" in text and "About mine" in text
+    assert "later" not in text and "report.html" not in text
+    assert "mlflow ui --backend-store-uri sqlite:///" in text
+
+
+def test_nothing_made_yet(folder):
+    with pytest.raises(LdregError, match=r"exhibits: no exhibit has been made; .*snakemake core"):
+        show(folder)
