@@ -43,6 +43,7 @@ def test_what_mlflow_holds(results):
     assert results.history(training, "knn_top1") == [(2, 90.5), (4, 90.5)]
     assert training.data.metrics["system/system_memory_usage_megabytes"] > 0
     assert measurement.data.params["linear_protocol"] == "cached"
+    assert training.data.params.items() <= measurement.data.params.items()
     assert measurement.data.metrics["system/system_memory_usage_megabytes"] > 0
     metrics = {key: value for key, value in measurement.data.metrics.items() if not key.startswith("system/")}
     assert metrics == {

@@ -73,6 +73,7 @@ def test_mlflow_has_a_run_per_job_in_the_scales_experiment(finished: Workflow) -
             "select e.name, r.name, r.status from runs r join experiments e using (experiment_id)"
         ).fetchall()
     names = {name for run in finished.runs for name in (run, f"{run} measure")}
+    names |= {"table1", "figure5", "claims"}
     assert len(runs) == len(names)
     assert {experiment for experiment, _, _ in runs} == {"ldreg-tiny"}
     assert {name for _, name, _ in runs} == names
@@ -184,12 +185,16 @@ def test_report_holds_tables_figure_and_captions_without_a_network(workflow: Wor
 
 def test_a_failing_job_is_told_in_one_line_and_leaves_nothing(workflow: Workflow) -> None:
     folder = Path("results/tiny/runs", workflow.runs[0])
-    workflow.edit(lambda content: content["evaluation"].update(lid_ks=[8, 449]))
+    workflow.edit(lambda content: content["evaluation"].update(linear_epochs=3))
+    arrays = workflow.path("data/digits/arrays.safetensors")
+    arrays.unlink()
+    arrays.write_bytes(b"damaged")
     done = workflow.run("--cores", "1", str(folder / "knn.json"))
     told = done.stdout + done.stderr
     assert done.returncode != 0
     log = f"results/tiny/logs/measure/{workflow.runs[0]}.log"
-    error = "error: evaluation.lid_ks: 449 is not allowed; digits's test split allows 448 at most"
+    where = "data/digits/arrays.safetensors"
+    error = f"error: {where}: missing or damaged; prepare again: ldreg data digits"
     assert error in told.splitlines() and log in told and "Traceback" not in told
     assert workflow.path(log).read_text().splitlines() == [error]
     left = {path.name for path in workflow.path(folder).iterdir()}

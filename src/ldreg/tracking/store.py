@@ -107,8 +107,8 @@ class Store:
         created = self.client.create_run(self.experiment_id, start_time=start, tags=tags, run_name=name)
         run = Run(self, folder, kind, created.info.run_id)
         run.note(complete=False)
-        if kind == "pretrain":
-            run.write([], params=spec)
+        # A measurement has its run's settings too: results are filtered by them.
+        run.write([], params=spec)
         return run
 
     def log_exhibit(self, spec: Path, files: Sequence[Path], tags: Mapping[str, Any]) -> None:
@@ -158,8 +158,7 @@ class Run:
             if not key.startswith("system/"):
                 history = self._client.get_metric_history(self.run_id, key)
                 self._logged |= {(key, point.step) for point in history}
-        if self._kind == "pretrain":
-            self.write([], params=record.load(self._folder / "spec.yaml"))
+        self.write([], params=record.load(self._folder / "spec.yaml"))
 
     def write(
         self,
