@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ldreg.data.datasets import ImageData, load, prepare
+from ldreg.files import read_yaml
+from ldreg.scale import Scale
 from ldreg.spec import RunSpec
 
 VIEW = {
@@ -80,3 +83,22 @@ def digits(data_root: Path) -> ImageData:
 def few_digits(data_root: Path) -> ImageData:
     """The digits of `tiny_spec`: 100 to train on, 10 of each class; all 450 to test on."""
     return load("digits", data_root, TINY["train_images"])
+
+
+CONFIG = Path(__file__).resolve().parents[1] / "config"
+Change = Callable[[dict[str, Any]], None]
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Callable[..., Scale]:
+    """`demo(change, **files)`: the demo after `change(content)`, shared files replaced by `files`."""
+
+    def make(change: Change = lambda content: None, **files: dict[str, Any]) -> Scale:
+        content = read_yaml(CONFIG / "demo.yaml")
+        change(content)
+        for name in ("methods", "augmentations", "exhibits"):
+            value = files.get(name) or read_yaml(CONFIG / f"{name}.yaml")
+            (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(value))
+        return Scale(content, "scale.yaml", tmp_path)
+
+    return make

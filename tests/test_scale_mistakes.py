@@ -1,0 +1,136 @@
+"""Mistakes in a scale file are told before anything trains."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ldreg.data.datasets import load
+from ldreg.errors import LdregError
+from ldreg.files import read_yaml
+from ldreg.scale import RULES, Scale
+from ldreg.spec import SIZES
+
+CONFIG = Path(__file__).resolve().parents[1] / "config"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("axes", "betta", r"exhibits.yaml: figure5.settings.axes: 'betta' is unknown; did you mean 'beta'\?"),
+        (
+            "metrics",
+            "rank",
+            r"exhibits.yaml: figure5.settings.metrics\[0\]: 'rank' is not allowed; .*effective_rank",
+        ),
+    ],
+)
+def test_what_a_figure_shows_is_checked_before_anything_trains(tmp_path, key, value, message):
+    for path in CONFIG.glob("*.yaml"):
+        (tmp_path / path.name).write_text(path.read_text())
+    shared = read_yaml(tmp_path / "exhibits.yaml")
+    shared["figure5"]["settings"][key] = [value]
+    (tmp_path / "exhibits.yaml").write_text(yaml.safe_dump(shared))
+    with pytest.raises(LdregError, match=message):
+        Scale.read(tmp_path / "demo.yaml")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (
+            ("evaluation", "lid_ks"),
+            [16, 449],
+            "evaluation.lid_ks: 449 is not allowed; at most 448 with",
+        ),
+        (
+            ("evaluation", "knn_k"),
+            1348,
+            "evaluation.knn_k: 1348 is not allowed; at most 1347 with",
+        ),
+        (
+            ("report", "mlid"),
+            {"estimator": "mom", "k": 16, "batch_rows": 2048},
+            "report.mlid.batch_rows: 2048 is not allowed; at most 450 with the test images of digits",
+        ),
+        (("run", "regularizer_start"), 1.0, "run.regularizer_start: 1.0 is not allowed"),
+    ],
+)
+def test_what_the_data_cannot_give_is_told_before_anything_trains(place, value, message):
+    content = read_yaml(CONFIG / "demo.yaml")
+    content[place[0]][place[1]] = value
+    with pytest.raises(LdregError, match=f"demo.yaml: {message}"):
+        Scale(content, "demo.yaml", CONFIG)
+
+
+def test_the_known_sizes_are_the_data_sets(data_root):
+    data = load("digits", data_root)
+    assert (len(data.train.labels), len(data.test.labels)) == SIZES["digits"]
+
+
+SWEEP = {"axes": ["beta"], "metrics": ["mlid"]}
+
+
+@pytest.mark.parametrize(
+    ("exhibit", "settings", "message"),
+    [
+        ("claims", {"acuracy_margin": 1}, ": 'acuracy_margin' is unknown; did you mean 'accuracy_margin'?"),
+        (
+            "claims",
+            {"accuracy_margin": -1},
+            ".accuracy_margin: -1 is not allowed; it should be greater than 0",
+        ),
+        (
+            "claims",
+            {"regularizer": "ldreg"},
+            ".regularizer: 'ldreg' is not allowed; it should be 'ldreg_l1',",
+        ),
+        (
+            "claims",
+            {"mlid": {"k": 31, "batch_rows": None}},
+            ".mlid.k: 31 is not measured; allowed: 8, 16, 32,",
+        ),
+        ("claims", {"mlid": {"batch_rows": 9}}, ".mlid.batch_rows: 9 is not measured; allowed: null, 2048"),
+        ("claims", {"paper_base": {"bta": 1}}, ".paper_base: 'bta' is unknown; did you mean 'beta'?"),
+        ("table1", {"axes": ["beta"]}, ": 'axes' is unknown; "),
+        ("table1", {"metrics": "mlid"}, ".metrics: 'mlid' is not allowed; it should be a list"),
+        ("figure5", {"axes": ["beta"]}, ".metrics: missing; it has no default"),
+        ("figure5", {**SWEEP, "axes": "beta"}, ".axes: 'beta' is not allowed; it should be a list"),
+        ("figure5", {**SWEEP, "base": {"kk": 16}}, ".base: 'kk' is unknown; did you mean 'k'?"),
+        (
+            "figure5",
+            {**SWEEP, "paper_says": {"mild": {}}},
+            ".paper_says: 'mild' is unknown; did you mean 'mlid'?",
+        ),
+    ],
+)
+def test_a_renderers_settings_are_checked_before_anything_trains(
+    demo: Callable[..., Scale], exhibit: str, settings: dict[str, Any], message: str
+) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["exhibits"][exhibit] = {"settings": settings}
+
+    with pytest.raises(
+        LdregError, match="^" + re.escape(f"scale.yaml: exhibits.{exhibit}.settings{message}")
+    ):
+        demo(change)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_an_exhibit_is_not_named_like_a_rule(demo: Callable[..., Scale], name: str) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["exhibits"][name] = read_yaml(CONFIG / "exhibits.yaml")["claims"]
+
+    with pytest.raises(
+        LdregError, match=rf"^scale.yaml: exhibits.{name}: '{name}' is not allowed; .*another name"
+    ):
+        demo(change)
+
+
+def test_the_workflows_own_rules_are_known() -> None:
+    files = [CONFIG.parent / "Snakefile", *(CONFIG.parent / "workflow/rules").glob("*.smk")]
+    rules = [rule for file in files for rule in re.findall(r"^rule (\w+):", file.read_text(), re.MULTILINE)]
+    assert sorted(rules) == sorted(RULES)
