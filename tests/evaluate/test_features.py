@@ -59,14 +59,6 @@ def test_flags_return_after_an_error(encoder, images):
     assert all(module.training for module in encoder.modules())
 
 
-def test_autocast_gives_float32_features_close_to_full_precision(encoder, images):
-    full = extract(encoder, images, size=8, device="cpu")
-    reduced = extract(encoder, images, size=8, device="cpu", autocast=torch.bfloat16)
-    assert reduced.dtype == torch.float32
-    assert not torch.equal(full, reduced)  # autocast was really on
-    torch.testing.assert_close(full, reduced, rtol=0.05, atol=0.02)
-
-
 def test_bad_input_is_named(encoder, images):
     with pytest.raises(ValueError, match="holds no image"):
         extract(encoder, images[:0], size=8, device="cpu")

@@ -31,7 +31,6 @@ def extract(
     size: int,
     device: torch.device | str,
     batch_size: int = 512,
-    autocast: torch.dtype | None = None,
     workers: int = 0,
 ) -> Tensor:
     """Representations of `images` under the frozen encoder, in their order.
@@ -46,7 +45,6 @@ def extract(
         size: height and width of the view in pixels.
         device: where the encoder runs.
         batch_size: images per forward pass; limits memory, changes no result beyond rounding.
-        autocast: reduced precision of the forward pass (`torch.bfloat16`, `torch.float16`), None for float32.
         workers: processes that decode files; 0 decodes in this one.
 
     Returns:
@@ -65,7 +63,7 @@ def extract(
     else:
         views = (eval_view(batch.to(device), size) for batch in images.split(batch_size))
     parts = []
-    with evaluating(encoder), torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
+    with evaluating(encoder):
         for batch in views:
             output = encoder(batch)
             if output.shape[:1] != batch.shape[:1] or output.ndim != 2:

@@ -50,10 +50,8 @@ NAMES = {
     "resnet18_cifar": "ResNet-18 (CIFAR stem)",
     "resnet50": "ResNet-50",
     "vit_b16": "ViT-B/16",
-    "small_vit": "small ViT",
     # data sets
     "imagenet": "ImageNet",
-    "imagenet100": "ImageNet-100",
     "cifar10": "CIFAR-10",
     "digits": "digits",
     # regularisers

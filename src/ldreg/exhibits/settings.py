@@ -16,7 +16,6 @@ STAND_INS = {
     "small_cnn": "resnet50",
     "resnet18_cifar": "resnet50",
     "resnet18": "resnet50",
-    "small_vit": "vit_b16",
 }
 # Where the paper's sweeps over beta and k cross (Figure 5).
 PAPER_BASE = {"beta": 0.01, "k": 64}
