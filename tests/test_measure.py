@@ -7,6 +7,7 @@ from torch import nn
 from ldreg.config import Evaluation
 from ldreg.data.augment import eval_view
 from ldreg.data.datasets import ImageData, Split
+from ldreg.errors import LdregError
 from ldreg.lid import geometric_mean, lid_mle
 from ldreg.measure import measure
 from ldreg.networks import build_backbone
@@ -112,3 +113,10 @@ def test_classes_that_lie_apart_are_told_apart_on_the_test_split():
     assert (wrong["knn"]["top1"], wrong["linear"]["top1"]) == (0, 0)
     assert wrong["linear"]["holdout"] == right["linear"]["holdout"]
     assert wrong["dimensionality"] == right["dimensionality"]
+
+
+def test_more_neighbours_than_training_images_are_told_before_anything_is_extracted(digits, monkeypatch):
+    monkeypatch.setattr("ldreg.measure.extract", lambda *_, **__: pytest.fail("extracted"))
+    evaluation = Evaluation(knn_k=len(digits.train.labels) + 1)
+    with pytest.raises(LdregError, match=r"^evaluation.knn_k: 1348 is not allowed; digits has 1347 training"):
+        measure(torch.nn.Identity(), digits, 8, evaluation, torch.device("cpu"))

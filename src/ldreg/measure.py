@@ -29,11 +29,15 @@ def measure(
         The contents of `dimensionality.json`, `knn.json` and `linear.json` by stem.
 
     Raises:
-        LdregError: if a LID's neighbourhood is too large for the test split.
+        LdregError: if a LID's neighbourhood is too large for the test split, or kNN's for the training split.
     """
     if (k := max(evaluation.lid_ks)) > (most := len(data.test.labels) - 2):
         raise LdregError(
             f"evaluation.lid_ks: {k} is not allowed; {data.name}'s test split allows {most} at most"
+        )
+    if evaluation.knn_k > (most := len(data.train.labels)):
+        raise LdregError(
+            f"evaluation.knn_k: {evaluation.knn_k} is not allowed; {data.name} has {most} training images"
         )
     train_x, test_x = (
         extract(encoder, split.images, image_size, device, workers=workers).to(device)
@@ -47,10 +51,6 @@ def measure(
         holdout=evaluation.holdout,
     )
     k, temperature = evaluation.knn_k, evaluation.knn_temperature
-    if k > len(train_x):
-        raise LdregError(
-            f"evaluation.knn_k: {k} is not allowed; {data.name} has {len(train_x)} training images"
-        )
     knn = knn_accuracy(*accuracy_inputs, k=k, temperature=temperature)
     return {
         "dimensionality": measure_dimensionality(
