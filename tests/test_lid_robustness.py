@@ -59,33 +59,6 @@ def test_no_order_of_the_found_neighbours_is_relied_on(monkeypatch):
 
 
 @every_estimator
-def test_autocast_changes_nothing(estimator):
-    points = torch.randn(100, 16, requires_grad=True)
-    lid = estimator(points, k=10)
-    (gradient,) = torch.autograd.grad(lid.log().mean(), points)
-    with torch.autocast("cpu", torch.bfloat16):
-        lowered = estimator(points, k=10)
-        (lowered_gradient,) = torch.autograd.grad(lowered.log().mean(), points)
-    assert lowered.dtype == torch.float32
-    assert torch.equal(lowered, lid)
-    assert torch.equal(lowered_gradient, gradient)
-
-
-@every_estimator
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_is_computed_in_float32(estimator, dtype):
-    points = torch.randn(100, 16).to(dtype).requires_grad_()
-    lid = estimator(points, k=10)
-    assert lid.dtype == torch.float32
-    assert torch.equal(lid, estimator(points.float(), k=10))
-    lid.log().sum().backward()
-    assert points.grad.dtype == dtype
-    assert points.grad.isfinite().all() and (points.grad != 0).any()
-    assert torch.equal(estimator(points, points.float(), 10), estimator(points.float(), points, 10))
-    assert estimator(points, points.double(), 10).dtype == torch.float64
-
-
-@every_estimator
 @pytest.mark.parametrize("chunk_size", [1, 7, 100, 1000])
 def test_chunks_change_neither_values_nor_gradients(estimator, chunk_size):
     points = torch.randn(100, 6)

@@ -1,15 +1,30 @@
 """The regularisers against their equations, and as anybody's training loop uses them."""
 
 import math
+import statistics
 
 import pytest
 import torch
+from lightly.loss.vicreg_loss import covariance_loss, variance_loss
 
+import ldreg
 from ldreg.lid import geometric_mean, lid_mom
-from ldreg.regularizers import LDReg, MinLID, build_regularizer
+from ldreg.regularizers import (
+    Covariance,
+    CovarianceVariance,
+    LDReg,
+    MinLID,
+    TargetLID,
+    build_regularizer,
+)
 
 FORMS = ["l1", "l2", "per_sample"]
 every_form = pytest.mark.parametrize("form", FORMS)
+LID_TERMS = [*(LDReg(0.5, 16, form) for form in FORMS), MinLID(0.5, 16), TargetLID(0.5, 16, target=3.0)]
+COVARIANCE_TERMS = [Covariance(0.5), CovarianceVariance(0.5)]
+every_lid_term = pytest.mark.parametrize("regularizer", LID_TERMS, ids=repr)
+every_covariance_term = pytest.mark.parametrize("regularizer", COVARIANCE_TERMS, ids=repr)
+every_term = pytest.mark.parametrize("regularizer", LID_TERMS + COVARIANCE_TERMS, ids=repr)
 
 # Between reference points at 0 and 9 on a line (the third is far), with k = 2: LID = r_1 / (r_2 - r_1).
 REFERENCE = torch.tensor([[0.0], [9.0], [1000.0]])
@@ -33,6 +48,8 @@ def _seed_and_one_thread():
         (LDReg(0.3, 2, "l2"), -0.3 * math.sqrt((FOUR**2 + HALF**2) / 2)),
         (LDReg(0.3, 2, "per_sample"), -0.3 * (FOUR - HALF) / 2),
         (MinLID(0.3, 2), 0.3 * (FOUR + HALF) / 2),
+        (TargetLID(0.3, 2, target=2), 0.3 * (math.log(2) + math.log(4)) / 2),  # 4 is twice, 1/2 a quarter
+        (TargetLID(0.3, 2, target=4), 0.3 * math.log(8) / 2),
         (LDReg(0, 2), 0),
     ],
 )
@@ -54,6 +71,8 @@ def test_gradients_by_hand():
         (LDReg(0.3, 2, "l2"), [-0.3 * FOUR * at_4 / 2 / l2, -0.3 * HALF * at_2_25 / 2 / l2]),
         (LDReg(0.3, 2, "per_sample"), [-0.3 * at_4 / 2, 0.3 * at_2_25 / 2]),
         (MinLID(0.3, 2), [0.3 * at_4 / 2, 0.3 * at_2_25 / 2]),
+        (TargetLID(0.3, 2, target=2), [0.3 * at_4 / 2, -0.3 * at_2_25 / 2]),  # from above and from below
+        (TargetLID(0.3, 2, target=8), [-0.3 * at_4 / 2, -0.3 * at_2_25 / 2]),
     ]:
         queries = torch.tensor([AT_4, AT_2_25], requires_grad=True)
         regularizer(queries, REFERENCE).backward()
@@ -70,19 +89,21 @@ def test_gradient_is_finite_where_every_lid_is_one(form):
     assert queries.grad.any() == (form == "l1")  # at their minimum of |ln LID| the other two have no slope
 
 
-@every_form
-def test_degenerate_batches_have_finite_values_and_gradients(form):
+@every_lid_term
+def test_degenerate_batches_have_finite_values_and_gradients(regularizer):
     collapsed = torch.ones(40, 8)
     duplicates = torch.randn(20, 8).repeat(2, 1)
     mostly_collapsed = torch.cat([torch.ones(30, 8), torch.randn(10, 8)])
     equidistant = torch.eye(40)
     for points in (collapsed, duplicates, mostly_collapsed, equidistant):
-        for regularizer in (LDReg(0.5, 16, form), MinLID(0.5, 16)):
-            leaf = points.clone().requires_grad_()
-            value = regularizer(leaf)
-            value.backward()
-            assert value.isfinite() and leaf.grad.isfinite().all()
-    assert LDReg(0.5, 16)(collapsed) > 0 > LDReg(0.5, 16)(torch.randn(40, 8))  # collapse costs, spread pays
+        leaf = points.clone().requires_grad_()
+        value = regularizer(leaf)
+        value.backward()
+        assert value.isfinite() and leaf.grad.isfinite().all()
+
+
+def test_collapse_costs_and_spread_pays():
+    assert LDReg(0.5, 16)(torch.ones(40, 8)) > 0 > LDReg(0.5, 16)(torch.randn(40, 8))
 
 
 def test_the_three_forms_are_ordered_as_jensen_says():
@@ -95,6 +116,33 @@ def test_the_three_forms_are_ordered_as_jensen_says():
     torch.testing.assert_close(l1, -0.1 * geometric_mean(lid_mom(representations, reference, 20)).log())
     one = torch.tensor([AT_4, AT_4])
     torch.testing.assert_close(LDReg(0.1, 2, "l2")(one, REFERENCE), LDReg(0.1, 2, "l1")(one, REFERENCE))
+
+
+def test_the_target_is_the_only_minimum():
+    lid = torch.logspace(-2, 3, 101, base=2, dtype=torch.float64)  # 1/4 to 8 in steps of a twentieth
+    points = 9 * lid / (1 + 2 * lid)  # where LID = x / (9 - 2x)
+    for index in (0, 37, 60, 100):
+        term = TargetLID(0.3, 2, target=lid[index].item())
+        cost = torch.stack([term(point.view(1, 1), REFERENCE.double()) for point in points])
+        assert cost.argmin() == index
+        assert cost[index].item() == pytest.approx(0, abs=1e-12)
+        assert (cost[:index].diff() < 0).all() and (cost[index:].diff() > 0).all()
+        torch.testing.assert_close(cost, 0.3 * (lid / lid[index]).log().abs(), rtol=1e-9, atol=1e-12)
+
+
+def test_target_1_is_the_per_sample_form_with_the_opposite_sign():
+    points = torch.tensor([AT_4, AT_2_25, AT_3])  # LID above, below and at 1
+    assert torch.equal(
+        TargetLID(0.3, 2, target=1)(points, REFERENCE), -LDReg(0.3, 2, "per_sample")(points, REFERENCE)
+    )
+
+
+@every_term
+def test_gradients_match_finite_differences(regularizer):
+    # Standard deviations on both sides of 1, so that the variance's hinge is open for some features only.
+    rows = (torch.randn(24, 3) * torch.tensor([0.3, 0.7, 2.0])).double().requires_grad_()
+    reference = torch.randn(30, 3).double()
+    assert torch.autograd.gradcheck(lambda x: regularizer(x, reference), rows)
 
 
 @pytest.mark.parametrize(
@@ -113,25 +161,158 @@ def test_descending_the_term_moves_the_local_dimension(regularizer, rises):
     assert after > 1.1 * before if rises else after < before / 1.1
 
 
+@pytest.mark.parametrize("target", [1.5, 3.0])
+def test_descending_draws_the_local_dimension_to_its_target(target):
+    points = torch.rand(200, 2) @ torch.randn(2, 5) + 0.02 * torch.randn(200, 5)
+    points = points.requires_grad_()
+    before = geometric_mean(lid_mom(points.detach(), k=8)).item()
+    assert 1.7 < before < 2.7
+    optimizer = torch.optim.Adam([points], lr=3e-3)
+    for _ in range(150):
+        optimizer.zero_grad()
+        TargetLID(1.0, 8, target)(points).backward()
+        optimizer.step()
+    assert geometric_mean(lid_mom(points.detach(), k=8)).item() == pytest.approx(target, rel=0.05)
+
+
+# ---- covariances -------------------------------------------------------------------------------------------
+
+
+def test_covariance_values_by_hand():
+    rows = torch.tensor([[0.0, 0.0], [2.0, 4.0]])  # C = [[2, 4], [4, 8]]
+    assert Covariance(0.3)(rows).item() == pytest.approx(0.3 * 16)
+    assert CovarianceVariance(0.3)(rows).item() == pytest.approx(0.3 * 16)  # both deviate by more than 1
+    small = rows / 10  # C = [[0.02, 0.04], [0.04, 0.08]]
+    variance = 1 - (math.sqrt(0.0201) + math.sqrt(0.0801)) / 2
+    assert CovarianceVariance(0.3)(small).item() == pytest.approx(0.3 * (0.0016 + variance))
+    assert CovarianceVariance(0.3)(rows * 1e-9 + 7).item() == pytest.approx(0.3 * 0.99, rel=1e-6)
+
+
+def plain_covariance_term(rows, with_variance):
+    """The definition, feature by feature, in Python's own statistics."""
+    features = rows.T.tolist()
+    dim = len(features)
+    pairs = [(i, j) for i in range(dim) for j in range(dim) if i != j]
+    term = sum(statistics.covariance(features[i], features[j]) ** 2 for i, j in pairs) / dim
+    if with_variance:
+        term += sum(max(0, 1 - math.sqrt(statistics.variance(x) + 1e-4)) for x in features) / dim
+    return term
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (9, 4), (5, 12), (7, 1)])
+def test_covariances_equal_a_plain_loop_and_lightlys_vicreg(shape):
+    rows = 3 + torch.randn(shape).double() * torch.linspace(0.3, 2, shape[1]).double()
+    leaf = rows.clone().requires_grad_()
+    by_lightly = [covariance_loss(leaf), covariance_loss(leaf) + variance_loss(leaf)]
+    for regularizer, theirs in zip(COVARIANCE_TERMS, by_lightly, strict=True):
+        value = regularizer(leaf)
+        plain = plain_covariance_term(rows, with_variance=regularizer is COVARIANCE_TERMS[1])
+        assert value.item() == pytest.approx(0.5 * plain, rel=1e-12)
+        torch.testing.assert_close(value, 0.5 * theirs, rtol=1e-12, atol=0)
+        gradients = [torch.autograd.grad(x, leaf, retain_graph=True)[0] for x in (value, 0.5 * theirs)]
+        torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-14)
+
+
+@every_covariance_term
+def test_order_shift_and_sign_of_features_do_not_matter(regularizer):
+    rows = torch.randn(40, 5).double() @ torch.randn(5, 5).double() / 3
+    value = regularizer(rows)
+    signs = torch.tensor([1, -1, -1, 1, -1])
+    shift = torch.randn(5).double() * 10
+    for moved in (rows[torch.randperm(40)], rows[:, torch.randperm(5)], rows + shift, rows * signs):
+        torch.testing.assert_close(regularizer(moved), value, rtol=1e-10, atol=0)
+
+
+def test_covariance_under_scale_and_rotation():
+    rows = torch.randn(40, 5).double() @ torch.randn(5, 5).double()
+    term = Covariance(1.0)
+    torch.testing.assert_close(term(3 * rows), 81 * term(rows))
+    rotation = torch.linalg.qr(torch.randn(5, 5).double()).Q
+    assert not torch.isclose(term(rows @ rotation), term(rows), rtol=0.01)
+    # Only together with the diagonal do the squares of C have a sum that no rotation changes.
+    whole = [5 * term(x) + x.var(dim=0).square().sum() for x in (rows, rows @ rotation)]
+    torch.testing.assert_close(*whole, rtol=1e-10, atol=0)
+    principal_axes = torch.linalg.eigh(rows.T.cov()).eigenvectors
+    assert term(rows @ principal_axes) < 1e-20 * term(rows)
+
+
+@every_covariance_term
+def test_covariances_take_no_reference_and_bear_an_offset_and_a_collapse(regularizer):
+    rows = torch.randn(40, 5)
+    value = regularizer(rows)
+    assert torch.equal(regularizer(rows, torch.randn(60, 5), torch.arange(40)), value)
+    shifted = rows + 1e4
+    exact = regularizer(shifted.double())
+    torch.testing.assert_close(regularizer(shifted).double(), exact, rtol=1e-6, atol=0)
+    collapsed = torch.ones(40, 5, requires_grad=True)
+    regularizer(collapsed).backward()
+    assert not collapsed.grad.any()
+
+
+@every_covariance_term
+def test_what_has_no_covariance_is_an_error(regularizer):
+    with pytest.raises(ValueError, match="a covariance needs at least 2 rows, got 1"):
+        regularizer(torch.randn(1, 8))
+    with pytest.raises(ValueError, match=r"representations must be finite.*row 5 is not"):
+        regularizer(torch.randn(8, 2).index_fill(0, torch.tensor(5), math.inf))
+    with pytest.raises(ValueError, match=r"representations must have shape \(rows, dim\)"):
+        regularizer(torch.randn(8))
+    with pytest.raises(TypeError, match=r"floating-point tensor, got torch\.int64"):
+        regularizer(torch.ones(8, 2).long())
+
+
+# ---- in a training loop ------------------------------------------------------------------------------------
+
+
 @every_form
 def test_reference_is_detached_and_own_rows_are_left_out(form):
     regularizer = LDReg(0.1, 6, form)
     batch = torch.randn(40, 5)
     whole = batch.clone().requires_grad_()
-    value = regularizer(whole)
-    value.backward()
-    # As two ranks do: each has half of the rows as queries and all of them as the reference.
-    halves = batch.clone().requires_grad_()
-    parts = [regularizer(halves[i : i + 20], halves, torch.arange(i, i + 20)) for i in (0, 20)]
-    if form != "l2":  # the mean of two root mean squares is another number
-        torch.testing.assert_close((parts[0] + parts[1]) / 2, value)
-        ((parts[0] + parts[1]) / 2).backward()
-        torch.testing.assert_close(halves.grad, whole.grad)
+    regularizer(whole).backward()
     reference = batch.clone().requires_grad_()
     queries = batch.clone().requires_grad_()
     regularizer(queries, reference, torch.arange(40)).backward()
     assert reference.grad is None
     torch.testing.assert_close(queries.grad, whole.grad)
+
+
+def in_two_processes(regularizer, batch):
+    """What two processes hand to `gather`, their values, and the gradient that DDP would leave, the mean."""
+    halves = [half.clone().requires_grad_() for half in batch.chunk(2)]
+    own_rows = torch.arange(len(batch)).chunk(2)
+
+    def process(rank, gather):
+        return regularizer(halves[rank], batch, own_rows[rank], gather)
+
+    handed = []
+    for rank in (0, 1):
+        process(rank, lambda rows: handed.append(rows) or rows)
+    # One graph of both processes: its gradient is the sum over both of what reaches each one's rows.
+    values = [process(rank, lambda rows: torch.cat(handed)) for rank in (0, 1)]
+    ((values[0] + values[1]) / 2).backward()
+    return handed, values, torch.cat([half.grad for half in halves])
+
+
+@every_term
+def test_two_processes_that_gather_have_the_whole_batchs_value_and_gradient(regularizer):
+    batch = torch.randn(40, 5).double() / 2
+    whole = batch.clone().requires_grad_()
+    expected = regularizer(whole)
+    expected.backward()
+    handed, values, gradient = in_two_processes(regularizer, batch)
+    assert {rows.shape for rows in handed} == {(20, 5) if regularizer in COVARIANCE_TERMS else (20,)}
+    for value in values:
+        torch.testing.assert_close(value, expected, rtol=1e-12, atol=0)
+    torch.testing.assert_close(gradient, whole.grad, rtol=1e-9, atol=1e-14)
+    assert gradient[:20].any() and gradient[20:].any()
+
+
+def test_without_gather_a_process_sees_its_own_rows_alone():
+    batch = torch.randn(40, 5)
+    for regularizer in (LDReg(0.5, 16, "l2"), Covariance(0.5)):
+        alone = regularizer(batch[:20], batch, torch.arange(20))
+        assert not torch.isclose(alone, regularizer(batch), rtol=1e-3)
 
 
 def test_in_a_training_step_under_autocast_and_in_half_precision():
@@ -152,27 +333,36 @@ def test_in_a_training_step_under_autocast_and_in_half_precision():
 
 
 def test_modules_are_stateless_and_print_what_they_are():
-    for regularizer in (LDReg(0.01, 64), MinLID(1, 32)):
+    for regularizer in (*LID_TERMS, *COVARIANCE_TERMS):
         assert not regularizer.state_dict() and not list(regularizer.parameters())
     assert repr(LDReg()) == "LDReg(beta=0.01, k=64, form=l1)"
     assert repr(LDReg(0.5, 8, "per_sample")) == "LDReg(beta=0.5, k=8, form=per_sample)"
     assert repr(MinLID(1, 32)) == "MinLID(beta=1, k=32)"
+    assert repr(TargetLID(1, 32, 1.5)) == "TargetLID(beta=1, k=32, target=1.5)"
+    assert repr(Covariance()) == "Covariance(beta=0.01)"
+    assert repr(CovarianceVariance(0.1)) == "CovarianceVariance(beta=0.1)"
 
 
-@pytest.mark.parametrize("regularizer", [LDReg, MinLID])
 @pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"beta": -0.1}, r"beta must be a finite number of at least 0, got -0\.1"),
-        ({"beta": math.nan}, r"beta must be .*got nan"),
-        ({"beta": math.inf}, r"beta must be .*got inf"),
-        ({"k": 1}, r"k must be an integer of at least 2, got 1"),
-        ({"k": 16.0}, r"k must be an integer of at least 2, got 16\.0"),
-    ],
+    "regularizer", [LDReg, MinLID, lambda beta=1, k=8: TargetLID(beta, k, 2), Covariance, CovarianceVariance]
 )
-def test_bad_settings_are_refused_at_once(regularizer, arguments, message):
-    with pytest.raises(ValueError, match=message):
-        regularizer(**arguments)
+@pytest.mark.parametrize("beta", [-0.1, math.nan, math.inf])
+def test_a_bad_beta_is_refused_at_once(regularizer, beta):
+    with pytest.raises(ValueError, match=rf"beta must be a finite number of at least 0, got {beta}"):
+        regularizer(beta=beta)
+
+
+@pytest.mark.parametrize("regularizer", [LDReg, MinLID, lambda k: TargetLID(1, k, 2)])
+@pytest.mark.parametrize("k", [1, 16.0])
+def test_a_bad_k_is_refused_at_once(regularizer, k):
+    with pytest.raises(ValueError, match=rf"k must be an integer of at least 2, got {k}"):
+        regularizer(k=k)
+
+
+@pytest.mark.parametrize("target", [0, -1.0, math.nan, math.inf])
+def test_a_bad_target_is_refused_at_once(target):
+    with pytest.raises(ValueError, match=rf"target must be a finite number above 0, got {target}"):
+        TargetLID(1.0, 8, target)
 
 
 def test_an_unknown_form_is_refused_with_the_known_ones():
@@ -192,5 +382,14 @@ def test_built_by_the_name_in_a_spec():
     for name, form in [("ldreg_l1", "l1"), ("ldreg_l2", "l2"), ("ldreg_per_sample", "per_sample")]:
         assert repr(build_regularizer(name, 0.1, 8)) == repr(LDReg(0.1, 8, form))
     assert repr(build_regularizer("min_lid", 0.1, 8)) == repr(MinLID(0.1, 8))
+    assert repr(build_regularizer("target_lid", 0.1, 8, 1.5)) == repr(TargetLID(0.1, 8, 1.5))
+    assert repr(build_regularizer("cov", 0.1, None)) == repr(Covariance(0.1))
+    assert repr(build_regularizer("cov_var", 0.1, None)) == repr(CovarianceVariance(0.1))
     with pytest.raises(KeyError):
         build_regularizer("ldreg", 0.1, 8)
+
+
+def test_the_package_offers_every_regularizer():
+    for regularizer in (Covariance, CovarianceVariance, LDReg, MinLID, TargetLID):
+        assert getattr(ldreg, regularizer.__name__) is regularizer
+        assert regularizer.__name__ in ldreg.__all__

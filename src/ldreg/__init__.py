@@ -10,12 +10,13 @@
 from importlib import import_module
 from typing import Any
 
-__all__ = ["LDReg", "MinLID", "lid", "regularizers", "spectrum"]
+REGULARIZERS = ("Covariance", "CovarianceVariance", "LDReg", "MinLID", "TargetLID")
+__all__ = [*REGULARIZERS, "lid", "regularizers", "spectrum"]
 
 
 def __getattr__(name: str) -> Any:
     # Imported on first use: the workflow's command line must not wait for torch to read a YAML file.
-    if name in ("LDReg", "MinLID"):
+    if name in REGULARIZERS:
         return getattr(import_module("ldreg.regularizers"), name)
     if name in __all__:
         return import_module(f"ldreg.{name}")

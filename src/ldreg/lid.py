@@ -2,8 +2,9 @@
 
 LID at a point x with distance distribution F(r) = Pr[d(x, s) <= r] is the limit of r F'(r) / F(r) for r -> 0.
 `lid_mom` (method of moments, LDReg's) and `lid_mle` (maximum likelihood, its authors' monitor) estimate it
-from the Euclidean distances r_1 <= ... <= r_k of x to its k nearest neighbours. LIDs are compared on a log
-scale: `fisher_rao_distance`, `geometric_mean`, `frechet_variance`.
+from the Euclidean distances r_1 <= ... <= r_k of x to its k nearest neighbours. `mom_from_distances` and
+`mle_from_distances` take the distances themselves, so that one neighbour search can serve both and several k.
+LIDs are compared on a log scale: `fisher_rao_distance`, `geometric_mean`, `frechet_variance`.
 """
 
 import math
@@ -73,10 +74,8 @@ def lid_mom(
         >>> lid_mom(line, k=3, convention="text")[0]  # mu = 11 / 3
         tensor(1.1000)
     """
-    ratios = _neighbor_ratios(queries, reference, k, query_index, convention, chunk_size)
-    floor = RATIO_FLOOR * ratios.shape[1]
-    near, gap = ratios.sum(dim=1), (1 - ratios).sum(dim=1).clamp(min=floor)
-    return near.clamp(min=floor) / gap if convention == "code" else (near + 1) / gap
+    distances = neighbor_distances(queries, reference, k, query_index, chunk_size)
+    return mom_from_distances(distances, convention)
 
 
 def lid_mle(
@@ -108,10 +107,48 @@ def lid_mle(
         >>> lid_mle(line, k=3)[0]
         tensor(1.4431)
     """
-    ratios = _neighbor_ratios(queries, reference, k, query_index, convention, chunk_size)
-    used_k = ratios.shape[1] + 1  # k may have been lowered
+    distances = neighbor_distances(queries, reference, k, query_index, chunk_size)
+    return mle_from_distances(distances, convention)
+
+
+def mom_from_distances(distances: Tensor, convention: Convention = "code") -> Tensor:
+    """`lid_mom`'s LID (n,) from the distances (n, k), each row r_1 <= ... <= r_k to the k nearest neighbours.
+
+    One neighbour search serves both estimators and every smaller k: `distances[:, :16]` gives, up to rounding
+    among neighbours equally far away, what `lid_mom` gives with k=16. Gradients flow into the distances.
+
+    Args:
+        distances: (n, k), k at least 2, floating point, in any unit, as `ldreg.neighbors.neighbor_distances`
+            returns them. Half precision is computed in float32.
+        convention: "code" or "text", as in `lid_mom`.
+
+    Raises:
+        TypeError: distances not of floating point.
+        ValueError: another shape; a row that is negative, descending or not finite; an unknown convention.
+
+    Example:
+        >>> points = torch.randn(200, 8, generator=torch.Generator().manual_seed(0))
+        >>> distances = neighbor_distances(points, None, k=64)
+        >>> torch.allclose(mom_from_distances(distances[:, :16]), lid_mom(points, k=16))
+        True
+    """
+    ratios = _ratios(distances, convention)
+    floor = RATIO_FLOOR * ratios.shape[1]
+    near, gap = ratios.sum(dim=1), (1 - ratios).sum(dim=1).clamp(min=floor)
+    return near.clamp(min=floor) / gap if convention == "code" else (near + 1) / gap
+
+
+def mle_from_distances(distances: Tensor, convention: Convention = "code") -> Tensor:
+    """`lid_mle`'s LID (n,) from the distances (n, k); all else as in `mom_from_distances`.
+
+    Example:
+        >>> mle_from_distances(torch.tensor([[1.0, 2.0, 4.0]]), convention="text")  # 3 / (ln 4 + ln 2)
+        tensor([1.4427])
+    """
+    ratios = _ratios(distances, convention)
+    k = ratios.shape[1] + 1
     guarded = ratios + MONITOR_OFFSET if convention == "code" else ratios.clamp(min=RATIO_FLOOR)
-    return used_k / (-guarded.log().sum(dim=1)).clamp(min=RATIO_FLOOR * used_k)
+    return k / (-guarded.log().sum(dim=1)).clamp(min=RATIO_FLOOR * k)
 
 
 def geometric_mean(lid: Tensor) -> Tensor:
@@ -157,17 +194,18 @@ def _log(lid: Tensor | float) -> Tensor:
     return lid.to(torch.promote_types(lid.dtype, torch.float32)).log()
 
 
-def _neighbor_ratios(
-    queries: Tensor,
-    reference: Tensor | None,
-    k: int,
-    query_index: Tensor | None,
-    convention: Convention,
-    chunk_size: int | None,
-) -> Tensor:
+def _ratios(distances: Tensor, convention: Convention) -> Tensor:
     """(n, k - 1) ratios r_1/r_k <= ... <= r_{k-1}/r_k in [0, 1], or zeros where r_k = 0."""
     if convention not in get_args(Convention):
         raise ValueError(f"convention must be 'code' or 'text', got {convention!r}")
-    distances = neighbor_distances(queries, reference, k, query_index, chunk_size)
+    if not distances.is_floating_point():
+        raise TypeError(f"distances must be of floating point, got {distances.dtype}")
+    if distances.ndim != 2 or distances.shape[1] < 2:
+        raise ValueError(f"distances must have shape (n, k), k at least 2, got {tuple(distances.shape)}")
+    # A comparison with NaN is false, so that it is refused too.
+    ascending = (distances[:, 1:] >= distances[:, :-1]).all()
+    if not (ascending & (distances[:, 0] >= 0).all() & (distances[:, -1] < math.inf).all()):
+        raise ValueError("distances must be finite, at least 0 and ascending in each row")
+    distances = distances.to(torch.promote_types(distances.dtype, torch.float32))
     w = distances[:, -1:]
     return distances[:, :-1] / torch.where(w > 0, w, 1)

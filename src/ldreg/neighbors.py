@@ -99,8 +99,8 @@ def _usable_k(k: int, rows: int, leave_one_out: bool) -> int:
         raise ValueError(f"LID needs at least 3 neighbours per query, but {rows} rows hold only {most + 1}")
     if k > most:
         message = f"k={k} is too many for {rows} reference rows: using k={most}"
-        # Points at the caller of lid_mom or lid_mle, past _usable_k, neighbor_distances and _neighbor_ratios.
-        warnings.warn(message, stacklevel=5)
+        # Points at the caller of lid_mom or lid_mle, past _usable_k, neighbor_distances and either of them.
+        warnings.warn(message, stacklevel=4)
     return min(k, most)
 
 

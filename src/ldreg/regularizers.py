@@ -1,41 +1,84 @@
-"""Regularisers of local dimensionality, to be added to any self-supervised loss.
+"""Regularisers of representations, to be added to any self-supervised loss.
 
     loss = ssl_loss + LDReg(beta=0.01, k=64)(representations)
 
-All are stateless modules which take the encoder's representations (n, dim), before any projector, and return
-a scalar. LIDs are estimated by the method of moments in float32, also under autocast and from half precision,
-never with TF32 (float64 stays float64). Only the representations get a gradient, never the reference.
+Of the local dimension, from LIDs estimated by the method of moments: `LDReg` raises it, `MinLID` lowers it,
+`TargetLID` sets it. The global alternatives that LDReg is compared with: `Covariance`, `CovarianceVariance`.
+
+All are stateless modules with one call, so that a training loop need not know which one it has:
+
+    regularizer(representations, reference=None, query_index=None, gather=None)
+
+- representations: (n, dim), of floating point: the encoder's output, before any projector. They alone receive
+  a gradient.
+- reference: (rows, dim), detached, among which neighbours are sought; None means the representations, each
+  without itself. The covariances have no use for it: they are those of the representations.
+- query_index: (n,), integers: each representation's own row of `reference`, which is left out. As above.
+- gather: None in one process. In a distributed run, a function that joins a tensor's rows from all processes
+  in the order of their ranks, whose backward pass sums the incoming gradients of all processes, each part to
+  its own process. Each process then seeks neighbours for its own rows alone, while the value is that of the
+  whole batch in every process; and once the gradients of the weights are averaged over the processes, as
+  DistributedDataParallel does, they are those of the whole batch too. It is given ln LID (n,), or for the
+  covariances the representations.
+
+The result is a scalar to add to the loss: float32, also under autocast, from half precision and where TF32 is
+allowed; float64 if an input is float64.
 """
 
 import math
+from collections.abc import Callable
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from ldreg.lid import lid_mom
-from ldreg.neighbors import checked_k
+from ldreg.neighbors import checked_features, checked_k
 
 Form = Literal["l1", "l2", "per_sample"]
+Gather = Callable[[Tensor], Tensor]
+
+# VICReg's gamma, the standard deviation that is asked of each feature, and the epsilon under its square root.
+STD_TARGET = 1.0
+VARIANCE_OFFSET = 1e-4
 
 
-class _LIDRegularizer(nn.Module):
-    """A weight `beta` and the logarithms of the LIDs, which the forms below average."""
+class _Regularizer(nn.Module):
+    """A weight `beta`, by which the forms below multiply their term."""
 
-    def __init__(self, beta: float, k: int) -> None:
+    def __init__(self, beta: float) -> None:
         super().__init__()
         if not 0 <= beta < math.inf:
             raise ValueError(f"beta must be a finite number of at least 0, got {beta!r}")
         self.beta = beta
-        self.k = checked_k(k)
-
-    def log_lid(
-        self, representations: Tensor, reference: Tensor | None, query_index: Tensor | None
-    ) -> Tensor:
-        return lid_mom(representations, reference, self.k, query_index).log()
 
     def extra_repr(self) -> str:
-        return f"beta={self.beta}, k={self.k}"
+        return f"beta={self.beta}"
+
+
+class _LIDRegularizer(_Regularizer):
+    """Computes ln LID_i of the whole batch's samples, which the `term` of each form reduces to a scalar."""
+
+    def __init__(self, beta: float, k: int) -> None:
+        super().__init__(beta)
+        self.k = checked_k(k)
+
+    def forward(
+        self,
+        representations: Tensor,
+        reference: Tensor | None = None,
+        query_index: Tensor | None = None,
+        gather: Gather | None = None,
+    ) -> Tensor:
+        log_lid = lid_mom(representations, reference, self.k, query_index).log()
+        return self.beta * self.term(log_lid if gather is None else gather(log_lid))
+
+    def term(self, log_lid: Tensor) -> Tensor:
+        """(n,) to a scalar."""
+        raise NotImplementedError
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, k={self.k}"
 
 
 class LDReg(_LIDRegularizer):
@@ -52,21 +95,14 @@ class LDReg(_LIDRegularizer):
     L2 and the per-sample form assume LID >= 1, as the paper does: they reward a LID below 1 too, for its
     distance from 1, and push it further down, where L1 always pushes up.
 
+    Call as described at the top of this module. Value and gradients are finite also for duplicates and for
+    collapsed batches; there the gradient is zero.
+
     Args:
         beta: weight, finite and at least 0 (0.01 for SimCLR, 0.005 for BYOL, 5e-6 for MAE in the paper).
         k: neighbours per sample, an integer of at least 2 (64 in the paper). Lowered, with a warning, in
             batches that hold too few: see `ldreg.lid.lid_mom`.
         form: "l1", "l2" or "per_sample".
-
-    Call with:
-        representations: (n, dim), the query rows, which receive the gradient.
-        reference: (rows, dim), detached, among which neighbours are sought; None means the representations,
-            each without itself.
-        query_index: (n,), each query's own row of `reference`, left out by its index (for gathered batches).
-
-    Returns:
-        Scalar to add to the loss. Value and gradients are finite also for duplicates and for collapsed
-        batches; there the gradient is zero.
 
     Raises:
         ValueError: beta, k or form not as above. A call raises what `ldreg.lid.lid_mom` does: on NaN or
@@ -89,16 +125,13 @@ class LDReg(_LIDRegularizer):
             raise ValueError(f"form must be one of {', '.join(get_args(Form))}, got {form!r}")
         self.form = form
 
-    def forward(
-        self, representations: Tensor, reference: Tensor | None = None, query_index: Tensor | None = None
-    ) -> Tensor:
-        log_lid = self.log_lid(representations, reference, query_index)
+    def term(self, log_lid: Tensor) -> Tensor:
         if self.form == "l1":
-            return -self.beta * log_lid.mean()
+            return -log_lid.mean()
         if self.form == "l2":
             # A norm instead of sqrt(mean of squares): its gradient is zero, not NaN, where every LID is 1.
-            return -self.beta * torch.linalg.vector_norm(log_lid) / math.sqrt(len(log_lid))
-        return -self.beta * log_lid.abs().mean()
+            return -torch.linalg.vector_norm(log_lid) / math.sqrt(len(log_lid))
+        return -log_lid.abs().mean()
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, form={self.form}"
@@ -120,13 +153,112 @@ class MinLID(_LIDRegularizer):
     def __init__(self, beta: float = 0.01, k: int = 64) -> None:
         super().__init__(beta, k)
 
+    def term(self, log_lid: Tensor) -> Tensor:
+        return log_lid.mean()
+
+
+class TargetLID(_LIDRegularizer):
+    """Target LID, beta * mean_i |ln(LID_i / target)|: draws every LID to a target (LDReg appendix A).
+
+    The mean asymptotic Fisher-Rao distance from a distribution whose LID is the target. The bars are missing
+    in print; without them there is no minimum at the target. Call, gradients and errors are those of `LDReg`.
+
+    Args:
+        beta: weight, finite and at least 0.
+        k: neighbours per sample, as in `LDReg`.
+        target: LID, finite and above 0 (1.0 to 2.0 in figure 3, for points in the plane).
+
+    Example:
+        >>> line = torch.tensor([[0.0], [9.0], [50.0]])
+        >>> TargetLID(beta=1.0, k=2, target=2.0)(torch.tensor([[4.0]]), line)  # LID 4 / (5 - 4): ln(4 / 2)
+        tensor(0.6931)
+    """
+
+    def __init__(self, beta: float, k: int, target: float) -> None:
+        super().__init__(beta, k)
+        if not 0 < target < math.inf:
+            raise ValueError(f"target must be a finite number above 0, got {target!r}")
+        self.target = target
+
+    def term(self, log_lid: Tensor) -> Tensor:
+        return (log_lid - math.log(self.target)).abs().mean()
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, target={self.target}"
+
+
+class Covariance(_Regularizer):
+    """VICReg's covariance term (Bardes et al. 2022), beta / dim * sum_{i != j} C_ij^2: decorrelates features.
+
+    C (dim, dim) is the representations' covariance over the batch, with n - 1 below (LDReg table 16, "Cov").
+    Call as described at the top of this module; `reference` and `query_index` change nothing.
+
+    Args:
+        beta: weight, finite and at least 0 (0.01 and 0.1 in the paper).
+
+    Raises:
+        ValueError: beta not as above. A call raises it on NaN, infinity or values whose squared distance
+            overflows, another shape than (n, dim), and fewer than 2 rows; and TypeError if the
+            representations are not of floating point.
+
+    Example:
+        >>> Covariance(beta=0.1)(torch.tensor([[0.0, 0.0], [2.0, 4.0]]))  # C_12 = C_21 = 4
+        tensor(1.6000)
+    """
+
+    def __init__(self, beta: float = 0.01) -> None:
+        super().__init__(beta)
+
     def forward(
-        self, representations: Tensor, reference: Tensor | None = None, query_index: Tensor | None = None
+        self,
+        representations: Tensor,
+        reference: Tensor | None = None,
+        query_index: Tensor | None = None,
+        gather: Gather | None = None,
     ) -> Tensor:
-        return self.beta * self.log_lid(representations, reference, query_index).mean()
+        # Gathered before they are checked, so that a bad row is an error in all processes and none waits.
+        rows = representations if gather is None else gather(representations)
+        rows = checked_features(rows, "representations")
+        return self.beta * self.term(_covariance(rows)).to(rows.dtype)
+
+    def term(self, covariance: Tensor) -> Tensor:
+        """(dim, dim) to a scalar."""
+        off_diagonal = covariance - covariance.diagonal().diag()
+        return off_diagonal.square().sum() / len(covariance)
 
 
-def build_regularizer(name: str, beta: float | None, k: int | None) -> nn.Module | None:
+class CovarianceVariance(Covariance):
+    """VICReg's covariance and variance terms, beta * (Cov + Var) (LDReg table 16, "Cov+Var").
+
+    Cov is `Covariance`'s; Var = 1/dim * sum_j max(0, 1 - sqrt(C_jj + 1e-4)) asks of every feature a standard
+    deviation of at least 1. Arguments and errors are those of `Covariance`. The gradient is finite, and zero,
+    for a collapsed batch.
+
+    Example:
+        >>> CovarianceVariance(beta=1.0)(torch.zeros(8, 3))  # 1 - sqrt(1e-4)
+        tensor(0.9900)
+    """
+
+    def term(self, covariance: Tensor) -> Tensor:
+        deviations = (covariance.diagonal() + VARIANCE_OFFSET).sqrt()
+        return super().term(covariance) + (STD_TARGET - deviations).clamp(min=0).mean()
+
+
+def _covariance(rows: Tensor) -> Tensor:
+    """(n, dim) to the unbiased covariance (dim, dim) of the columns, in float64 where the device has it."""
+    if len(rows) < 2:
+        raise ValueError(f"a covariance needs at least 2 rows, got {len(rows)}")
+    # Neither TF32 nor autocast lowers a product of float64 or its gradient. Apple's GPUs have no float64 (and
+    # no TF32): theirs is of float32, for which autocast must be off.
+    rows = rows if rows.device.type == "mps" else rows.double()
+    centered = rows - rows.mean(dim=0)
+    with torch.autocast(rows.device.type, enabled=False):
+        return centered.T @ centered / (len(rows) - 1)
+
+
+def build_regularizer(
+    name: str, beta: float | None, k: int | None, target: float | None = None
+) -> nn.Module | None:
     """The regulariser that a run's `regularizer` setting names; None for "none".
 
     Raises:
@@ -142,5 +274,8 @@ def build_regularizer(name: str, beta: float | None, k: int | None) -> nn.Module
         "ldreg_l2": lambda: LDReg(beta, k, "l2"),
         "ldreg_per_sample": lambda: LDReg(beta, k, "per_sample"),
         "min_lid": lambda: MinLID(beta, k),
+        "target_lid": lambda: TargetLID(beta, k, target),
+        "cov": lambda: Covariance(beta),
+        "cov_var": lambda: CovarianceVariance(beta),
     }
     return forms[name]()
