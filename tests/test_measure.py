@@ -116,7 +116,7 @@ def test_classes_that_lie_apart_are_told_apart_on_the_test_split():
 
 
 def test_more_neighbours_than_training_images_are_told_before_anything_is_extracted(digits, monkeypatch):
-    monkeypatch.setattr("ldreg.measure.extract", lambda *_, **__: pytest.fail("extracted"))
+    monkeypatch.setattr("ldreg.measure.represent", lambda *_, **__: pytest.fail("extracted"))
     evaluation = Evaluation(knn_k=len(digits.train.labels) + 1)
     with pytest.raises(LdregError, match=r"^evaluation.knn_k: 1348 is not allowed; digits has 1347 training"):
         measure(torch.nn.Identity(), digits, 8, evaluation, torch.device("cpu"))

@@ -7,10 +7,11 @@ from torch import nn
 
 from ldreg.config import Evaluation
 from ldreg.data.datasets import ImageData
+from ldreg.data.decode import CorruptImages
 from ldreg.errors import LdregError
 from ldreg.evaluate.dimensionality import DimensionalitySettings
 from ldreg.evaluate.dimensionality import measure as measure_dimensionality
-from ldreg.evaluate.features import extract
+from ldreg.evaluate.features import represent
 from ldreg.evaluate.knn import knn_accuracy
 from ldreg.evaluate.linear import LinearSettings, linear_probe
 
@@ -22,6 +23,7 @@ def measure(
     evaluation: Evaluation,
     device: torch.device,
     workers: int = 0,
+    corrupt: CorruptImages | None = None,
 ) -> dict[str, dict[str, Any]]:
     """All measurements of a frozen encoder, from one pass over both splits; `workers` processes decode files.
 
@@ -39,11 +41,11 @@ def measure(
         raise LdregError(
             f"evaluation.knn_k: {evaluation.knn_k} is not allowed; {data.name} has {most} training images"
         )
-    train_x, test_x = (
-        extract(encoder, split.images, image_size, device, workers=workers).to(device)
-        for split in (data.train, data.test)
+    (train_x, train_y), (test_x, test_y) = (
+        represent(encoder, split, image_size, device, workers, corrupt) for split in (data.train, data.test)
     )
-    accuracy_inputs = (train_x, data.train.labels, test_x, data.test.labels, data.classes)
+    train_x, test_x = train_x.to(device), test_x.to(device)
+    accuracy_inputs = (train_x, train_y, test_x, test_y, data.classes)
     linear = LinearSettings(
         epochs=evaluation.linear_epochs,
         batch_size=evaluation.linear_batch_size,

@@ -7,10 +7,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ldreg.data import classes
 from ldreg.data.datasets import prepare
 
 CLASSES = ("ant", "bee", "cat")
+PART = ("ant", "cat")
 COUNTS = {"train": 10, "val": 6}
+
+
+@pytest.fixture(autouse=True)
+def small_imagenet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ImageNet has `CLASSES` in these tests, and ImageNet-100 `PART` of them."""
+    monkeypatch.setattr(classes, "class_list", small_list)
+
+
+def small_list(name: str) -> list[str]:
+    return list({"imagenet": CLASSES, "imagenet100": PART}[name])
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +42,9 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         image.convert("CMYK").save(train / "bee" / "bee_0.JPEG")
         image.convert("RGBA").save(train / "cat" / "more.png")
     (train / "cat" / "notes.txt").write_text("no image")
-    prepare("imagenet", root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classes, "class_list", small_list)
+        prepare("imagenet", root)
     return root
 
 

@@ -1,5 +1,6 @@
 """Listing a data set that stays files: the user's own tree of images."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from ldreg import cli
-from ldreg.data import folder
+from ldreg.data import classes, folder
 from ldreg.data.datasets import balanced_rows, load, prepare
 from ldreg.errors import LdregError
 
@@ -31,6 +32,8 @@ def test_files_and_labels_are_image_folders(tree: Path) -> None:
 def test_manifest_says_what_there_is(tree: Path) -> None:
     manifest = json.loads((tree / "imagenet" / "dataset.json").read_text())
     assert manifest["name"] == "imagenet" and manifest["classes"] == 3
+    assert manifest["images"] == "imagenet"
+    assert manifest["classes_sha256"] == hashlib.sha256(b"ant\nbee\ncat").hexdigest()
     assert (manifest["train_images"], manifest["test_images"]) == (31, 18)
     assert load("imagenet", tree).digest == manifest["digest"]
     names = sorted(path.name for path in (tree / "imagenet").iterdir())
@@ -95,7 +98,11 @@ def test_missing_root_is_told_and_not_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("gone", "other"), [("train", "val"), ("val", "train")])
-def test_class_of_one_split_alone_is_named(tree_copy: Path, gone: str, other: str) -> None:
+def test_class_of_one_split_alone_is_named(
+    tree_copy: Path, gone: str, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a data set without a list, where any classes will do."""
+    monkeypatch.setattr(classes, "class_list", lambda name: None)
     for label in ("bee", "cat"):
         shutil.rmtree(tree_copy / "imagenet" / gone / label)
     assert refused(tree_copy) == f"{tree_copy / 'imagenet' / gone}: class 'bee' is missing, which {other} has"

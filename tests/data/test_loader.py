@@ -12,11 +12,12 @@ from torchvision.transforms.functional import pil_to_tensor, resized_crop
 
 from ldreg import pretrain
 from ldreg.config import Evaluation, Execution
-from ldreg.data import loader
+from ldreg.data import batches, loader
 from ldreg.data.augment import draw, finish_view, make_view, view_seed
-from ldreg.data.datasets import load
+from ldreg.data.datasets import Split, load
 from ldreg.data.loader import Share, load_eval_views, load_views, random_crops
 from ldreg.errors import LdregError
+from ldreg.evaluate import features
 from ldreg.evaluate.features import extract
 from ldreg.measure import measure
 from ldreg.networks import build_backbone
@@ -48,6 +49,11 @@ def spec(tiny_spec: Callable[..., RunSpec]) -> RunSpec:
         batch_size=8,
         epochs=1,
     )
+
+
+def all_views(split: Split, spec: RunSpec, epoch: int, workers: int = 0) -> list[tuple[Tensor, ...]]:
+    """The views of each of an epoch's 3 batches, as far as they are this rank's."""
+    return [batch.inputs for batch in batches.batches(split, spec, epoch, 3, workers, CPU)]
 
 
 # Draws for images of any size
@@ -99,7 +105,8 @@ def theirs(paths: list[str], settings: ViewSettings, seed: int, first: int, size
 def test_crops_are_torchvisions_to_the_pixel(tree: Path, interpolation: str) -> None:
     images = load("imagenet", tree).train.images
     settings = CROP.model_copy(update={"interpolation": interpolation})
-    made = random_crops(Share(images, seeds=(5, 6), first=3), size=24, views=(settings, settings))
+    made, corrupt = random_crops(Share(images, seeds=(5, 6), first=3), size=24, views=(settings, settings))
+    assert corrupt == {}
     assert made.dtype == torch.uint8 and made.shape == (31, 2, 24, 24, 3)
     for view, seed in enumerate((5, 6)):
         assert torch.equal(made[:, view].permute(0, 3, 1, 2), theirs(images.paths, settings, seed, 3, 24))
@@ -117,15 +124,15 @@ def test_the_rest_happens_as_for_images_in_memory(tree: Path) -> None:
 def test_batches_do_not_depend_on_workers_or_chunks(
     tree: Path, spec: RunSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    images = load("imagenet", tree).train.images
-    expected = list(pretrain.batches(images, spec, epoch=1, steps=3))
+    split = load("imagenet", tree).train
+    expected = all_views(split, spec, epoch=1)
     assert [len(views) for views in expected] == [2, 2, 2]
     for first, second in expected:
         assert first.shape == second.shape == (8, 3, 32, 32) and first.dtype == torch.float32
         assert first.is_contiguous(memory_format=torch.channels_last)
     for workers, chunk in ((0, 3), (1, 64), (2, 3)):
         monkeypatch.setattr(loader, "CHUNK", chunk)
-        made = list(pretrain.batches(images, spec, 1, 3, workers, CPU))
+        made = all_views(split, spec, 1, workers)
         for views, others in zip(made, expected, strict=True):
             assert all(map(torch.equal, views, others)), workers
 
@@ -133,13 +140,13 @@ def test_batches_do_not_depend_on_workers_or_chunks(
 def test_ranks_share_the_batch_of_one_process(
     tree: Path, spec: RunSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    images = load("imagenet", tree).train.images
-    expected = list(pretrain.batches(images, spec, epoch=0, steps=3))
-    monkeypatch.setattr(pretrain, "world_size", lambda: 2)
+    split = load("imagenet", tree).train
+    expected = all_views(split, spec, epoch=0)
+    monkeypatch.setattr(batches, "world_size", lambda: 2)
     ranks = []
     for number in (0, 1):
-        monkeypatch.setattr(pretrain, "rank", lambda number=number: number)
-        ranks.append(list(pretrain.batches(images, spec, 0, 3)))
+        monkeypatch.setattr(batches, "rank", lambda number=number: number)
+        ranks.append(all_views(split, spec, 0))
     for step, views in enumerate(expected):
         for index, view in enumerate(views):
             union = torch.cat([made[step][index] for made in ranks])
@@ -147,9 +154,9 @@ def test_ranks_share_the_batch_of_one_process(
 
 
 def test_epochs_steps_and_views_differ(tree: Path, spec: RunSpec) -> None:
-    images = load("imagenet", tree).train.images
+    split = load("imagenet", tree).train
     spec = spec.model_copy(update={"views": (CROP, CROP)})
-    views = [view for epoch in (0, 1) for pair in pretrain.batches(images, spec, epoch, 3) for view in pair]
+    views = [view for epoch in (0, 1) for pair in all_views(split, spec, epoch) for view in pair]
     assert torch.pdist(torch.cat(views).flatten(1)).min() > 0.1
 
 
@@ -175,33 +182,6 @@ def test_features_are_in_order_and_leave_the_random_state(tree: Path) -> None:
     with torch.no_grad():
         expected = encoder(next(load_eval_views(images, 32, 18, 0, CPU)))
     torch.testing.assert_close(features, expected)
-
-
-# Errors of images
-
-
-def cut_in_half(path: Path) -> None:
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-
-
-def write_text(path: Path) -> None:
-    path.write_text("no image")
-
-
-@pytest.mark.parametrize("damage", [cut_in_half, write_text, Path.unlink])
-@pytest.mark.parametrize("workers", [0, 1])
-def test_damaged_image_is_named(tree_copy: Path, workers: int, damage: Callable[[Path], object]) -> None:
-    path = tree_copy / "imagenet" / "train" / "bee" / "bee_5.JPEG"
-    damage(path)
-    images = load("imagenet", tree_copy).train.images
-    for load_all in (
-        lambda: list(load_views([Share(images, (0,))], 16, (CROP,), workers, CPU)),
-        lambda: list(load_eval_views(images, 16, 10, workers, CPU)),
-    ):
-        with pytest.raises(LdregError, match=rf"^{path}: the image cannot be read \(.+\)") as caught:
-            load_all()
-        assert "\n" not in str(caught.value)
 
 
 def test_rotation_is_refused(tree: Path, spec: RunSpec) -> None:
@@ -241,7 +221,7 @@ def test_knn_monitor_takes_a_balanced_part_of_a_large_split(
         seen.append((images.names, options["workers"]))
         return extract(encoder, images, *args, **options)
 
-    monkeypatch.setattr(pretrain, "extract", spy)
+    monkeypatch.setattr(features, "extract", spy)
     monkeypatch.setattr(pretrain, "KNN_IMAGES", 28)
     train(spec, tree, workers=1)
     assert seen == [(load("imagenet", tree, train_images=28).train.images.names, 1)]
@@ -249,9 +229,9 @@ def test_knn_monitor_takes_a_balanced_part_of_a_large_split(
 
 def test_seeds_of_views_are_those_of_images_in_memory(tree: Path, spec: RunSpec) -> None:
     """Data sets of both kinds draw alike: the first crop of epoch 2, step 1, view 1."""
-    images = load("imagenet", tree).train.images
+    split = load("imagenet", tree).train
     spec = spec.model_copy(update={"views": (EVERYTHING, CROP)})
     order = torch.randperm(31, generator=torch.Generator().manual_seed(view_seed(0, 2, 0, 2) % 2**32))
-    made = list(pretrain.batches(images, spec, epoch=2, steps=3))[1][1]
-    expected = theirs(images[order[8:16]].paths, CROP, view_seed(0, 2, 1, 1), 0, 32)
+    made = all_views(split, spec, epoch=2)[1][1]
+    expected = theirs(split.images[order[8:16]].paths, CROP, view_seed(0, 2, 1, 1), 0, 32)
     assert torch.equal(made, expected / 255)

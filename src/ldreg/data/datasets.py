@@ -22,7 +22,7 @@ from ldreg.data.sources import SOURCES
 from ldreg.errors import LdregError
 from ldreg.files import replacing, write_json
 
-FOLDERS = ("imagenet",)  # stay files, of any sizes
+FOLDERS = ("imagenet", "imagenet100")  # stay files, of any sizes
 DATASETS = (*SOURCES, *FOLDERS)
 # What every source of a set must end in, to the byte.
 DIGESTS = {"digits": "9a03d039538f94c5", "cifar10": "7000d0d6e9962154"}
@@ -106,8 +106,11 @@ def load(name: str, root: Path, train_images: int | None = None) -> ImageData:
     _check_name(name)
     folder = Path(root) / name
     description = _read_manifest(folder / MANIFEST, name)
-    read = load_folder if name in FOLDERS else _load_arrays
-    train, test = (Split(*part) for part in read(name, folder, description["digest"]))
+    if name in FOLDERS:
+        splits = load_folder(name, folder, description["digest"], description["images"])
+    else:
+        splits = _load_arrays(name, folder, description["digest"])
+    train, test = (Split(*part) for part in splits)
     if train_images is not None:
         if not 1 <= train_images <= len(train.labels):
             raise LdregError(
@@ -151,7 +154,11 @@ def _check_name(name: str) -> None:
 def _read_manifest(path: Path, name: str) -> dict:
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
-        return {"digest": str(description["digest"]), "classes": int(description["classes"])}
+        return {
+            "digest": str(description["digest"]),
+            "classes": int(description["classes"]),
+            "images": str(description.get("images", name)),  # folders prepared by earlier versions do not say
+        }
     except OSError as error:
         raise LdregError(f"{path}: not found; prepare it first: ldreg data {name}") from error
     except (ValueError, KeyError, TypeError) as error:

@@ -15,12 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ldreg.data.classes import check_classes, class_digest
 from ldreg.errors import LdregError
 from ldreg.files import write_text
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # ImageFolder's
 SPLITS = ("train", "val")
 FILES = "files.json"
+WHOLE = {"imagenet100": "imagenet"}  # sets that are some classes of another one, whose images serve them too
 
 Tree = dict[str, dict[str, dict[str, int]]]
 
@@ -53,45 +55,51 @@ def prepare_folder(name: str, folder: Path) -> dict[str, Any]:
     """List the images of `folder` in `folder/files.json`; returns the description for `dataset.json`.
 
     A class is a folder of a split, an image any file below it with one of ImageFolder's extensions. Classes
-    and files are sorted by name, so labels and order are those of torchvision's ImageFolder.
+    and files are sorted by name, so labels and order are those of torchvision's ImageFolder. A set with a
+    list in `config/classes` must have these classes and no others. One of `WHOLE` is these classes of what
+    there is: in `folder`, or else in the whole's folder beside it, where the images then stay.
 
     Raises:
-        LdregError: If a split, a class or a class's images are missing, something cannot be read, or
-            `folder` cannot be written.
+        LdregError: If a split, a class or a class's images are missing, a class is none of the data set's,
+            something cannot be read, or `folder` cannot be written.
     """
-    for split in SPLITS:
-        if not (folder / split).is_dir():
-            raise LdregError(
-                f"{folder / split}: no such folder; {name} is not fetched: put your own copy there as"
-                f" {split}/CLASS/*.JPEG, or set execution.data to the folder that holds {name}/{split}"
-            )
-    if not os.access(folder, os.W_OK):
+    images = _images(name, folder)
+    # A part's folder need not exist yet.
+    if not os.access(folder if folder.exists() else folder.parent, os.W_OK):
         raise LdregError(
             f"{folder}: cannot be written, and the list of its images belongs there; make a folder of your"
             f" own, DATA/{name}, with links to train and val in it, and set execution.data to DATA"
         )
     try:
-        tree = {split: _scan(folder / split) for split in SPLITS}
+        classes = {
+            split: check_classes(name, images / split, _folders(images / split), name in WHOLE)
+            for split in SPLITS
+        }
+        if classes["train"] != classes["val"]:
+            raise _one_sided(images, classes)
+        tree = {split: _scan(images / split, classes[split]) for split in SPLITS}
     except OSError as error:
         raise LdregError(f"{error.filename}: cannot be read ({error.strerror})") from error
-    train, val = (set(tree[split]) for split in SPLITS)
-    if train != val:
-        first = min(train ^ val)
-        here, there = SPLITS if first in train else SPLITS[::-1]
-        raise LdregError(f"{folder / there}: class {first!r} is missing, which {here} has")
     write_text(folder / FILES, json.dumps(tree, indent=0) + "\n")
     return {
         "name": name,
-        "classes": len(train),
+        "classes": len(tree["train"]),
+        "classes_sha256": class_digest(list(tree["train"])),
         "train_images": _count(tree["train"]),
         "test_images": _count(tree["val"]),
         "digest": _digest(tree),
+        "images": images.name,  # the folder that holds them, this one or one beside it
         "source": "the user's folder; its digest is over paths and sizes, not over pixels",
     }
 
 
-def load_folder(name: str, folder: Path, digest: str) -> Iterator[tuple[ImageFiles, Tensor]]:
+def load_folder(name: str, folder: Path, digest: str, images: str) -> Iterator[tuple[ImageFiles, Tensor]]:
     """Files and labels, int64 (n,), of the training and of the test split (val), as they were prepared.
+
+    Args:
+        name: Of the data set.
+        folder: Where it was prepared.
+        digest, images: What `dataset.json` says of them.
 
     Raises:
         LdregError: If `files.json` is missing, damaged or of another digest than `dataset.json` says.
@@ -109,15 +117,45 @@ def load_folder(name: str, folder: Path, digest: str) -> Iterator[tuple[ImageFil
     for split in SPLITS:
         counts = torch.tensor([len(files) for files in tree[split].values()])
         names = [f"{split}/{label}/{file}" for label, files in tree[split].items() for file in files]
-        yield ImageFiles(folder, names), torch.arange(len(counts)).repeat_interleave(counts)
+        yield (
+            ImageFiles(folder.parent / images, names),
+            torch.arange(len(counts)).repeat_interleave(counts),
+        )
 
 
-def _scan(split: Path) -> dict[str, dict[str, int]]:
-    """Sizes in bytes of the images of each class."""
+def _images(name: str, folder: Path) -> Path:
+    """The folder with the splits: `folder`, or for a part of a data set the whole's beside it."""
+    places = [folder, *([folder.parent / WHOLE[name]] if name in WHOLE else [])]
+    place = next((each for each in places if any((each / split).is_dir() for split in SPLITS)), folder)
+    for split in SPLITS:
+        if not (place / split).is_dir():
+            names = " or ".join(f"{each.name}/{split}" for each in places)
+            raise LdregError(
+                f"{place / split}: no such folder; {name} is not fetched: put your own copy there as"
+                f" {split}/CLASS/*.JPEG, or set execution.data to the folder that holds {names}"
+            )
+    return place
+
+
+def _folders(split: Path) -> list[str]:
+    """The folders in `split`, each a class, sorted."""
     with os.scandir(split) as entries:
         classes = sorted(entry.name for entry in entries if entry.is_dir())
     if not classes:
         raise LdregError(f"{split}: holds no folder; expected one folder of images per class")
+    return classes
+
+
+def _one_sided(folder: Path, classes: dict[str, list[str]]) -> LdregError:
+    """The error for splits of different classes."""
+    train, val = (set(classes[split]) for split in SPLITS)
+    first = min(train ^ val)
+    here, there = SPLITS if first in train else SPLITS[::-1]
+    return LdregError(f"{folder / there}: class {first!r} is missing, which {here} has")
+
+
+def _scan(split: Path, classes: list[str]) -> dict[str, dict[str, int]]:
+    """Sizes in bytes of the images of each class."""
     found = {label: _scan_class(os.path.join(split, label)) for label in classes}
     for label, files in found.items():
         if not files:

@@ -5,6 +5,7 @@ What a worker makes depends on its task alone, so the number of workers changes 
 
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from itertools import chain, islice
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ldreg.data.augment import draw, finish_view
+from ldreg.data.decode import CorruptImages, read_images
 from ldreg.data.folder import ImageFiles
 from ldreg.errors import LdregError
 from ldreg.spec import ViewSettings
@@ -38,6 +40,13 @@ class Share(NamedTuple):
         return [Share(part, self.seeds, self.first + i * CHUNK) for i, part in enumerate(parts)]
 
 
+class Cut(NamedTuple):
+    """What is cut out of the images of a `Share`."""
+
+    crops: Tensor  # uint8 (n, views, size, size, 3)
+    corrupt: dict[int, str]  # row to reason, where the image is corrupt and the crops mean nothing
+
+
 def check_views(views: Sequence[ViewSettings]) -> None:
     """Refuse settings that files cannot be given.
 
@@ -51,11 +60,22 @@ def check_views(views: Sequence[ViewSettings]) -> None:
 
 
 def load_views(
-    shares: Sequence[Share], size: int, views: Sequence[ViewSettings], workers: int, device: torch.device
+    shares: Sequence[Share],
+    size: int,
+    views: Sequence[ViewSettings],
+    workers: int,
+    device: torch.device,
+    split: ImageFiles | None = None,
+    corrupt: CorruptImages | None = None,
 ) -> Iterator[list[Tensor]]:
     """The augmented views of each share: what `make_view` makes, but cut out in workers.
 
     Crops are antialiased and, as torchvision's, of whole pixels.
+
+    Where images are skipped, the row of a corrupt one shows the next image of `split` that is none, in the
+    order of the split, from its end on to its beginning, under the views that were drawn for that row. So it
+    depends on neither ranks, workers nor what was read before. It is nearly always of the same class; and
+    should it be in the batch already, its views there are others, so no two rows are equal.
 
     Args:
         shares: With one seed per view.
@@ -63,33 +83,61 @@ def load_views(
         views: The settings of each view.
         workers: Processes that decode; 0 decodes in this one.
         device: Where the views are finished.
+        split: The whole split that the shares are taken from; needed where corrupt images are skipped.
+        corrupt: What happens at corrupt images; they are noted in it. By default the first one stops.
 
     Yields:
         For each share one float32 tensor (n, 3, size, size) in [0, 1] per view.
 
     Raises:
-        LdregError: At an image that cannot be decoded, naming its path.
+        LdregError: At an image that is corrupt and not skipped, or that is not there, naming its path; if the
+            split holds no image but corrupt ones.
     """
+    corrupt = CorruptImages() if corrupt is None else corrupt
     cut = partial(random_crops, size=size, views=tuple(views))
-    for share, crops in zip(shares, _load(cut, shares, workers, device), strict=True):
-        yield [
-            finish_view(crops[:, index], settings, seed, share.first)
-            for index, (settings, seed) in enumerate(zip(views, share.seeds, strict=True))
-        ]
+    with closing(_load(cut, shares, workers, device, corrupt)) as loaded:
+        for share, (crops, rows) in zip(shares, loaded, strict=True):
+            for row in rows:
+                crops[row] = _next_readable(cut, share, row, split, corrupt).to(device)
+            crops = crops.permute(0, 1, 4, 2, 3)
+            yield [
+                finish_view(crops[:, index], settings, seed, share.first)
+                for index, (settings, seed) in enumerate(zip(views, share.seeds, strict=True))
+            ]
 
 
 def load_eval_views(
-    images: ImageFiles, size: int, batch_size: int, workers: int, device: torch.device
+    images: ImageFiles,
+    size: int,
+    batch_size: int,
+    workers: int,
+    device: torch.device,
+    corrupt: CorruptImages | None = None,
 ) -> Iterator[Tensor]:
-    """Batches (n, 3, size, size) for evaluation, float32 in [0, 1]; errors as those of `load_views`."""
+    """Batches (n, 3, size, size) for evaluation, float32 in [0, 1]; errors as those of `load_views`.
+
+    Where images are skipped, corrupt ones are left out, and batches have fewer rows. Which are left is known
+    when all have been seen: `corrupt.readable(images)`.
+    """
+    corrupt = CorruptImages() if corrupt is None else corrupt
     shares = [Share(part) for part in images.split(batch_size)]
-    for crops in _load(partial(central_crops, size=size), shares, workers, device):
-        yield crops[:, 0].float() / 255
+    seen = 0
+    with closing(_load(partial(central_crops, size=size), shares, workers, device, corrupt)) as loaded:
+        for share, (crops, _) in zip(shares, loaded, strict=True):
+            # Not this pass's findings alone: a file that was mended since an earlier one stays out, so that
+            # `readable` tells the truth.
+            kept = corrupt.readable(share.images)
+            crops = crops if kept.all() else crops[kept.to(device)]
+            seen += len(crops)
+            if len(crops):
+                yield crops[:, 0].permute(0, 3, 1, 2).float() / 255
+    if len(images) and not seen:
+        raise _none_readable(images)
 
 
-def random_crops(task: Share, size: int, views: Sequence[ViewSettings]) -> Tensor:
-    """Decode each image once and cut its views out of it: uint8 (n, views, size, size, 3)."""
-    images = [read_image(path) for path in task.images.paths]
+def random_crops(task: Share, size: int, views: Sequence[ViewSettings]) -> Cut:
+    """Decode each image once and cut its views out of it: crops (n, views, size, size, 3)."""
+    images, corrupt = read_images(task.images)
     aspect = torch.tensor([image.width / image.height for image in images], dtype=torch.float64)
     made = np.empty((len(images), len(views), size, size, 3), dtype=np.uint8)
     for index, (settings, seed) in enumerate(zip(views, task.seeds, strict=True)):
@@ -100,25 +148,25 @@ def random_crops(task: Share, size: int, views: Sequence[ViewSettings]) -> Tenso
             box = whole_pixels(crop, image.width, image.height)
             view = np.asarray(image.crop(box).resize((size, size), _RESAMPLING[settings.interpolation]))
             made[row, index] = view[:, ::-1] if flip else view
-    return torch.from_numpy(made)
+    return Cut(torch.from_numpy(made), corrupt)
 
 
-def central_crops(task: Share, size: int) -> Tensor:
-    """The views for evaluation, nothing random: uint8 (n, 1, size, size, 3).
+def central_crops(task: Share, size: int) -> Cut:
+    """The views for evaluation, nothing random: crops (n, 1, size, size, 3).
 
     Resized bilinearly so that the central `CENTER` of the shorter side fills the view: as torchvision's
     Resize(256) and CenterCrop(224) for size 224.
     """
     shorter = round(size / CENTER)
-    made = np.empty((len(task.images), 1, size, size, 3), dtype=np.uint8)
-    for row, path in enumerate(task.images.paths):
-        image = read_image(path)
+    images, corrupt = read_images(task.images)
+    made = np.empty((len(images), 1, size, size, 3), dtype=np.uint8)
+    for row, image in enumerate(images):
         least = min(image.size)
         width, height = shorter * image.width // least, shorter * image.height // least
         left, top = round((width - size) / 2), round((height - size) / 2)
         image = image.resize((width, height), Image.Resampling.BILINEAR)
         made[row, 0] = np.asarray(image.crop((left, top, left + size, top + size)))
-    return torch.from_numpy(made)
+    return Cut(torch.from_numpy(made), corrupt)
 
 
 def whole_pixels(crop: Sequence[float], width: int, height: int) -> tuple[int, int, int, int]:
@@ -134,29 +182,35 @@ def whole_pixels(crop: Sequence[float], width: int, height: int) -> tuple[int, i
     return left, top, left + across, top + down
 
 
-def read_image(path: str) -> Image.Image:
-    """The image at `path`, wholly decoded, as RGB.
+def _next_readable(
+    cut: Callable[[Share], Cut], share: Share, row: int, split: ImageFiles | None, corrupt: CorruptImages
+) -> Tensor:
+    """The crops (views, size, size, 3) that `row` of `share`, whose image is corrupt, shows in its place."""
+    if split is None:
+        raise ValueError("to skip corrupt images, load_views needs the split that they are taken from")
+    place = split.names.index(share.images.names[row])
+    for name in chain(split.names[place + 1 :], split.names[:place]):
+        other = ImageFiles(split.folder, [name])
+        made = cut(Share(other, share.seeds, share.first + row))
+        if not made.corrupt:
+            return made.crops[0]
+        corrupt.add(other.paths[0], made.corrupt[0])
+    raise _none_readable(split)
 
-    Raises:
-        LdregError: If there is none, or it is damaged; the message names the path.
-    """
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except Exception as error:  # decoders of damaged files raise nearly anything
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise LdregError(
-            f"{path}: the image cannot be read ({reason}); replace it or remove it and prepare again"
-        ) from error
+
+def _none_readable(images: ImageFiles) -> LdregError:
+    return LdregError(
+        f"{images.folder}: none of {len(images)} images can be read; {images.names[0]} is the first"
+    )
 
 
 class _Tasks(Dataset):
     """What workers run: `cut` on each task that comes to them."""
 
-    def __init__(self, cut: Callable[[Share], Tensor]) -> None:
+    def __init__(self, cut: Callable[[Share], Cut]) -> None:
         self.cut = cut
 
-    def __getitem__(self, task: Share) -> Tensor | LdregError:
+    def __getitem__(self, task: Share) -> Cut | LdregError:
         try:
             return self.cut(task)
         except LdregError as error:
@@ -164,9 +218,13 @@ class _Tasks(Dataset):
 
 
 def _load(
-    cut: Callable[[Share], Tensor], shares: Sequence[Share], workers: int, device: torch.device
-) -> Iterator[Tensor]:
-    """`cut` of each share on the device, (n, views, 3, size, size) in channels-last memory."""
+    cut: Callable[[Share], Cut],
+    shares: Sequence[Share],
+    workers: int,
+    device: torch.device,
+    corrupt: CorruptImages,
+) -> Iterator[Cut]:
+    """`cut` of each share, its crops on the device; `corrupt` is told of each corrupt image, in order."""
     loader = DataLoader(
         _Tasks(cut),
         batch_size=None,
@@ -180,12 +238,15 @@ def _load(
     results = iter(loader)
     try:
         for share in shares:
-            parts = []
-            for part in islice(results, len(share.chunks())):
+            parts, rows = [], {}
+            for number, part in enumerate(islice(results, len(share.chunks()))):
                 if isinstance(part, LdregError):
                     raise part
-                parts.append(part.to(device, non_blocking=True))
-            yield torch.cat(parts).permute(0, 1, 4, 2, 3)
+                for row, reason in part.corrupt.items():
+                    rows[number * CHUNK + row] = reason
+                    corrupt.add(share.images.paths[number * CHUNK + row], reason)
+                parts.append(part.crops.to(device, non_blocking=True))
+            yield Cut(torch.cat(parts), rows)
     finally:
         del results  # its workers end now; left to an error's traceback, they would stay
 

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from ldreg.data.augment import eval_view
+from ldreg.data.datasets import Split
+from ldreg.data.decode import CorruptImages
 from ldreg.data.folder import ImageFiles
 from ldreg.data.loader import load_eval_views
 
@@ -32,6 +34,7 @@ def extract(
     device: torch.device | str,
     batch_size: int = 512,
     workers: int = 0,
+    corrupt: CorruptImages | None = None,
 ) -> Tensor:
     """Representations of `images` under the frozen encoder, in their order.
 
@@ -46,6 +49,7 @@ def extract(
         device: where the encoder runs.
         batch_size: images per forward pass; limits memory, changes no result beyond rounding.
         workers: processes that decode files; 0 decodes in this one.
+        corrupt: what happens at corrupt files; the default stops. Skipped ones have no row (`represent`).
 
     Returns:
         float32 (n, dim) on the CPU.
@@ -59,7 +63,7 @@ def extract(
         raise ValueError("cannot extract representations: the split holds no image")
     device = torch.device(device)
     if isinstance(images, ImageFiles):
-        views = load_eval_views(images, size, batch_size, workers, device)
+        views = load_eval_views(images, size, batch_size, workers, device, corrupt)
     else:
         views = (eval_view(batch.to(device), size) for batch in images.split(batch_size))
     parts = []
@@ -76,3 +80,21 @@ def extract(
     if broken:
         raise ValueError(f"representations are not finite for {broken} of {len(features)} images")
     return features
+
+
+def represent(
+    encoder: nn.Module,
+    split: Split,
+    size: int,
+    device: torch.device | str,
+    workers: int = 0,
+    corrupt: CorruptImages | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Representations (m, dim) and labels (m,) of the images of `split`, without corrupt ones.
+
+    Arguments and errors are those of `extract`.
+    """
+    features = extract(encoder, split.images, size, device, workers=workers, corrupt=corrupt)
+    if corrupt is None or isinstance(split.images, Tensor):
+        return features, split.labels
+    return features, split.labels[corrupt.readable(split.images)]
