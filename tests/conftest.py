@@ -15,7 +15,7 @@ import yaml
 from ldreg.data.datasets import ImageData, load, prepare
 from ldreg.files import read_yaml
 from ldreg.scale import Scale
-from ldreg.spec import RunSpec
+from ldreg.spec import REGULARIZERS, RunSpec
 
 VIEW = {
     "crop_scale": (0.4, 1.0),
@@ -33,8 +33,6 @@ TINY = {
     "views": (VIEW, VIEW),
     "method": "simclr",
     "backbone": "small_cnn",
-    "projector": (32, 16),
-    "temperature": 0.2,
     "regularizer": "none",
     "batch_size": 32,
     "epochs": 2,
@@ -47,19 +45,44 @@ TINY = {
     "knn_every": 10,
     "seed": 0,
 }
+MOMENTUM = {"projector": (32, 16), "predictor": (32, 16), "momentum": 0.9}
+OWN = {
+    "simclr": {"projector": (32, 16), "temperature": 0.2},
+    "simclr_tuned": {"projector": (32, 16), "temperature": 0.15},
+    "byol": MOMENTUM,
+    "moco": {**MOMENTUM, "temperature": 1.0},
+    "vicreg": {
+        "projector": (32, 16),
+        "invariance_weight": 25.0,
+        "variance_weight": 25.0,
+        "covariance_weight": 1.0,
+    },
+    "barlow_twins": {"projector": (32, 16), "redundancy_weight": 0.005},
+    "mae": {
+        "backbone": "vit_mini",
+        "image_size": 16,
+        "views": (VIEW,),
+        "mask_ratio": 0.75,
+        "decoder_dim": 32,
+        "decoder_depth": 1,
+        "decoder_heads": 2,
+    },
+}
 
 
 @pytest.fixture(scope="session")
 def tiny_spec() -> Callable[..., RunSpec]:
     """`tiny_spec(**changes)`: 3 steps of 32 digits in each of 2 epochs, a few hundredths of a second each.
 
-    A regulariser, if one is asked for, has beta 0.1 and k 8 and acts from the first epoch on.
+    A method has small settings of its own. A regulariser, if one is asked for, has beta 0.1 and k 8 and acts
+    from the first epoch on.
     """
 
     def make(**changes: Any) -> RunSpec:
-        values = {**TINY, **changes}
+        values = {**TINY, **OWN[changes.get("method", TINY["method"])], **changes}
         if values["regularizer"] != "none":
-            values = {"beta": 0.1, "k": 8, "regularizer_start": 0.0} | values
+            needed = {key: 8 for key in REGULARIZERS[values["regularizer"]] if key == "k"}
+            values = {"beta": 0.1, "regularizer_start": 0.0} | needed | values
         return RunSpec(**values)
 
     return make

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from ldreg.methods import build_method
-from ldreg.optim import build_optimizer, learning_rate, scaled_lr
+from ldreg.optim import build_optimizer, learning_rate, scaled_lr, set_learning_rate
 
 RATES = (0.5, 0.25)  # of the two steps: the schedule changes the rate between steps
 DECAY = 0.1
@@ -49,6 +49,28 @@ def test_learning_rate_is_continuous_and_starts_high_without_warmup(tiny_spec):
     assert learning_rate(tiny_spec(base_lr=0.1, epochs=10, warmup_epochs=0), 0) == 0.1
 
 
+@pytest.mark.parametrize(("progress", "expected"), [(1, 0.5), (2, 1.0), (6, 0.55), (10, 0.1)])
+def test_cosine_ends_at_its_own_share_of_the_rate(tiny_spec, progress, expected):
+    spec = tiny_spec(base_lr=1.0, epochs=10, warmup_epochs=2, final_lr_factor=0.1)
+    assert learning_rate(spec, progress) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("optimizer", ["lars", "sgd"])
+def test_biases_and_norms_have_a_rate_of_their_own(tiny_spec, optimizer):
+    spec = tiny_spec(optimizer=optimizer, weight_decay=DECAY, bias_lr_factor=0.25)
+    built = build_optimizer(spec, Two())
+    for lr in (2.0, 0.4):  # not the factor of a factor
+        set_learning_rate(built, lr)
+        rates = {group["params"][0].ndim: group["lr"] for group in built.param_groups}
+        assert rates == {2: lr, 1: pytest.approx(0.25 * lr)}
+
+
+def test_adamw_has_one_rate_for_all(tiny_spec):
+    built = build_optimizer(tiny_spec(optimizer="adamw"), Two())
+    set_learning_rate(built, 0.4)
+    assert [(group["lr"], group["names"]) for group in built.param_groups] == [(0.4, ["matrix", "vector"])]
+
+
 class Two(nn.Module):
     """A matrix and a vector, of which only the first should decay."""
 
@@ -68,8 +90,7 @@ def two_steps(spec):
         ([0.0, -3.0, 4.0, 0.0], [-1.0, 2.0]),
     ]
     for rate, (matrix, vector) in zip(RATES, gradients, strict=True):
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        set_learning_rate(optimizer, rate)
         module.matrix.grad = torch.tensor(matrix).view(2, 2)
         module.vector.grad = torch.tensor(vector)
         optimizer.step()
@@ -96,8 +117,7 @@ def test_first_lars_step_by_hand(tiny_spec):
     spec = tiny_spec(optimizer="lars", weight_decay=DECAY)
     module = Two()
     optimizer = build_optimizer(spec, module)
-    for group in optimizer.param_groups:
-        group["lr"] = 0.5
+    set_learning_rate(optimizer, 0.5)
     module.matrix.grad = torch.tensor([[0.6, 0.0], [0.0, 0.8]])  # norm 1 where the weights' is 5
     module.vector.grad = torch.tensor([0.5, 0.25])
     optimizer.step()
@@ -124,17 +144,19 @@ def test_two_sgd_steps(tiny_spec):
     torch.testing.assert_close(vector, expected)
 
 
-def test_two_adamw_steps(tiny_spec):
-    """Kingma & Ba's moments with betas 0.9 and 0.999; decoupled decay of matrix and vector alike."""
-    *found, gradients = two_steps(tiny_spec(optimizer="adamw", weight_decay=DECAY))
+@pytest.mark.parametrize("beta2", [0.999, 0.95])
+def test_two_adamw_steps(tiny_spec, beta2):
+    """Kingma & Ba's moments with betas 0.9 and `beta2`; decoupled decay of matrix and vector alike."""
+    *found, gradients = two_steps(tiny_spec(optimizer="adamw", weight_decay=DECAY, adam_beta2=beta2))
     for start, weights, given in zip(
         ([3.0, 0.0, 0.0, 4.0], [2.0, -1.0]), found, zip(*gradients, strict=True), strict=True
     ):
         expected, first, second = torch.tensor(start, dtype=torch.float64), 0, 0
         for step, (rate, gradient) in enumerate(zip(RATES, given, strict=True), start=1):
             gradient = torch.tensor(gradient, dtype=torch.float64)
-            first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
-            unbiased = (second / (1 - 0.999**step)).sqrt() + 1e-8
+            first = 0.9 * first + 0.1 * gradient
+            second = beta2 * second + (1 - beta2) * gradient**2
+            unbiased = (second / (1 - beta2**step)).sqrt() + 1e-8
             expected = expected * (1 - rate * DECAY) - rate * first / (1 - 0.9**step) / unbiased
         torch.testing.assert_close(weights, expected, rtol=1e-5, atol=1e-5)
 
@@ -150,15 +172,12 @@ def test_every_trainable_parameter_is_optimised_once(tiny_spec, optimizer):
     assert sorted(listed) == sorted(id(parameter) for parameter in others)
 
 
-def test_lars_and_sgd_leave_biases_and_norms_out_of_the_decay(tiny_spec):
-    for optimizer in ("lars", "sgd"):
-        spec = tiny_spec(optimizer=optimizer, weight_decay=0.5)
-        method = build_method(spec, channels=1)
-        layers = [m for m in method.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-        decayed = {
-            id(p)
-            for g in build_optimizer(spec, method).param_groups
-            if g["weight_decay"]
-            for p in g["params"]
-        }
-        assert decayed == {id(layer.weight) for layer in layers}
+@pytest.mark.parametrize("optimizer", ["lars", "sgd"])
+def test_lars_and_sgd_leave_biases_and_norms_out_of_the_decay(tiny_spec, optimizer):
+    spec = tiny_spec(optimizer=optimizer, weight_decay=0.5)
+    method = build_method(spec, channels=1)
+    layers = [m for m in method.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    decayed = {
+        id(p) for g in build_optimizer(spec, method).param_groups if g["weight_decay"] for p in g["params"]
+    }
+    assert decayed == {id(layer.weight) for layer in layers}

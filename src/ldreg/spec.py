@@ -19,14 +19,45 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+LISTS = ("projector", "predictor")  # settings that are lists themselves, where lists else are a sweep's axes
 # Names become folder names, in which "-" separates the parts.
+Widths = Annotated[tuple[Count, ...], Field(min_length=1)]  # of a head's layers
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
-DATASETS = ("digits", "cifar10", "imagenet")
-SIZES = {"digits": (1347, 450), "cifar10": (50_000, 10_000)}  # training and test images, where they are fixed
-METHODS = ("simclr",)
-BACKBONES = ("small_cnn", "resnet18_cifar", "resnet18", "resnet50")
-REGULARIZERS = ("none", "ldreg_l1", "ldreg_l2", "ldreg_per_sample", "min_lid")
+DATASETS = (
+    *("digits", "mnist", "fashion_mnist", "cifar10", "cifar100"),
+    *("imagenet", "imagenet100", "food101", "birdsnap", "cars", "dtd"),
+)
+SIZES = {  # training and test images, where they are fixed
+    "digits": (1347, 450),
+    "mnist": (60_000, 10_000),
+    "fashion_mnist": (60_000, 10_000),
+    "cifar10": (50_000, 10_000),
+    "cifar100": (50_000, 10_000),
+}
+# The settings of its own that each method needs, and no others of these.
+METHODS = {
+    "simclr": ("projector", "temperature"),
+    "simclr_tuned": ("projector", "temperature"),
+    "byol": ("projector", "predictor", "momentum"),
+    "moco": ("projector", "predictor", "temperature", "momentum"),
+    "vicreg": ("projector", "invariance_weight", "variance_weight", "covariance_weight"),
+    "barlow_twins": ("projector", "redundancy_weight"),
+    "mae": ("mask_ratio", "decoder_dim", "decoder_depth", "decoder_heads"),
+}
+BACKBONES = ("small_cnn", "resnet18_cifar", "resnet18", "resnet50", "vit_mini", "vit_b16")
+PATCHES = {"vit_mini": 4, "vit_b16": 16}  # of the vision transformers, pixels
+# Likewise of the regularisers, beside `beta`, which all of them need.
+REGULARIZERS = {
+    "none": (),
+    "ldreg_l1": ("k",),
+    "ldreg_l2": ("k",),
+    "ldreg_per_sample": ("k",),
+    "min_lid": ("k",),
+    "target_lid": ("k", "target"),
+    "cov": (),
+    "cov_var": (),
+}
 
 
 class ViewSettings(BaseModel):
@@ -73,16 +104,30 @@ class RunSpec(BaseModel):
     image_size: Annotated[int, Field(ge=8)]
     augmentation: Name  # a block of config/augmentations.yaml
     jitter: Strength = 1.0  # scales the colour jitter of that block
-    views: tuple[ViewSettings, ViewSettings]  # what the two settings above come to
+    # What the two settings above come to.
+    views: Annotated[tuple[ViewSettings, ...], Field(min_length=1, max_length=2)]
     # method
-    method: Literal[METHODS]
+    method: Literal[tuple(METHODS)]
     backbone: Literal[BACKBONES]
-    projector: Annotated[tuple[Count, ...], Field(min_length=1)]
-    temperature: Positive
+    projector: Widths | None = None
+    predictor: Widths | None = None
+    temperature: Positive | None = None
+    # of the momentum encoder at the start; rises to 1
+    momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
+    invariance_weight: Strength | None = None
+    variance_weight: Strength | None = None
+    covariance_weight: Strength | None = None
+    redundancy_weight: Strength | None = None
+    mask_ratio: Annotated[float, Field(gt=0, lt=1)] | None = None
+    decoder_dim: Count | None = None
+    decoder_depth: Count | None = None
+    decoder_heads: Count | None = None
     # regulariser
-    regularizer: Literal[REGULARIZERS]
+    regularizer: Literal[tuple(REGULARIZERS)]
     beta: Strength | None = None
     k: Annotated[int, Field(ge=2)] | None = None
+    target: Positive | None = None  # LID
+    acts_on: Literal["representations", "embeddings"] = "representations"
     # fraction of the epochs before the term is added
     regularizer_start: Annotated[float, Field(ge=0, lt=1)] = 0.1
     # optimisation
@@ -92,31 +137,86 @@ class RunSpec(BaseModel):
     optimizer: Literal["lars", "sgd", "adamw"]
     base_lr: Positive
     lr_scaling: Literal["sqrt", "linear", "none"]  # x sqrt(batch), x batch / 256, or as it stands
+    final_lr_factor: Annotated[float, Field(ge=0, le=1)] = 0.0  # where the cosine ends, of its beginning
+    bias_lr_factor: Positive = 1.0  # the rate of biases and norms, of the weights'
     weight_decay: Strength
+    adam_beta2: Annotated[float, Field(gt=0, lt=1)] = 0.999  # of AdamW
     # monitors, which fill history.csv
     monitor_k: Annotated[int, Field(ge=2)]
     knn_every: Count  # epochs
     seed: Annotated[int, Field(ge=0)]
 
     @model_validator(mode="after")
-    def _fits_together(self) -> "RunSpec":
-        plain = self.regularizer == "none"
-        for key in ("beta", "k"):
-            if plain and getattr(self, key) is not None:
-                raise ValueError(f"{key}: a run without regulariser has none; remove it")
-            if not plain and getattr(self, key) is None:
-                raise ValueError(f"{key}: missing; regularizer {self.regularizer} needs it")
-        # LID needs two neighbours beside the k-th; two views make 2 x batch_size rows.
-        for key in ("k", "monitor_k"):
-            if (value := getattr(self, key)) is not None and value > 2 * self.batch_size - 2:
+    def _method_has_its_settings(self) -> "RunSpec":
+        needed = METHODS[self.method]
+        for key in dict.fromkeys(key for keys in METHODS.values() for key in keys):
+            if key in needed and getattr(self, key) is None:
+                raise ValueError(f"{key}: missing; method {self.method} needs it")
+            if key not in needed and getattr(self, key) is not None:
+                raise ValueError(f"{key}: method {self.method} has none; its own are {', '.join(needed)}")
+        views = 1 if self.method == "mae" else 2
+        if len(self.views) != views:
+            raise ValueError(
+                f"augmentation: {self.augmentation} has {len(self.views)}, {self.method} needs {views}"
+            )
+        if self.method == "mae" and self.backbone not in PATCHES:
+            raise ValueError(
+                f"backbone: {self.backbone} has no patches to mask; allowed: {', '.join(PATCHES)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _sizes_divide(self) -> "RunSpec":
+        patch = PATCHES.get(self.backbone, 1)
+        if self.image_size % patch:
+            raise ValueError(
+                f"image_size: {self.image_size} is no multiple of {self.backbone}'s patches, {patch}"
+            )
+        if self.method == "mae":
+            patches = (self.image_size // patch) ** 2
+            if not 0 < int(patches * (1 - self.mask_ratio)) < patches:
                 raise ValueError(
-                    f"{key}: {value} is more than 2 x batch_size - 2 = {2 * self.batch_size - 2} rows allow"
+                    f"mask_ratio: {self.mask_ratio} of {patches} patches leaves none or masks none"
                 )
+            if self.decoder_dim % self.decoder_heads or self.decoder_dim % 4:
+                raise ValueError(
+                    f"decoder_dim: {self.decoder_dim} must be a multiple of 4 and of decoder_heads"
+                    f" ({self.decoder_heads})"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _regularizer_has_its_settings(self) -> "RunSpec":
+        needed = REGULARIZERS[self.regularizer]
+        needed = needed if self.regularizer == "none" else ("beta", *needed)
+        for key in ("beta", "k", "target"):
+            if key in needed and getattr(self, key) is None:
+                raise ValueError(f"{key}: missing; regularizer {self.regularizer} needs it")
+            if key not in needed and getattr(self, key) is not None:
+                raise ValueError(f"{key}: regularizer {self.regularizer} has none; remove it")
+        # LID needs two neighbours beside the k-th among the batch's rows.
+        rows = len(self.views) * self.batch_size
+        for key in ("k", "monitor_k"):
+            if (value := getattr(self, key)) is not None and value > rows - 2:
+                raise ValueError(
+                    f"{key}: {value} is more than {len(self.views)} x batch_size - 2 = {rows - 2} rows allow"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _optimizer_has_its_settings(self) -> "RunSpec":
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs: {self.warmup_epochs} must be less than epochs ({self.epochs})")
         if self.optimizer == "lars" and self.weight_decay == 0:
             raise ValueError("weight_decay: 0 would switch LARS's adaptation off; allowed: more than 0")
+        if self.optimizer == "adamw" and self.bias_lr_factor != 1:
+            raise ValueError(f"bias_lr_factor: {self.bias_lr_factor} is not allowed with adamw; allowed: 1")
         return self
+
+    @property
+    def couples_images(self) -> bool:
+        """Whether the loss of a batch is more than the mean of its images' own losses."""
+        return self.regularizer != "none" or self.method not in ("byol", "mae")
 
     @property
     def hash(self) -> str:
@@ -126,8 +226,9 @@ class RunSpec(BaseModel):
 
 
 # Left out of folder names: given by the folders themselves, by `augmentation` and `jitter`, or always shown.
-_UNNAMED = {"scale", "views", "method", "backbone", "regularizer", "beta", "k", "seed"}
+_UNNAMED = {"scale", "views", "method", "backbone", "regularizer", "beta", "k", "target", "acts_on", "seed"}
 _REGULARIZER_KEYS = ("regularizer_start",)
+_ACTS_ON = "representations"  # left out of names as well, whatever the scale's default
 _NAMED = tuple(key for key in RunSpec.model_fields if key not in _UNNAMED)
 
 
@@ -143,7 +244,10 @@ def format_run(spec: RunSpec, base: RunSpec) -> str:
     first += [_token(key, getattr(spec, key)) for key in differing if key not in _REGULARIZER_KEYS]
     second = [spec.regularizer]
     if spec.regularizer != "none":
-        second += [_token("beta", spec.beta), _token("k", spec.k)]
+        keys = ("beta", *REGULARIZERS[spec.regularizer])
+        second += [_token(key, getattr(spec, key)) for key in keys]
+    if spec.acts_on != _ACTS_ON:
+        second.append(_token("acts_on", spec.acts_on))
     second += [_token(key, getattr(spec, key)) for key in differing if key in _REGULARIZER_KEYS]
     return "/".join(["-".join(first), "-".join(second), f"seed{spec.seed}"])
 
@@ -160,6 +264,7 @@ def parse_run(name: str) -> dict[str, Any]:
             "backbone": backbone,
             "regularizer": regularizer,
             "seed": int(seed.removeprefix("seed")),
+            "acts_on": _ACTS_ON,
             **pairs,
         }
     except ValueError as error:
@@ -181,7 +286,7 @@ def _token(key: str, value: Any) -> str:
 
 
 def _untoken(token: str) -> tuple[str, Any]:
-    keys = [key for key in (*_NAMED, "beta", "k") if token.startswith(key)]
+    keys = [key for key in (*_NAMED, "beta", "k", "target", "acts_on") if token.startswith(key)]
     if not keys:
         raise ValueError(token)
     key = max(keys, key=len)
@@ -190,7 +295,7 @@ def _untoken(token: str) -> tuple[str, Any]:
         return key, text[1:]
     if text == "all":
         return key, None
-    if key == "projector":
+    if key in LISTS:
         return key, tuple(int(part) for part in text.split("x"))
     return key, float(text) if "." in text else int(text)
 

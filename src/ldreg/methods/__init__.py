@@ -1,13 +1,23 @@
-"""Self-supervised methods: each maps two views to its loss and the representations that LDReg acts on."""
+"""Self-supervised methods: each maps views to its loss and the representations that a regulariser acts on."""
 
-from torch import nn
+from importlib import import_module
 
-from ldreg.methods.simclr import SimCLR
+from ldreg.methods.base import Method
 from ldreg.spec import RunSpec
 
-_METHODS = {"simclr": SimCLR}
+_METHODS = {
+    "simclr": ("simclr", "SimCLR"),
+    "simclr_tuned": ("simclr", "SimCLR"),
+    "byol": ("byol", "BYOL"),
+    "moco": ("moco", "MoCo"),
+    "vicreg": ("vicreg", "VICReg"),
+    "barlow_twins": ("barlow_twins", "BarlowTwins"),
+    "mae": ("mae", "MAE"),
+}
 
 
-def build_method(spec: RunSpec, channels: int) -> nn.Module:
+def build_method(spec: RunSpec, channels: int) -> Method:
     """The method of a run, for images of `channels` channels; its `encoder` is what is kept in the end."""
-    return _METHODS[spec.method](spec, channels)
+    # Imported now: lightly and timm take seconds, which the methods without them need not wait for.
+    module, name = _METHODS[spec.method]
+    return getattr(import_module(f"ldreg.methods.{module}"), name)(spec, channels)

@@ -1,0 +1,55 @@
+"""Barlow Twins (Zbontar et al. 2021, "Self-Supervised Learning via Redundancy Reduction")."""
+
+import torch
+from torch import Tensor
+
+from ldreg.distributed import sum_over_ranks, world_size
+from ldreg.methods.base import Method, Outputs, Targets
+from ldreg.networks import build_encoder, build_head
+from ldreg.spec import RunSpec
+
+NORM_EPS = 1e-5  # of the variances, as in the batch norm of the authors' code
+
+
+class BarlowTwins(Method):
+    """The cross-correlation matrix of the two views' embeddings is drawn to the identity.
+
+    The regulariser acts on the encoder's outputs of both views, 2 x batch rows. Written here, because
+    lightly's loss takes means and variances per rank.
+    """
+
+    def __init__(self, spec: RunSpec, channels: int) -> None:
+        super().__init__()
+        self.encoder, dim = build_encoder(spec, channels)
+        self.projector = build_head(dim, spec.projector, end="linear")
+        self.redundancy_weight = spec.redundancy_weight
+
+    def forward(self, *views: Tensor) -> Outputs:
+        representations = [self.encoder(view) for view in views]
+        return Outputs(representations, [self.projector(rows).float() for rows in representations])
+
+    def loss(self, outputs: Outputs, targets: Targets) -> Tensor:
+        with torch.autocast(outputs.embeddings[0].device.type, enabled=False):
+            return barlow_twins_loss(*outputs.embeddings, self.redundancy_weight)
+
+
+def barlow_twins_loss(first: Tensor, second: Tensor, redundancy_weight: float) -> Tensor:
+    """sum_i (1 - C_ii)^2 + redundancy_weight sum_{i != j} C_ij^2 (Barlow Twins, equations 1 and 2).
+
+    C (width, width) correlates the features of `first` and `second`, (n, width) on each process, over the
+    images of all processes.
+    """
+    rows = len(first) * world_size()
+    # Every process holds the whole matrix, whose sums over processes pass their gradients back.
+    correlation = sum_over_ranks(_standardized(first, rows).T @ _standardized(second, rows)) / rows
+    squares = correlation.square()
+    diagonal = correlation.diagonal()
+    off_diagonal = squares.sum() - diagonal.square().sum()
+    return (1 - diagonal).square().sum() + redundancy_weight * off_diagonal
+
+
+def _standardized(embeddings: Tensor, rows: int) -> Tensor:
+    """Features of mean 0 and variance 1 over all processes' `rows` rows."""
+    centered = embeddings - sum_over_ranks(embeddings.sum(dim=0)) / rows
+    variance = sum_over_ranks(centered.square().sum(dim=0)) / rows
+    return centered / (variance + NORM_EPS).sqrt()

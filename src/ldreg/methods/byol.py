@@ -1,0 +1,45 @@
+"""BYOL (Grill et al. 2020, "Bootstrap Your Own Latent: A New Approach to Self-Supervised Learning")."""
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from ldreg.methods.base import MomentumMethod, Outputs, Targets
+from ldreg.networks import build_encoder, build_head
+from ldreg.spec import RunSpec
+
+
+class BYOL(MomentumMethod):
+    """Online networks predict the momentum networks' embeddings of the other view.
+
+    The regulariser acts on the online encoder's outputs of both views, 2 x batch rows; neighbours are sought
+    among them and the momentum encoder's outputs of both views, 4 x batch rows (LDReg's code).
+
+    Deviations from LDReg's code: the momentum networks start as a copy of the online ones (BYOL's paper), not
+    from weights of their own; and their batch norms, too, take their statistics over all GPUs.
+    """
+
+    # The loss is the sum of the two views' terms (BYOL's equation 2 and its mirror image), and so is the
+    # regulariser, as in LDReg's code: twice the mean over all query rows that the paper's text says.
+    summed_terms = 2
+    seeks_among_targets = True
+
+    def __init__(self, spec: RunSpec, channels: int) -> None:
+        encoder, dim = build_encoder(spec, channels)
+        super().__init__(encoder, build_head(dim, spec.projector, end="linear"), spec.momentum)
+        self.predictor = build_head(spec.projector[-1], spec.predictor, end="linear")
+
+    def forward(self, *views: Tensor) -> Outputs:
+        representations = [self.encoder(view) for view in views]
+        embeddings = [self.projector(rows) for rows in representations]
+        predictions = [self.predictor(rows).float() for rows in embeddings]
+        return Outputs(representations, [rows.float() for rows in embeddings], predictions)
+
+    def loss(self, outputs: Outputs, targets: Targets) -> Tensor:
+        first, second = outputs.predictions
+        first_target, second_target = targets.embeddings
+        return _distance(first, second_target) + _distance(second, first_target)
+
+
+def _distance(predictions: Tensor, targets: Tensor) -> Tensor:
+    """Mean squared distance of the rows on the unit sphere: 2 - 2 cosine (BYOL's equation 2)."""
+    return 2 - 2 * F.cosine_similarity(predictions, targets).mean()

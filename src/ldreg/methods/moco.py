@@ -1,0 +1,45 @@
+"""MoCo v3 (Chen et al. 2021, "An Empirical Study of Training Self-Supervised Vision Transformers")."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ldreg.distributed import gather_rows, rank
+from ldreg.methods.base import MomentumMethod, Outputs, Targets
+from ldreg.networks import build_encoder, build_head
+from ldreg.spec import PATCHES, RunSpec
+
+
+class MoCo(MomentumMethod):
+    """Predictions are contrasted with the momentum networks' embeddings of the other view; no queue.
+
+    LDReg's text cites MoCo (2020), but its released configurations (learning rate, temperature 1, rising
+    momentum, no queue) are those of version 3, which is followed here. The regulariser acts on the online
+    encoder's outputs of both views, 2 x batch rows, as SimCLR's does.
+    """
+
+    def __init__(self, spec: RunSpec, channels: int) -> None:
+        encoder, dim = build_encoder(spec, channels)
+        super().__init__(encoder, build_head(dim, spec.projector, end="norm"), spec.momentum)
+        # As in the authors' code, the norm that ends the predictor is a transformer's alone.
+        end = "norm" if spec.backbone in PATCHES else "linear"
+        self.predictor = build_head(spec.projector[-1], spec.predictor, end)
+        self.temperature = spec.temperature
+
+    def forward(self, *views: Tensor) -> Outputs:
+        representations = [self.encoder(view) for view in views]
+        embeddings = [self.projector(rows) for rows in representations]
+        predictions = [self.predictor(rows).float() for rows in embeddings]
+        return Outputs(representations, [rows.float() for rows in embeddings], predictions)
+
+    def loss(self, outputs: Outputs, targets: Targets) -> Tensor:
+        first, second = outputs.predictions
+        first_target, second_target = (gather_rows(rows) for rows in targets.embeddings)
+        return self._contrast(first, second_target) + self._contrast(second, first_target)
+
+    def _contrast(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """InfoNCE of this process's queries (n, width) among all processes' keys, times 2 temperature."""
+        with torch.autocast(queries.device.type, enabled=False):
+            cosines = F.normalize(queries, dim=1) @ F.normalize(keys, dim=1).T
+            own = rank() * len(queries) + torch.arange(len(queries), device=queries.device)
+            return 2 * self.temperature * F.cross_entropy(cosines / self.temperature, own)

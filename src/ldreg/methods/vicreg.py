@@ -1,0 +1,39 @@
+"""VICReg (Bardes, Ponce & LeCun 2022, "Variance-Invariance-Covariance Regularization")."""
+
+import torch
+from lightly.loss import VICRegLoss
+from torch import Tensor
+
+from ldreg.distributed import world_size
+from ldreg.methods.base import Method, Outputs, Targets
+from ldreg.networks import build_encoder, build_head
+from ldreg.spec import RunSpec
+
+
+class VICReg(Method):
+    """Embeddings of two views are drawn together, each feature keeps its variance, no two of them correlate.
+
+    The regulariser acts on the encoder's outputs of both views, 2 x batch rows. As in the authors' code, for
+    which the usual weights 25, 25 and 1 are, and not as in the paper's equations 5 and 6: the invariance is a
+    mean over features, too, and the two views' variance terms are averaged.
+    """
+
+    def __init__(self, spec: RunSpec, channels: int) -> None:
+        super().__init__()
+        self.encoder, dim = build_encoder(spec, channels)
+        self.projector = build_head(dim, spec.projector, end="linear")
+        # Variance and covariance over all ranks' embeddings.
+        self.criterion = VICRegLoss(
+            spec.invariance_weight,
+            spec.variance_weight,
+            spec.covariance_weight,
+            gather_distributed=world_size() > 1,
+        )
+
+    def forward(self, *views: Tensor) -> Outputs:
+        representations = [self.encoder(view) for view in views]
+        return Outputs(representations, [self.projector(rows).float() for rows in representations])
+
+    def loss(self, outputs: Outputs, targets: Targets) -> Tensor:
+        with torch.autocast(outputs.embeddings[0].device.type, enabled=False):
+            return self.criterion(*outputs.embeddings)
