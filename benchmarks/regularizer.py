@@ -17,8 +17,10 @@ import torch
 from torch import Tensor
 
 from ldreg import LDReg
+from ldreg.config import Execution
 from ldreg.methods import build_method
 from ldreg.scale import Scale
+from ldreg.step import TrainingStep
 
 SIZES = ((512, 128, 16), (512, 128, 64), (1024, 512, 16), (2048, 512, 64))  # rows, dimensions, k
 LARGE = ((4096, 2048, 64),)  # the paper's batch; minutes on a CPU
@@ -71,14 +73,14 @@ def share_of_a_step(device: str, repeats: int) -> dict:
     scale = Scale.read("config/demo.yaml")
     spec = next(spec for spec in scale.runs.values() if spec.regularizer == "ldreg_l1")
     method = build_method(spec, channels=1).to(device)
-    views = [
+    views = tuple(
         torch.rand(spec.batch_size, 1, spec.image_size, spec.image_size, device=device) for _ in range(2)
-    ]
+    )
     regularizer = LDReg(spec.beta, spec.k)
+    training = TrainingStep(spec, method, method, regularizer, Execution(), torch.device(device))
 
     def step(with_ldreg: bool) -> None:
-        loss, representations = method(*views)
-        (loss + regularizer(representations) if with_ldreg else loss).backward()
+        training(views, regularized=with_ldreg)
 
     pairs = [[seconds(lambda w=w: step(w), device) for w in (False, True)] for _ in range(repeats + 1)][1:]
     return {

@@ -111,6 +111,11 @@ def test_progress_tells_how_far_and_how_long(clock, capsys):
     assert end.endswith(f" {'█' * 16} 8/8 epochs  loss 3.14  mLID 5.94  took 2:00:00")
 
 
+def test_progress_leaves_out_what_an_epoch_did_not_measure(capsys):
+    Progress(sys.stderr, "run", epochs=1)({**row(1), "mlid": None})
+    assert "loss 3.14  took" in capsys.readouterr().err
+
+
 def test_progress_spares_the_terminal_but_not_the_log(clock, capsys):
     terminal = io.StringIO()
     progress = Progress(terminal, "run", epochs=10)

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ldreg.spec import Count, Name, Positive
 
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 Rates = Annotated[tuple[Positive, ...], Field(min_length=1)]
 Neighborhoods = Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)]
 
@@ -17,13 +18,48 @@ class _Block(BaseModel):
 class Execution(_Block):
     """How runs are executed at this scale; no part of their identity."""
 
-    gpus: Annotated[int, Field(ge=0)] = 0  # per run; 0 means the CPU
-    threads: Count = 1  # per job
+    gpus: Annotated[int, Field(ge=0)] = 0  # per run and node; 0 means the CPU
+    nodes: Count = 1  # per run; several need a cluster whose launcher starts the ranks
+    threads: Count = 1  # per job and node
     workers: Annotated[int, Field(ge=0)] = 0  # decoding processes per rank
-    precision: Literal["float32", "bf16"] = "float32"
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    # Images per forward pass of a rank; null is its whole share of the batch.
+    micro_batch: Count | None = None
+    accumulation: Literal["cached", "plain"] = "cached"  # of a batch's gradients over micro-batches
+    monitors: bool = True  # live measurements, which change no result
+    corrupt_images: Literal["stop", "skip"] = "stop"  # at image files that cannot be decoded
     memory_mb: Count = 4000  # per job, for a cluster's scheduler
     hours: Positive = 24.0  # time limit per job, for a cluster's scheduler
     data: str = "data"  # folder of the datasets
+
+    @property
+    def pretrain_options(self) -> str:
+        """What `ldreg pretrain` is told, beside its number of threads."""
+        options = [f"--gpus {self.gpus}", f"--nodes {self.nodes}", f"--workers {self.workers}"]
+        options += [f"--precision {self.precision}", f"--corrupt-images {self.corrupt_images}"]
+        if self.micro_batch:
+            options += [f"--micro-batch {self.micro_batch}", f"--accumulation {self.accumulation}"]
+        return " ".join(options if self.monitors else [*options, "--no-monitors"])
+
+    @property
+    def measure_options(self) -> str:
+        """What `ldreg measure` is told: one GPU is enough for it."""
+        return f"--gpus {min(self.gpus, 1)} --workers {self.workers} --corrupt-images {self.corrupt_images}"
+
+    @property
+    def cluster_resources(self) -> dict[str, int | str]:
+        """Of a pretraining on several nodes, what SLURM must grant beside memory, time and CPUs."""
+        if self.nodes == 1:
+            return {}
+        # `mpi` leaves it to the job itself to start its tasks, all of which the allocation must hold.
+        per_node = max(self.gpus, 1)
+        return {
+            "mpi": "srun",
+            "nodes": self.nodes,
+            "tasks": self.nodes * per_node,
+            "tasks_per_gpu": 0,
+            "cpus_per_task": max(1, self.threads // per_node),
+        }
 
 
 class Evaluation(_Block):
@@ -80,6 +116,7 @@ class Exhibit(_Block):
     caption: str
     category: str
     runs: Annotated[tuple[dict[str, Any], ...], Field(min_length=1)]
+    seeds: Seeds | None = None  # of its runs; null means the scale's
     settings: dict[str, Any] = {}
 
 
@@ -89,7 +126,7 @@ class ScaleFile(_Block):
     scale: Name
     run: dict[str, Any]
     methods: dict[Name, dict[str, Any]] = {}
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+    seeds: Seeds
     execution: Execution = Execution()
     evaluation: Evaluation = Evaluation()
     report: Report

@@ -80,7 +80,7 @@ class Progress:
         parts = [
             f"{self.run:<43} {'█' * filled}{'░' * (_BAR - filled)} {done}/{self.epochs} epochs",
             f"loss {row['loss']:.2f}",
-            f"mLID {row['mlid']:.2f}",
+            *([f"mLID {row['mlid']:.2f}"] if row["mlid"] is not None else []),
             f"{_clock(left)} left" if done < self.epochs else f"took {_clock(seconds)}",
         ]
         return "  ".join(parts)

@@ -1,4 +1,4 @@
-"""Several processes on one batch: torchrun's ranks, or one process without any of it."""
+"""Several processes on one batch: torchrun's or SLURM's ranks, or one process without any of it."""
 
 import os
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def world_size() -> int:
 
 @contextmanager
 def process_group(gpus: int) -> Iterator[torch.device]:
-    """Join the ranks that torchrun started, if it did; yields this process's device."""
+    """Join the other ranks, if torchrun or srun (`ldreg.launch`) started some; yields this one's device."""
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if gpus else torch.device("cpu")
     if gpus:
         torch.cuda.set_device(device)
@@ -46,9 +46,18 @@ def replicate(module: nn.Module, device: torch.device) -> nn.Module:
 
 
 def gather_rows(rows: Tensor) -> Tensor:
-    """(n, dim) of this rank to (n x ranks, dim) of all; gradients are summed back to their own rank."""
+    """(n, ...) of this rank to (n x ranks, ...) of all; gradients are summed back to their own rank."""
     if world_size() == 1:
         return rows
     from lightly.utils.dist import gather
 
     return torch.cat(gather(rows.contiguous()))
+
+
+def sum_over_ranks(values: Tensor) -> Tensor:
+    """The sum of a tensor over all ranks, on each of them; gradients are summed likewise."""
+    if world_size() == 1:
+        return values
+    from torch.distributed.nn.functional import all_reduce
+
+    return all_reduce(values)

@@ -1,30 +1,32 @@
 """Pretraining: one run from its spec to an encoder."""
 
-import math
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from ldreg.config import Evaluation, Execution
-from ldreg.data.augment import make_view, view_seed
-from ldreg.data.datasets import ImageData, balanced_rows
+from ldreg.data.batches import batches
+from ldreg.data.datasets import ImageData, Split, balanced_rows
+from ldreg.data.decode import CorruptImages
 from ldreg.data.folder import ImageFiles
-from ldreg.data.loader import Share, check_views, load_views
-from ldreg.distributed import gather_rows, rank, replicate, world_size
+from ldreg.data.loader import check_views
+from ldreg.distributed import rank, replicate, world_size
 from ldreg.errors import LdregError
-from ldreg.evaluate.features import extract
+from ldreg.evaluate.features import represent
 from ldreg.evaluate.knn import holdout_split, knn_accuracy
-from ldreg.lid import geometric_mean, lid_mom
 from ldreg.methods import build_method
-from ldreg.optim import build_optimizer, learning_rate
+from ldreg.monitors import Monitors, Row, empty_row
+from ldreg.networks import build_encoder
+from ldreg.optim import build_optimizer, learning_rate, set_learning_rate
 from ldreg.regularizers import build_regularizer
 from ldreg.spec import RunSpec
+from ldreg.step import TrainingStep, batch_norms
 
-Row = dict[str, float | None]
 KNN_IMAGES = 50_000  # of the kNN monitor at most, while which the other ranks wait: all of CIFAR-10
-ORDER = 2  # views 0 and 1 have counters of their own; the order of the images is the third thing drawn
 
 
 def pretrain(
@@ -33,6 +35,7 @@ def pretrain(
     execution: Execution,
     device: torch.device,
     on_epoch: Callable[[Row], None],
+    corrupt: CorruptImages | None = None,
 ) -> tuple[nn.Module, list[Row]]:
     """Train the run's method; returns its encoder and one row of `history.csv` per epoch.
 
@@ -40,130 +43,114 @@ def pretrain(
         data: its training split alone is used.
         device: this rank's.
         on_epoch: called on rank 0 with each epoch's row.
+        corrupt: what happens at corrupt images; holds those of all ranks at the end. The default stops.
 
     Raises:
         LdregError: if the batch is larger than the training split or does not divide among the ranks, if
             the loss is no longer finite, if a file holds no image, or if a view of files is rotated.
     """
-    images = data.train.images
-    if isinstance(images, ImageFiles):
+    split, corrupt = data.train, CorruptImages() if corrupt is None else corrupt
+    steps = _steps(spec, data)
+    if isinstance(split.images, ImageFiles):
         check_views(spec.views)
     else:
-        images = images.to(device)
-    steps = len(images) // spec.batch_size
-    if steps == 0:
-        raise LdregError(
-            f"batch_size: {spec.batch_size} is more than the {len(images)} training images of {data.name}"
-        )
-    if spec.batch_size % world_size():
-        raise LdregError(f"batch_size: {spec.batch_size} does not divide among {world_size()} GPUs")
+        split = replace(split, images=split.images.to(device))
     torch.manual_seed(spec.seed)  # for the initial weights; views and order have counters of their own
     # Channels last is the faster layout on CPUs and for half precision on GPUs.
-    method = build_method(spec, channels=data.train.channels).to(memory_format=torch.channels_last)
-    optimizer = build_optimizer(spec, method)
+    method = build_method(spec, split.channels).to(memory_format=torch.channels_last)
     model = replicate(method, device)
-    regularizer = build_regularizer(spec.regularizer, spec.beta, spec.k)
+    optimizer = build_optimizer(spec, method)
+    regularizer = build_regularizer(spec.regularizer, spec.beta, spec.k, spec.target)
+    training = TrainingStep(spec, method, model, regularizer, execution, device)
+    if execution.micro_batch and batch_norms(method) and rank() == 0:
+        print(f"micro_batch: batch norm takes its statistics over {training.size} images", file=sys.stderr)
+    monitors = Monitors(spec, data.classes, _dim(spec), steps, device) if execution.monitors else None
     start = round(spec.regularizer_start * spec.epochs)
     history = []
     for epoch in range(spec.epochs):
-        sums = torch.zeros(3, device=device, dtype=torch.float64)  # SSL loss, regulariser, ln mLID
+        sums = torch.zeros(2, device=device, dtype=torch.float64)  # SSL loss, regulariser
         began = time.perf_counter()
         model.train()
-        for step, views in enumerate(batches(images, spec, epoch, steps, execution.workers, device)):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(spec, epoch + step / steps)
-            with torch.autocast(device.type, torch.bfloat16, enabled=execution.precision == "bf16"):
-                ssl_loss, representations = model(*views)
-            rows = gather_rows(representations.float())
+        for step, batch in enumerate(batches(split, spec, epoch, steps, execution.workers, device, corrupt)):
+            progress = epoch + step / steps
+            set_learning_rate(optimizer, learning_rate(spec, progress))
+            method.update(progress / spec.epochs)
+            optimizer.zero_grad(set_to_none=True)
             try:
-                term = regularizer(rows) if regularizer and epoch >= start else ssl_loss.new_zeros(())
-                mlid = geometric_mean(lid_mom(rows.detach(), k=spec.monitor_k))
+                result = training(batch.inputs, regularized=epoch >= start)
+                if monitors:
+                    monitors.observe(result.representations, batch.labels)
             except ValueError as error:
                 raise _diverged(spec, epoch, "representations are not finite, or too large") from error
-            optimizer.zero_grad(set_to_none=True)
-            (ssl_loss + term).backward()
-            optimizer.step()
-            sums += torch.stack([ssl_loss.detach(), term.detach(), mlid.log()]).double()
-        seconds = time.perf_counter() - began
-        row = _row(spec, epoch, sums / steps, learning_rate(spec, epoch + (steps - 1) / steps))
-        row["images_per_second"] = steps * spec.batch_size / seconds
-        row["knn_top1"] = _knn(spec, epoch, method.encoder, data, device, execution.workers)
+            training.optimize(optimizer)
+            sums += torch.stack([result.ssl_loss, result.term]).double()
+        row = _row(spec, epoch, sums / steps)
+        row |= monitors.finish() if monitors else empty_row()
+        row["lr"] = learning_rate(spec, progress)
+        row["images_per_second"] = steps * spec.batch_size / (time.perf_counter() - began)
+        row["knn_top1"] = _knn(spec, epoch, method.encoder, data, device, execution, corrupt)
         history.append(row)
         if rank() == 0:
             on_epoch(row)
+    corrupt.gather()
     return method.encoder, history
 
 
-def batches(
-    images: Tensor | ImageFiles,
-    spec: RunSpec,
-    epoch: int,
-    steps: int,
-    workers: int = 0,
-    device: torch.device | str = "cpu",
-) -> Iterator[list[Tensor]]:
-    """This rank's share of each batch of an epoch: two views (batch / ranks, channels, size, size).
-
-    Order and views depend on (seed, epoch, step) and an image's place in the batch alone. The views of a
-    tensor are made where it lies; those of files on `device`, after `workers` processes have decoded them.
-    """
-    generator = torch.Generator().manual_seed(view_seed(spec.seed, epoch, 0, ORDER) % 2**32)
-    order = torch.randperm(len(images), generator=generator)
-    count = spec.batch_size // world_size()
-    first = rank() * count
-    chosen = [order[step * spec.batch_size + first :][:count] for step in range(steps)]
-    seeds = [tuple(view_seed(spec.seed, epoch, step, view) for view in (0, 1)) for step in range(steps)]
-    if isinstance(images, ImageFiles):
-        shares = [Share(images[rows], keys, first) for rows, keys in zip(chosen, seeds, strict=True)]
-        made = load_views(shares, spec.image_size, spec.views, workers, torch.device(device))
-    else:
-        made = (
-            [
-                make_view(images[rows.to(images.device)], spec.image_size, view, key, first)
-                for view, key in zip(spec.views, keys, strict=True)
-            ]
-            for rows, keys in zip(chosen, seeds, strict=True)
+def _steps(spec: RunSpec, data: ImageData) -> int:
+    """Steps of an epoch; refuses a batch that the images or the ranks do not fit."""
+    steps = len(data.train.labels) // spec.batch_size
+    if steps == 0:
+        raise LdregError(
+            f"batch_size: {spec.batch_size} is more than the {len(data.train.labels)} training images of"
+            f" {data.name}"
         )
-    for views in made:
-        # The faster layout on CPUs and for half precision on GPUs.
-        yield [view.contiguous(memory_format=torch.channels_last) for view in views]
+    if spec.batch_size % world_size():
+        raise LdregError(f"batch_size: {spec.batch_size} does not divide among {world_size()} GPUs")
+    return steps
 
 
-def _row(spec: RunSpec, epoch: int, means: Tensor, lr: float) -> Row:
+def _dim(spec: RunSpec) -> int:
+    """The dimension of the run's representations."""
+    with torch.device("meta"):
+        return build_encoder(spec, channels=3)[1]
+
+
+def _row(spec: RunSpec, epoch: int, means: Tensor) -> Row:
     """The epoch's means as a row of the history; the loss is averaged over ranks, which share the rest."""
     if world_size() > 1:
         ssl_loss = means[:1].clone()
         torch.distributed.all_reduce(ssl_loss)
         means[:1] = ssl_loss / world_size()
-    ssl_loss, term, log_mlid = means.tolist()
+    ssl_loss, term = means.tolist()
     loss = ssl_loss + term
     if not torch.isfinite(means).all():
         raise _diverged(spec, epoch, f"the loss is {loss}")
-    return {
-        "epoch": epoch + 1,
-        "loss": loss,
-        "ssl_loss": ssl_loss,
-        "regularizer": term,
-        "mlid": math.exp(log_mlid),
-        "lr": lr,
-    }
+    return {"epoch": epoch + 1, "loss": loss, "ssl_loss": ssl_loss, "regularizer": term}
 
 
 def _knn(
-    spec: RunSpec, epoch: int, encoder: nn.Module, data: ImageData, device: torch.device, workers: int
+    spec: RunSpec,
+    epoch: int,
+    encoder: nn.Module,
+    data: ImageData,
+    device: torch.device,
+    execution: Execution,
+    corrupt: CorruptImages,
 ) -> float | None:
     """kNN accuracy on a hold-out of the training split, every `knn_every` epochs and at the end.
 
     A split of more than `KNN_IMAGES` is represented by a class-balanced part of it.
     """
-    if rank() != 0 or ((epoch + 1) % spec.knn_every and epoch + 1 != spec.epochs):
+    if rank() != 0 or not execution.monitors or ((epoch + 1) % spec.knn_every and epoch + 1 != spec.epochs):
         return None
-    images, labels = data.train.images, data.train.labels
-    if len(labels) > KNN_IMAGES:
-        rows = balanced_rows(labels, KNN_IMAGES)
-        images, labels = images[rows], labels[rows]
+    split = data.train
+    if len(split.labels) > KNN_IMAGES:
+        rows = balanced_rows(split.labels, KNN_IMAGES)
+        split = Split(split.images[rows], split.labels[rows])
     try:
-        features = extract(encoder, images, spec.image_size, device, workers=workers)
+        features, labels = represent(
+            encoder, split, spec.image_size, device, workers=execution.workers, corrupt=corrupt
+        )
     except ValueError as error:  # not finite after the last step
         raise _diverged(spec, epoch, error) from error
     fit, holdout = holdout_split(labels, Evaluation().holdout)

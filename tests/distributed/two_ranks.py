@@ -1,7 +1,7 @@
 """What `test_two_ranks.py` runs under torchrun: `two_ranks.py FOLDER DATASET_JSON`.
 
 Trains each `equivalence/*.yaml` of the folder on the ranks and, before, in one process; keeps the results in
-`equivalence/{one,rank0,rank1}.pt`. Then does the whole job of `job/spec.yaml`.
+`equivalence/{one,rank0,rank1,cached0,cached1}.pt`. Then does the whole job of `job/spec.yaml`.
 """
 
 import sys
@@ -9,12 +9,16 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
 import torch
+from norm_free import build_norm_free, float64_batches, float_keeping_float64
 from torch import nn
 
 import ldreg.jobs
 import ldreg.pretrain
 from ldreg.config import Execution
+from ldreg.data.batches import batches
 from ldreg.data.datasets import ImageData, load
 from ldreg.distributed import process_group, rank
 from ldreg.methods import build_method
@@ -24,7 +28,7 @@ CPU = torch.device("cpu")
 
 
 def main(folder: Path, dataset: Path) -> None:
-    float64_stays_float64()
+    torch.Tensor.float = float_keeping_float64
     equivalence = folder / "equivalence"
     specs = {path.stem: read_spec(path)[1] for path in sorted(equivalence.glob("*.yaml"))}
     data = {name: load("digits", dataset.parent.parent, spec.train_images) for name, spec in specs.items()}
@@ -33,21 +37,18 @@ def main(folder: Path, dataset: Path) -> None:
     with process_group(gpus=0) as device:
         found = {name: train(spec, data[name], device) for name, spec in specs.items()}
         torch.save(found, equivalence / f"rank{rank()}.pt")
-        ldreg.pretrain.build_method = build_method
+        # 16 images on each rank, in parts of 10 and 6.
+        cached = {name: train(spec, data[name], device, micro_batch=10) for name, spec in specs.items()}
+        torch.save(cached, equivalence / f"cached{rank()}.pt")
+        ldreg.pretrain.build_method, ldreg.pretrain.batches = build_method, batches
         ldreg.jobs.Tracker = NoTracker
         # Processes meet once: a second group would look for the first one's addresses.
         ldreg.jobs.process_group = lambda gpus: nullcontext(device)
         with (folder / "terminal.txt").open("a") as terminal:
-            ldreg.jobs.pretrain_job(folder / "job/spec.yaml", dataset, 0, 1, "float32", folder, terminal)
+            ldreg.jobs.pretrain_job(folder / "job/spec.yaml", dataset, Execution(), folder, terminal)
 
 
-def float64_stays_float64() -> None:
-    """Let `Tensor.float` leave float64 alone: rounding must not hide a difference between the two ways."""
-    to_float32 = torch.Tensor.float
-    torch.Tensor.float = lambda tensor: tensor if tensor.dtype == torch.float64 else to_float32(tensor)
-
-
-def train(spec: RunSpec, data: ImageData, device: torch.device) -> dict[str, Any]:
+def train(spec: RunSpec, data: ImageData, device: torch.device, **execution: Any) -> dict[str, Any]:
     """`pretrain` with networks in float64 and without norms; every rank's history, weights, last gradients.
 
     SyncBatchNorm does not run on a CPU, and without it batch norm would see half the batch on each rank.
@@ -55,22 +56,19 @@ def train(spec: RunSpec, data: ImageData, device: torch.device) -> dict[str, Any
     built = []
 
     def build(spec: RunSpec, channels: int) -> nn.Module:
-        method = build_method(spec, channels).double()
-        for parent in list(method.modules()):
-            for name, child in parent.named_children():
-                if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
-                    setattr(parent, name, nn.Identity())
-        method.encoder.register_forward_pre_hook(lambda module, views: (views[0].double(),))
-        built.append(method)
-        return method
+        built.append(build_norm_free(spec, channels))
+        return built[-1]
 
     ldreg.pretrain.build_method = build
-    _, history = ldreg.pretrain.pretrain(spec, data, Execution(), device, on_epoch=lambda row: None)
-    own = ("images_per_second", "knn_top1")  # the time, and what rank 0 alone measures
+    ldreg.pretrain.batches = float64_batches(batches)
+    _, history = ldreg.pretrain.pretrain(spec, data, Execution(**execution), device, lambda row: None)
+    # The time, what rank 0 alone measures, and what each rank standardises by its own rows.
+    own = ("images_per_second", "knn_top1", "probe_top1")
+    trained = {name: p.grad for name, p in built[0].named_parameters() if p.requires_grad}
     return {
-        "history": [{key: value for key, value in row.items() if key not in own} for row in history],
+        "history": [{k: v for k, v in row.items() if k not in own and v is not None} for row in history],
         "weights": built[0].state_dict(),
-        "gradients": {name: parameter.grad for name, parameter in built[0].named_parameters()},
+        "gradients": trained,
     }
 
 

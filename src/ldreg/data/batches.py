@@ -1,0 +1,77 @@
+"""The batches of an epoch: who sees which images in which views, whatever the number of processes."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ldreg.data.augment import make_view, view_seed
+from ldreg.data.datasets import Split
+from ldreg.data.decode import CorruptImages
+from ldreg.data.folder import ImageFiles
+from ldreg.data.loader import Share, load_views
+from ldreg.distributed import rank, world_size
+from ldreg.spec import PATCHES, RunSpec
+
+# Views 0 and 1 have counters of their own; the order of the images and the masks are drawn by two more.
+ORDER, MASKS = 2, 3
+
+
+class Batch(NamedTuple):
+    """This process's share of a global batch, on its device."""
+
+    inputs: tuple[Tensor, ...]  # what the method's networks take; each has a row per image
+    labels: Tensor  # int64 (n,), for the monitors alone
+
+
+def batches(
+    split: Split,
+    spec: RunSpec,
+    epoch: int,
+    steps: int,
+    workers: int = 0,
+    device: torch.device | str = "cpu",
+    corrupt: CorruptImages | None = None,
+) -> Iterator[Batch]:
+    """This rank's share of each batch of an epoch: one or two views (batch / ranks, channels, size, size).
+
+    A masked autoencoder's one view is followed by uniform numbers (batch / ranks, patches), which order the
+    patches. Order, views and masks depend on (seed, epoch, step) and an image's place in the batch alone. The
+    views of a tensor are made where it lies; those of files on `device`, after `workers` processes have
+    decoded them. `corrupt` says what happens at corrupt ones and notes them (`load_views`).
+    """
+    images, labels = split.images, split.labels
+    generator = torch.Generator().manual_seed(view_seed(spec.seed, epoch, 0, ORDER) % 2**32)
+    order = torch.randperm(len(labels), generator=generator)
+    count = spec.batch_size // world_size()
+    first = rank() * count
+    chosen = [order[step * spec.batch_size + first :][:count] for step in range(steps)]
+    views = range(len(spec.views))
+    seeds = [tuple(view_seed(spec.seed, epoch, step, view) for view in views) for step in range(steps)]
+    if isinstance(images, ImageFiles):
+        shares = [Share(images[rows], keys, first) for rows, keys in zip(chosen, seeds, strict=True)]
+        made = load_views(shares, spec.image_size, spec.views, workers, torch.device(device), images, corrupt)
+    else:
+        made = (
+            [
+                make_view(images[rows.to(images.device)], spec.image_size, view, key, first)
+                for view, key in zip(spec.views, keys, strict=True)
+            ]
+            for rows, keys in zip(chosen, seeds, strict=True)
+        )
+    for step, (rows, inputs) in enumerate(zip(chosen, made, strict=True)):
+        # The faster layout on CPUs and for half precision on GPUs.
+        inputs = [view.contiguous(memory_format=torch.channels_last) for view in inputs]
+        at = inputs[0].device
+        if spec.method == "mae":
+            inputs.append(_noise(spec, epoch, step, first, count).to(at))
+        yield Batch(tuple(inputs), labels[rows].to(at))
+
+
+def _noise(spec: RunSpec, epoch: int, step: int, first: int, count: int) -> Tensor:
+    """Uniform numbers (count, patches), each image's by its place in the global batch."""
+    patches = (spec.image_size // PATCHES[spec.backbone]) ** 2
+    generator = np.random.Generator(np.random.Philox(key=view_seed(spec.seed, epoch, step, MASKS)))
+    return torch.from_numpy(generator.random((first + count, patches), dtype=np.float32)[first:])
