@@ -7,6 +7,7 @@ import yaml
 from safetensors.torch import load_file
 
 import ldreg.jobs
+from ldreg.config import Execution
 from ldreg.errors import LdregError
 from ldreg.evaluate.features import extract
 from ldreg.evaluate.knn import holdout_split, knn_accuracy
@@ -65,14 +66,15 @@ def job(tmp_path, tiny_spec, data_root, trackers):
         results = tmp_path / "results"
         terminal = (tmp_path / "terminal.txt").open("w+")
 
-        def pretrain(self, precision="float32"):
-            spec = self.folder / "spec.yaml"
-            pretrain_job(spec, self.data, 0, 1, precision, self.results, self.terminal)
+        def pretrain(self, **execution):
+            spec, way = self.folder / "spec.yaml", Execution(**execution)
+            pretrain_job(spec, self.data, way, self.results, self.terminal)
 
         def measure(self):
             evaluation = tmp_path / "evaluation.yaml"
             evaluation.write_text(yaml.safe_dump(EVALUATION))
-            measure_job(self.folder / "spec.yaml", evaluation, self.data, 0, 1, self.results, self.terminal)
+            spec = self.folder / "spec.yaml"
+            measure_job(spec, evaluation, self.data, Execution(), self.results, self.terminal)
 
         def files(self):
             return {path.name for path in self.folder.iterdir()}
@@ -95,7 +97,7 @@ def test_jobs_write_the_declared_files_and_nothing_else(job):
 
 
 def test_pretraining_is_summarised_as_documented(job, digits):
-    job.pretrain(precision="bf16")
+    job.pretrain(precision="bf16", micro_batch=16)
     summary = job.read("summary.json")
     assert {"wall_seconds", "images_per_second", "device", "git_commit", "git_dirty"} < summary.keys()
     expected = {
@@ -109,6 +111,9 @@ def test_pretraining_is_summarised_as_documented(job, digits):
         "world_size": 1,
         "threads": 1,
         "precision": "bf16",
+        "micro_batch": 16,
+        "accumulation": "cached",
+        "corrupt_images": 0,
     }
     assert {key: summary[key] for key in expected} == expected
     assert summary["versions"].keys() == {"python", "ldreg", "torch", "torchvision"}
@@ -117,11 +122,21 @@ def test_pretraining_is_summarised_as_documented(job, digits):
     with (job.folder / "history.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
-        *("epoch", "loss", "ssl_loss", "regularizer", "mlid", "lr", "images_per_second", "knn_top1")
+        *(
+            "epoch",
+            "loss",
+            "ssl_loss",
+            "regularizer",
+            "mlid",
+            "mlid_mle_32",
+            "mlid_mle_512",
+            "effective_rank",
+        ),
+        *("probe_top1", "lr", "images_per_second", "knn_top1"),
     ]
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert rows[0]["knn_top1"] == ""  # not measured
-    assert {key: float(value) for key, value in rows[-1].items()} == summary["final"]
+    assert {key: float(value) if value else None for key, value in rows[-1].items()} == summary["final"]
 
 
 def test_measuring_starts_from_the_stored_encoder(job, few_digits):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ldreg.errors import LdregError
-from ldreg.launch import check_gpus, claimed_gpus, torchrun
+from ldreg.launch import adopt_slurm_rank, check_gpus, claimed_gpus, srun_command, start_ranks
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_what_a_scheduler_or_a_parent_chose_stays(visible, monkeypatch, tmp_path
 def test_torchrun_starts_a_rank_per_gpu_and_passes_the_arguments_on(tmp_path):
     path = tmp_path / "terminal.txt"
     with path.open("w") as terminal:
-        assert torchrun(2, ["pretrain", "--help"], terminal) == 0
+        assert start_ranks(2, 1, ["pretrain", "--help"], terminal) == 0
     assert path.read_text().count("usage: ") == 2
 
 
@@ -81,7 +81,7 @@ def test_torchrun_leaves_our_options_to_us(tmp_path):
     """`--log` is the beginning of several of torchrun's own."""
     path = tmp_path / "terminal.txt"
     with path.open("w") as terminal:
-        assert torchrun(2, ["data", "nonsense", "--log", str(tmp_path / "log.txt")], terminal) == 2
+        assert start_ranks(2, 1, ["data", "nonsense", "--log", str(tmp_path / "log.txt")], terminal) == 2
     assert path.read_text().startswith("error: ") and path.read_text().count("\n") == 1
     assert "nonsense" in path.read_text() and "nonsense" in (tmp_path / "log.txt").read_text()
 
@@ -89,6 +89,61 @@ def test_torchrun_leaves_our_options_to_us(tmp_path):
 def test_a_rank_that_fails_without_a_word_is_told_in_one_line(tmp_path):
     path = tmp_path / "terminal.txt"
     with path.open("w") as terminal:
-        assert torchrun(2, ["nonsense"], terminal) == 1
+        assert start_ranks(2, 1, ["nonsense"], terminal) == 1
     assert path.read_text().startswith("error: a rank failed, torchrun ended with status ")
     assert path.read_text().count("\n") == 1
+
+
+RANK_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+@pytest.fixture
+def slurm(monkeypatch, tmp_path):
+    """`slurm(**variables)`: an environment with these of SLURM's, and a `scontrol` that knows two nodes."""
+    for name in (*RANK_VARIABLES, *(name for name in os.environ if name.startswith("SLURM_"))):
+        monkeypatch.setenv(name, "")  # so that monkeypatch knows the variable and takes it away again
+        monkeypatch.delenv(name)
+    scontrol = tmp_path / "scontrol"
+    scontrol.write_text('#!/bin/sh\n[ "$*" = "show hostnames n[7-8]" ] && echo n7 && echo n8\n')
+    scontrol.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    def set_variables(**variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(f"SLURM_{name}", value)
+
+    return set_variables
+
+
+def test_several_tasks_of_srun_are_ranks(slurm):
+    slurm(STEP_NUM_TASKS="4", PROCID="3", LOCALID="1", STEP_NODELIST="n[7-8]", JOB_ID="123456")
+    adopt_slurm_rank()
+    assert [os.environ[name] for name in RANK_VARIABLES] == [
+        "3",
+        "1",
+        "4",
+        "n7",
+        str(20_000 + 123456 % 20_000),
+    ]
+
+
+@pytest.mark.parametrize("variables", [{}, {"STEP_NUM_TASKS": "1", "PROCID": "0", "JOB_ID": "7"}])
+def test_one_task_is_no_rank(slurm, variables):
+    slurm(**variables)
+    adopt_slurm_rank()
+    assert "RANK" not in os.environ
+
+
+def test_ranks_of_torchrun_stay_what_they_are_inside_a_step(slurm, monkeypatch):
+    slurm(STEP_NUM_TASKS="4", PROCID="3", LOCALID="1", STEP_NODELIST="n[7-8]", JOB_ID="7")
+    monkeypatch.setenv("RANK", "1")
+    adopt_slurm_rank()
+    assert os.environ["RANK"] == "1" and "LOCAL_RANK" not in os.environ
+
+
+def test_several_nodes_are_started_by_srun_where_it_granted_them(slurm):
+    with pytest.raises(LdregError, match=r"^execution.nodes: 2, but this is no SLURM job; "):
+        srun_command(4, 2)
+    slurm(JOB_ID="7")
+    assert srun_command(4, 2)[:4] == ["srun", "--nodes=2", "--ntasks=8", "--ntasks-per-node=4"]
+    assert "--ntasks-per-node=1" in srun_command(0, 2)

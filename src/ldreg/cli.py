@@ -1,4 +1,4 @@
-"""The command line: `ldreg data | pretrain | measure | exhibit | show | plan | track`.
+"""The command line: `ldreg data | pretrain | import | measure | exhibit | show | plan | track`.
 
 Everything heavy is imported by the command that needs it, so that the light ones answer at once.
 """
@@ -10,10 +10,14 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from ldreg.console import logging_to, say, tell
 from ldreg.errors import LdregError
+from ldreg.launch import adopt_slurm_rank
+
+if TYPE_CHECKING:
+    from ldreg.config import Execution
 
 RESULTS = Path("results")
 _PATIENCE = 60.0  # seconds that rank 0 may take to close its tracking and tell
@@ -22,6 +26,7 @@ _PATIENCE = 60.0  # seconds that rank 0 may take to close its tracking and tell
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 for a failure of ours, 2 for a user's mistake."""
     arguments = _parser().parse_args(argv)
+    adopt_slurm_rank()
     log = getattr(arguments, "log", None)
     try:
         with logging_to(log) as terminal:
@@ -71,27 +76,32 @@ def _data(arguments: argparse.Namespace, terminal: TextIO) -> None:
     prepare(arguments.dataset, output.parent.parent)
 
 
+def _execution(arguments: argparse.Namespace) -> "Execution":
+    """How a job is to be executed; the keys are those of the scale file's `execution`."""
+    from ldreg.config import Execution
+
+    given = {key: value for key, value in vars(arguments).items() if key in Execution.model_fields}
+    return Execution(**{key: value for key, value in given.items() if key != "data"})
+
+
 def _pretrain(arguments: argparse.Namespace, terminal: TextIO) -> None:
-    from ldreg.launch import check_gpus, claimed_gpus, torchrun
+    from ldreg.launch import check_gpus, claimed_gpus, start_ranks
     from ldreg.spec import read_spec
 
     check_gpus(arguments.gpus)
     with claimed_gpus(arguments.gpus):
-        if arguments.gpus > 1 and "LOCAL_RANK" not in os.environ:
+        if max(arguments.gpus, 1) * arguments.nodes > 1 and "RANK" not in os.environ:
             read_spec(arguments.spec)  # a mistake there is told once, before ranks start
-            sys.exit(torchrun(arguments.gpus, sys.argv[1:], terminal))
+            sys.exit(start_ranks(arguments.gpus, arguments.nodes, sys.argv[1:], terminal))
         from ldreg.jobs import pretrain_job
 
-        pretrain_job(
-            arguments.spec,
-            arguments.data,
-            arguments.gpus,
-            arguments.threads,
-            arguments.precision,
-            RESULTS,
-            terminal,
-            arguments.workers,
-        )
+        pretrain_job(arguments.spec, arguments.data, _execution(arguments), RESULTS, terminal)
+
+
+def _import(arguments: argparse.Namespace, terminal: TextIO) -> None:
+    from ldreg.importing import import_weights
+
+    print(import_weights(arguments.weights, arguments.scale, arguments.run, RESULTS, arguments.force))
 
 
 def _measure(arguments: argparse.Namespace, terminal: TextIO) -> None:
@@ -100,16 +110,8 @@ def _measure(arguments: argparse.Namespace, terminal: TextIO) -> None:
 
     check_gpus(arguments.gpus)
     with claimed_gpus(arguments.gpus):
-        measure_job(
-            arguments.spec,
-            arguments.evaluation,
-            arguments.data,
-            arguments.gpus,
-            arguments.threads,
-            RESULTS,
-            terminal,
-            arguments.workers,
-        )
+        execution = _execution(arguments)
+        measure_job(arguments.spec, arguments.evaluation, arguments.data, execution, RESULTS, terminal)
 
 
 def _exhibit(arguments: argparse.Namespace, terminal: TextIO) -> None:
@@ -174,7 +176,21 @@ def _parser() -> argparse.ArgumentParser:
 
     pretrain = command("pretrain", _pretrain, "train the run that a spec.yaml describes", logs=True)
     pretrain.add_argument("spec", type=Path)
-    pretrain.add_argument("--precision", choices=("float32", "bf16"), default="float32")
+    pretrain.add_argument("--nodes", type=_at_least(1), default=1, help="several are started by SLURM's srun")
+    pretrain.add_argument("--precision", choices=("float32", "bf16", "fp16"), default="float32")
+    pretrain.add_argument("--micro-batch", type=_at_least(1), help="images per forward pass of a GPU")
+    pretrain.add_argument("--accumulation", choices=("cached", "plain"), default="cached")
+    pretrain.add_argument("--no-monitors", dest="monitors", action="store_false", help="measure nothing live")
+
+    imported = command("import", _import, "make a finished run of weights that were trained elsewhere")
+    imported.add_argument(
+        "weights", type=Path, help="state dict of the authors', torchvision's or timm's layout"
+    )
+    imported.add_argument("--scale", type=Path, required=True, help="e.g. config/imagenet.yaml")
+    imported.add_argument("--run", required=True, help="e.g. simclr-resnet50/ldreg_l1-beta0.01-k64/seed0")
+    imported.add_argument(
+        "--force", action="store_true", help="replace a finished run and remove its measurements"
+    )
 
     measure = command("measure", _measure, "measure a trained run's representations", logs=True)
     measure.add_argument("spec", type=Path)
@@ -182,10 +198,13 @@ def _parser() -> argparse.ArgumentParser:
 
     for job in (pretrain, measure):
         job.add_argument("--data", type=Path, required=True, help="dataset.json of the run's data set")
-        job.add_argument("--gpus", type=int, default=0, help="0 trains on the CPU; several start torchrun")
+        job.add_argument("--gpus", type=int, default=0, help="per node; 0 is the CPU, several start torchrun")
         job.add_argument("--threads", type=_at_least(1), default=1)
         job.add_argument(
             "--workers", type=_at_least(0), default=0, help="processes per GPU that decode images from files"
+        )
+        job.add_argument(
+            "--corrupt-images", choices=("stop", "skip"), default="stop", help="at files that hold no image"
         )
 
     exhibit = command("exhibit", _exhibit, "render the exhibit that a .spec.yaml describes", logs=True)

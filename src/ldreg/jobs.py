@@ -4,7 +4,6 @@ import csv
 import platform
 import statistics
 import time
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -16,11 +15,12 @@ from safetensors.torch import load_file, save_file
 from ldreg.config import Evaluation, Execution
 from ldreg.console import Progress
 from ldreg.data.datasets import ImageData, load
+from ldreg.data.decode import CorruptImages
 from ldreg.distributed import process_group, rank, world_size
 from ldreg.errors import LdregError, explain
 from ldreg.files import read_yaml, replacing, write_json
 from ldreg.measure import measure
-from ldreg.networks import build_backbone
+from ldreg.networks import build_encoder
 from ldreg.spec import RunSpec, read_spec
 from ldreg.tracking import Tracker, git_state
 
@@ -28,28 +28,18 @@ if TYPE_CHECKING:
     from ldreg.pretrain import Row
 
 
-def pretrain_job(
-    spec_path: Path,
-    data: Path,
-    gpus: int,
-    threads: int,
-    precision: str,
-    results: Path,
-    terminal: TextIO,
-    workers: int = 0,
-) -> None:
+def pretrain_job(spec_path: Path, data: Path, execution: Execution, results: Path, terminal: TextIO) -> None:
     """Train the run of `spec_path`; writes encoder.safetensors, history.csv and summary.json beside it."""
     # Imported here: the method's libraries take seconds, which a measuring job need not spend.
     from ldreg.pretrain import pretrain
 
     run, spec = read_spec(spec_path)
-    execution = Execution(gpus=gpus, threads=threads, workers=workers, precision=precision)
-    images = _load(data, spec)
+    images, corrupt = _load(data, spec), CorruptImages(execution.corrupt_images)
     folder = spec_path.parent
-    with process_group(gpus) as device:
-        torch.set_num_threads(max(1, threads // world_size()))
+    with process_group(execution.gpus) as device:
+        torch.set_num_threads(max(1, execution.threads * execution.nodes // world_size()))
         if rank() != 0:
-            pretrain(spec, images, execution, device, on_epoch=lambda row: None)
+            pretrain(spec, images, execution, device, on_epoch=lambda row: None, corrupt=corrupt)
             return
         began = time.perf_counter()
         progress = Progress(terminal, run, spec.epochs)
@@ -61,8 +51,10 @@ def pretrain_job(
                     {key: value for key, value in row.items() if key != "epoch"}, int(row["epoch"] or 0)
                 )
 
-            encoder, history = pretrain(spec, images, execution, device, on_epoch)
+            encoder, history = pretrain(spec, images, execution, device, on_epoch, corrupt)
+            corrupt.tell_total()
             summary = _summary(run, spec, images, execution, device, history, time.perf_counter() - began)
+            summary |= {"corrupt_images": len(corrupt.reasons)}
             with replacing(folder / "encoder.safetensors") as temporary:
                 save_file(
                     {key: value.cpu().contiguous() for key, value in encoder.state_dict().items()}, temporary
@@ -78,27 +70,29 @@ def measure_job(
     spec_path: Path,
     evaluation: Path,
     data: Path,
-    gpus: int,
-    threads: int,
+    execution: Execution,
     results: Path,
     terminal: TextIO,
-    workers: int = 0,
 ) -> None:
     """Measure the run of `spec_path`; writes dimensionality.json, knn.json and linear.json beside it."""
     _, spec = read_spec(spec_path)
-    torch.set_num_threads(threads)
+    torch.set_num_threads(execution.threads)
     settings = _read_evaluation(evaluation)
     folder = spec_path.parent
     weights = folder / "encoder.safetensors"
     if not weights.is_file():
         raise LdregError(f"{weights}: no such file; train it first: ldreg pretrain {spec_path}")
-    images = _load(data, spec)
+    images, corrupt = _load(data, spec), CorruptImages(execution.corrupt_images)
     tags = _tags(images)
-    with process_group(gpus) as device, Tracker(folder, "measure", results, tags):
-        encoder, _ = build_backbone(spec.backbone, images.test.channels)
+    with process_group(execution.gpus) as device, Tracker(folder, "measure", results, tags):
+        encoder, _ = build_encoder(spec, images.test.channels)
         encoder.load_state_dict(load_file(weights))
-        measured = measure(encoder.to(device), images, spec.image_size, settings, device, workers)
+        measured = measure(
+            encoder.to(device), images, spec.image_size, settings, device, execution.workers, corrupt
+        )
+        corrupt.tell_total()
         measured["dimensionality"] |= {key: tags[key] for key in ("git_commit", "git_dirty")}
+        measured["dimensionality"]["corrupt_images"] = len(corrupt.reasons)
         for name, content in measured.items():
             write_json(folder / f"{name}.json", content)
 
@@ -127,7 +121,7 @@ def _summary(
     device: torch.device,
     history: "list[Row]",
     seconds: float,
-) -> Mapping[str, Any]:
+) -> dict[str, Any]:
     """How the run went and on what: nothing of it is an input to any result."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu"
     return {
@@ -145,6 +139,8 @@ def _summary(
         "world_size": world_size(),
         "threads": execution.threads,
         "precision": execution.precision,
+        "micro_batch": execution.micro_batch,
+        "accumulation": execution.accumulation if execution.micro_batch else None,
         "versions": {
             "python": platform.python_version(),
             **{package: version(package) for package in ("ldreg", "torch", "torchvision")},

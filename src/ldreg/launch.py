@@ -1,4 +1,4 @@
-"""GPUs to processes: one GPU runs in this process, several under torchrun with one rank each."""
+"""GPUs to processes: one GPU runs in this process, several under torchrun or srun with one rank each."""
 
 import fcntl
 import os
@@ -80,22 +80,70 @@ def _lock(held: ExitStack, path: Path) -> bool:
     return True
 
 
-def torchrun(gpus: int, arguments: list[str], terminal: TextIO) -> int:
-    """Run `ldreg` with these arguments as `gpus` ranks on this machine; returns the exit status.
+def start_ranks(gpus: int, nodes: int, arguments: list[str], terminal: TextIO) -> int:
+    """Run `ldreg` with these arguments as one rank per GPU (per node, on the CPU); returns the exit status.
 
-    What rank 0 tells the terminal comes by its standard output; torchrun's own messages go to this process's
-    standard error, which is the log. A failure is told in one line, also where no rank could.
+    What rank 0 tells the terminal comes by its standard output; the launcher's own messages go to this
+    process's standard error, which is the log. A failure is told in one line, also where no rank could.
+
+    Raises:
+        LdregError: if several nodes are asked for where SLURM has not granted them.
     """
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}"]
-    # "--" or torchrun would take options of ours, such as --log, for its own.
-    command += ["-m", "--", "ldreg.cli", *arguments]
+    if nodes > 1:
+        command = srun_command(gpus, nodes)
+    else:
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}"]
+        # "--" or torchrun would take options of ours, such as --log, for its own.
+        command += ["-m", "--", "ldreg.cli"]
     told = False
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
+    with subprocess.Popen(
+        [*command, *arguments], stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    ) as process:
         for line in process.stdout or ():
             told |= line.startswith("error: ")
             tell(terminal, line.rstrip("\n"))
     if process.returncode == 0:
         return 0
     if not told:
-        tell(terminal, f"error: a rank failed, torchrun ended with status {process.returncode}; see the log")
+        launcher = "srun" if nodes > 1 else "torchrun"
+        tell(
+            terminal, f"error: a rank failed, {launcher} ended with status {process.returncode}; see the log"
+        )
     return 2 if told else 1
+
+
+def srun_command(gpus: int, nodes: int) -> list[str]:
+    """SLURM's launcher for the ranks of several nodes, inside an allocation that has as many.
+
+    Raises:
+        LdregError: outside an allocation.
+    """
+    # Of SLURM's variables, Snakemake leaves a job little more than this one.
+    if "SLURM_JOB_ID" not in os.environ:
+        raise LdregError(
+            f"execution.nodes: {nodes}, but this is no SLURM job; submit the workflow with"
+            " --workflow-profile profiles/slurm, or set 1"
+        )
+    per_node = max(gpus, 1)
+    # A failed rank must end the others, which would wait for it for ever.
+    ranks = [f"--nodes={nodes}", f"--ntasks={nodes * per_node}", f"--ntasks-per-node={per_node}"]
+    return ["srun", *ranks, "--kill-on-bad-exit=1", sys.executable, "-m", "ldreg.cli"]
+
+
+def adopt_slurm_rank() -> None:
+    """Where srun started several tasks of this command, take its numbers for those that torchrun would give.
+
+    So a user's own `srun ldreg pretrain ...` trains with its tasks as ranks, too.
+    """
+    if "RANK" in os.environ or int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) == 1:
+        return
+    hosts = ["scontrol", "show", "hostnames", os.environ["SLURM_STEP_NODELIST"]]
+    first = subprocess.run(hosts, check=True, capture_output=True, text=True).stdout.split()[0]
+    os.environ |= {
+        "RANK": os.environ["SLURM_PROCID"],
+        "LOCAL_RANK": os.environ["SLURM_LOCALID"],
+        "WORLD_SIZE": os.environ["SLURM_STEP_NUM_TASKS"],
+        "MASTER_ADDR": first,
+        # The same for all ranks, and another one for every job that may share the node.
+        "MASTER_PORT": str(20_000 + int(os.environ["SLURM_JOB_ID"]) % 20_000),
+    }

@@ -1,4 +1,4 @@
-# GPUs, threads, workers and precision say how a run is executed: resources, which never cause a rerun.
+# GPUs, threads, precision and so on say how a run is executed: resources, which never cause a rerun.
 rule pretrain:
     input:
         spec=f"{RUN}/spec.yaml",
@@ -11,16 +11,15 @@ rule pretrain:
         "../../environment.yml"
     threads: EXECUTION.threads
     resources:
-        gpu=EXECUTION.gpus,
-        workers=EXECUTION.workers,
+        **EXECUTION.cluster_resources,
+        gpu=EXECUTION.gpus * EXECUTION.nodes,
         mem_mb=EXECUTION.memory_mb,
         runtime=f"{EXECUTION.hours}h",
-        precision=EXECUTION.precision,
+        options=EXECUTION.pretrain_options,
     message:
         "Pretrain {wildcards.run}"
     shell:
-        "ldreg pretrain {input.spec} --data {input.data} --gpus {resources.gpu} --threads {threads}"
-        " --workers {resources.workers} --precision {resources.precision} --log {log}"
+        "ldreg pretrain {input.spec} --data {input.data} --threads {threads} {resources.options} --log {log}"
 
 
 rule measure:
@@ -38,11 +37,11 @@ rule measure:
     threads: EXECUTION.threads
     resources:
         gpu=min(EXECUTION.gpus, 1),
-        workers=EXECUTION.workers,
         mem_mb=EXECUTION.memory_mb,
         runtime=f"{EXECUTION.hours}h",
+        options=EXECUTION.measure_options,
     message:
         "Measure {wildcards.run}"
     shell:
-        "ldreg measure {input.spec} --evaluation {input.evaluation} --data {input.data}"
-        " --gpus {resources.gpu} --threads {threads} --workers {resources.workers} --log {log}"
+        "ldreg measure {input.spec} --evaluation {input.evaluation} --data {input.data} --threads {threads}"
+        " {resources.options} --log {log}"
