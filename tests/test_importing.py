@@ -236,7 +236,7 @@ def test_the_folder_says_what_is_known_and_no_more(tiny: Project) -> None:
     digest = sha256(Path("weights.pth").read_bytes()).hexdigest()
     assert summary["imported"] == {"file": "weights.pth", "sha256": digest, "left_out": {}}
     assert record.history(tiny.results, 0) == []
-    assert record.job_tags(tiny.results, "pretrain").keys() == {"git_commit", "git_dirty"}
+    assert record.job_tags(tiny.results, "pretrain").keys() == {"git_commit", "git_dirty", "imported"}
 
 
 def test_the_history_has_a_trained_runs_columns(tiny: Project, tiny_spec: Any, few_digits: Any) -> None:
@@ -433,7 +433,7 @@ def test_data_that_would_be_newer_than_the_run(tiny: Project, fail: Any) -> None
     torch.save(tiny.state(), "weights.pth")
     shutil.rmtree("data")
     data = "data/digits/dataset.json"
-    assert fail("weights.pth") == f"{data}: not found; prepare it first: ldreg data digits --output {data}"
+    assert fail("weights.pth") == f"{data}: not found or damaged; prepare it first: ldreg data digits --output {data}"
 
 
 def test_writing_that_fails_leaves_nothing_half_written(

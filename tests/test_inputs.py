@@ -35,3 +35,29 @@ def test_a_sweep_crosses_at_the_scales_own_values(tmp_path, axes, grid, base):
     }
     write_inputs(Scale(content, "demo.yaml", CONFIG), tmp_path)
     assert read_yaml(exhibit_spec(tmp_path, "demo", "mine"))["settings"]["base"] == base
+
+
+def test_what_differs_from_method_to_method_is_no_axis(tmp_path):
+    """Nor is a sweep over methods cut down to the first one's settings."""
+    content = read_yaml(CONFIG / "demo.yaml")
+    content["exhibits"] = {
+        "mine": {
+            "renderer": "sweep",
+            "title": "t",
+            "caption": "c",
+            "category": "Figures",
+            "settings": {"axes": ["method"], "metrics": ["mlid"]},
+            "runs": [{"method": ["simclr", "byol", "mae"], "regularizer": ["none", "ldreg_l1"]}],
+        }
+    }
+    content["core"] = []
+    write_inputs(Scale(content, "demo.yaml", CONFIG), tmp_path)
+    assert read_yaml(exhibit_spec(tmp_path, "demo", "mine"))["settings"]["base"] == {}
+
+
+def test_an_exhibits_spec_leaves_its_seeds_to_its_runs(tmp_path):
+    scale = Scale.read(CONFIG / "demo.yaml")
+    write_inputs(scale, tmp_path)
+    spec = read_yaml(exhibit_spec(tmp_path, "demo", "table15"))
+    assert "seeds" not in spec
+    assert [run.rsplit("/", 1)[1] for run in spec["runs"]] == ["seed0"] * 6

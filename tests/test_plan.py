@@ -14,10 +14,23 @@ CONFIG = Path(__file__).resolve().parents[1] / "config"
 
 def test_the_paper_scale_is_counted_from_the_papers_hours(tmp_path):
     text = plan(CONFIG / "imagenet.yaml", tmp_path)
-    assert "7 to pretrain and to measure, 1 seed(s); 0 pretrained already" in text
-    assert "778 pretraining (7 x 27.8 h x 4)" in text  # 7 x 27.8 x 4 = 778.4
+    assert "42 to pretrain and to measure, 1 seed(s); 0 pretrained already" in text
+    # 36 runs of 100 epochs, 4 of 200 and 2 of 1000 are 64 times 100 epochs; 64 x 27.8 x 4 = 7117.
+    assert "7117 pretraining (64 times 100 epochs x 27.8 h x 4)" in text
     assert "the paper: Table 4" in text
-    assert "0.66 GB of encoders" in text  # 7 x 23.5 million weights of 4 bytes
+    # 38 of ResNet-50 with 23.5 million weights, 4 of ViT-B/16 with 85.8, of 4 bytes each: 3.58 + 1.37.
+    assert "4.95 GB of encoders" in text
+
+
+def test_runs_on_several_nodes_count_all_their_gpus(tmp_path):
+    content = read_yaml(CONFIG / "imagenet.yaml")
+    content["execution"] |= {"gpus": 8, "nodes": 2}
+    for path in CONFIG.glob("*.yaml"):
+        (tmp_path / path.name).write_text(path.read_text())
+    (tmp_path / "imagenet.yaml").write_text(yaml.safe_dump(content))
+    assert "28467 pretraining (64 times 100 epochs x 27.8 h x 16)" in plan(
+        tmp_path / "imagenet.yaml", tmp_path
+    )
 
 
 @pytest.fixture
@@ -25,6 +38,7 @@ def scale_file(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(CONFIG.parent)
     content = read_yaml(CONFIG / "demo.yaml")
     content["cost"]["pretrain_hours"] = 5.0
+    content["exhibits"] = {name: content["exhibits"][name] for name in content["core"]}
     path = tmp_path / "demo.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
@@ -42,8 +56,8 @@ def finish(results: Path, run: str, spec_hash: str, seconds: float, epochs: int)
 def test_finished_runs_replace_the_estimate_unless_the_scale_has_changed(scale_file, tmp_path):
     results = tmp_path / "results"
     runs = list(Scale.read(scale_file).runs.items())
-    assert "21 x 5 h x 1" in plan(scale_file, results)
+    assert "(21 times 24 epochs x 5 h x 1)" in plan(scale_file, results)
     finish(results, runs[0][0], runs[0][1].hash, seconds=3600, epochs=24)
     finish(results, runs[1][0], "0" * 12, seconds=36000, epochs=24)  # of another spec by now
     text = plan(scale_file, results)
-    assert "1 pretrained already" in text and "21 x 1 h x 1" in text
+    assert "1 pretrained already" in text and "(21 times 24 epochs x 1 h x 1)" in text

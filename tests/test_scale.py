@@ -4,59 +4,20 @@ from typing import Any
 
 import pytest
 
-from ldreg.config import ScaleFile
+from ldreg.config import Exhibit, ScaleFile
 from ldreg.errors import LdregError
 from ldreg.exhibits import RENDERERS
 from ldreg.files import read_yaml
 from ldreg.inputs import exhibit_outputs, write_inputs
-from ldreg.scale import SETTINGS, Scale
-from ldreg.spec import read_spec
+from ldreg.layers import SETTINGS
+from ldreg.scale import Scale
+from ldreg.spec import METHODS, REGULARIZERS, read_spec
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
-# Counted by hand, without seeds: none and ldreg_l1; none, 3 betas and 4 ks, whose axes cross in one run.
-RUNS = {
-    "demo": {"seeds": 3, "table1": 2, "figure5": 7, "claims": 7},
-    "cifar10": {"seeds": 3, "table1": 2, "figure5": 7, "claims": 7},
-    "cifar10_cpu": {"seeds": 1, "table1": 2, "claims": 2},
-    "imagenet": {"seeds": 1, "table1": 2, "figure5": 7, "claims": 7},
-}
-
-
-@pytest.fixture(scope="module", params=RUNS)
-def scale(request: pytest.FixtureRequest) -> Scale:
-    return Scale.read(CONFIG / f"{request.param}.yaml")
-
-
-def test_every_scale_file_is_tested() -> None:
-    shared = {"methods", "augmentations", "exhibits"}
-    assert {path.stem for path in CONFIG.glob("*.yaml")} - shared == set(RUNS)
-
-
-def test_number_of_runs(scale: Scale) -> None:
-    expected = dict(RUNS[scale.name])
-    seeds = expected.pop("seeds")
-    assert {name: len(scale.runs_of(name)) for name in scale.exhibits} == {
-        name: count * seeds for name, count in expected.items()
-    }
-    assert len(scale.runs) == seeds * max(expected.values())  # the largest exhibit holds the others' runs
-
-
-def test_shared_runs_appear_once(scale: Scale) -> None:
-    specs = list(scale.runs.values())
-    assert len({spec.hash for spec in specs}) == len(specs)
-    plain = [spec for spec in specs if spec.regularizer == "none"]
-    assert [spec.seed for spec in plain] == list(scale.content.seeds)
-    assert {(spec.beta, spec.k) for spec in plain} == {(None, None)}
-
-
-def test_names_read_back(scale: Scale) -> None:
-    for name, spec in scale.runs.items():
-        assert scale.name_of(spec) == name
-        assert scale.spec_of(name) == spec
 
 
 def test_names_say_what_differs_from_the_default_and_no_more(demo: Callable[..., Scale]) -> None:
-    assert set(demo().runs_of("table1")) == {
+    assert set(demo().runs_of("table1_simclr")) == {
         f"simclr-small_cnn/{rest}/seed{seed}"
         for rest in ("none", "ldreg_l1-beta0.1-k16")
         for seed in (0, 1, 2)
@@ -70,8 +31,7 @@ def test_names_say_what_differs_from_the_default_and_no_more(demo: Callable[...,
     }
 
     def change(content: dict[str, Any]) -> None:
-        content["seeds"] = [4]
-        content["exhibits"]["table1"] = {"runs": [grid]}
+        content["exhibits"]["table1"] = {"runs": [grid], "seeds": [4]}
 
     assert set(demo(change).runs_of("table1")) == {
         "simclr-small_cnn-projector8/none/seed4",
@@ -92,6 +52,7 @@ def test_later_layers_win(demo: Callable[..., Scale]) -> None:
     def change(content: dict[str, Any]) -> None:
         for key in keys:
             content["methods"]["simclr"].pop(key, None)
+            content["run"].pop(key, None)
         content["run"] |= layers[2]
         content["methods"]["simclr"] |= layers[3] | {
             "backbones": other["backbones"] | {"small_cnn": layers[4]}
@@ -122,12 +83,10 @@ def test_backbone_of_a_grid_chooses_the_backbones_block(demo: Callable[..., Scal
 @pytest.mark.parametrize("strength", [0.5, "5e-1"])  # YAML reads 5e-1 as text
 def test_jitter_scales_the_colour_jitter_of_the_views(demo: Callable[..., Scale], strength: Any) -> None:
     def change(content: dict[str, Any]) -> None:
-        content["run"] |= {"augmentation": "simclr", "jitter": strength}
+        content["methods"]["simclr"] |= {"augmentation": "simclr", "jitter": strength}
 
-    views = [
-        next(iter(made.runs.values())).views
-        for made in (demo(lambda c: c["run"].update(augmentation="simclr")), demo(change))
-    ]
+    whole = demo(lambda content: content["methods"]["simclr"].update(augmentation="simclr"))
+    views = [next(iter(made.runs.values())).views for made in (whole, demo(change))]
     for whole, half in zip(*views, strict=True):
         assert [getattr(half, key) for key in ("brightness", "contrast", "saturation", "hue")] == [
             0.4,
@@ -165,7 +124,7 @@ def test_inputs_are_written_once_and_only_what_changes(demo: Callable[..., Scale
     scale = demo()
     write_inputs(scale, results)
     first = written()
-    assert len(first) == 21 + 1 + 3  # runs, evaluation, exhibits
+    assert len(first) == 52 + 1 + 10  # runs, evaluation, exhibits
     for name, spec in scale.runs.items():
         assert read_spec(results / "demo/runs" / name / "spec.yaml") == (name, spec)
     write_inputs(demo(), results)
@@ -181,7 +140,7 @@ def test_inputs_are_written_once_and_only_what_changes(demo: Callable[..., Scale
 
 def test_a_mistake_that_shows_late_writes_nothing(demo: Callable[..., Scale], tmp_path: Path) -> None:
     def change(content: dict[str, Any]) -> None:
-        del content["methods"]["simclr"]["k"]  # leaves the paper's 64, too many for this batch
+        del content["run"]["k"]  # leaves the paper's 64, too many for this batch
         content["run"]["batch_size"] = 16
         content["exhibits"] = {"table1": {"runs": [{"method": "simclr", "regularizer": "ldreg_l1", "k": 8}]}}
         content["core"] = ["table1"]
@@ -206,6 +165,7 @@ def test_every_key_that_a_user_may_set_is_documented() -> None:
         for block in ("execution", "evaluation", "report", "cost")
         for key in ScaleFile.model_fields[block].annotation.model_fields
     ]
+    keys += Exhibit.model_fields
     keys += [key for renderer in RENDERERS.values() for key in renderer.settings.model_fields]
     assert [key for key in keys if f"`{key}`" not in text] == []
 
@@ -239,3 +199,58 @@ def test_the_unregularised_run_is_one_at_every_point_of_a_sweep_over_the_regular
         "ldreg_l1-beta0.1-k16",
         "ldreg_l1-beta0.1-k16-regularizer_start0.5",
     ]
+
+
+def test_an_exhibit_may_have_seeds_of_its_own(demo: Callable[..., Scale]) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["seeds"] = [3, 4]
+        content["exhibits"] = {"table1_simclr": {"seeds": [4, 5]}, "claims": None}
+        content["core"] = []
+
+    scale = demo(change)
+    assert (scale.seeds_of("table1_simclr"), scale.seeds_of("claims")) == ((4, 5), (3, 4))
+    seeds = {name: sorted({spec.seed for spec in scale.runs_of(name).values()}) for name in scale.exhibits}
+    assert seeds == {"table1_simclr": [4, 5], "claims": [3, 4]}
+    assert len(scale.runs) == 2 * 2 + 8 * 2 - 2  # both have seed 4 of the same two
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_regulariser_on_either_features_can_be_chosen_for_every_method(
+    demo: Callable[..., Scale], tmp_path: Path, method: str
+) -> None:
+    grid = {"method": method, "regularizer": list(REGULARIZERS), "beta": 0.5, "k": 8, "target": 6.0}
+    grid["acts_on"] = ["representations", "embeddings"]
+
+    def change(content: dict[str, Any]) -> None:
+        content["exhibits"] = {"table1": {"runs": [grid], "seeds": [1]}}
+        content["core"] = []
+
+    scale = demo(change)
+    found = {
+        (spec.regularizer, spec.acts_on): (spec.beta, spec.k, spec.target) for spec in scale.runs.values()
+    }
+    expected = {
+        (kind, features): (0.5, 8 if "k" in needs else None, 6.0 if "target" in needs else None)
+        for kind, needs in REGULARIZERS.items()
+        for features in ("representations", "embeddings")
+        if kind != "none"
+    }
+    assert found == {**expected, ("none", "representations"): (None, None, None)}
+    write_inputs(scale, tmp_path / "results")
+    for name, spec in scale.runs.items():
+        assert scale.spec_of(name) == spec
+        assert read_spec(tmp_path / "results/demo/runs" / name / "spec.yaml") == (name, spec)
+
+
+def test_what_a_regulariser_acts_on_is_in_the_name_whatever_the_default(demo: Callable[..., Scale]) -> None:
+    grid = {"method": "simclr", "regularizer": ["none", "cov"], "acts_on": ["representations", "embeddings"]}
+
+    def change(content: dict[str, Any]) -> None:
+        content["methods"]["simclr"]["acts_on"] = "embeddings"
+        content["exhibits"] = {"table1": {"runs": [grid], "seeds": [0]}}
+        content["core"] = []
+
+    scale = demo(change)
+    arms = ("none", "cov-beta0.1", "cov-beta0.1-acts_on_embeddings")
+    assert list(scale.runs) == [f"simclr-small_cnn/{arm}/seed0" for arm in arms]
+    assert all(scale.spec_of(name) == spec for name, spec in scale.runs.items())

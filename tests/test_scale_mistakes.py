@@ -102,6 +102,11 @@ SWEEP = {"axes": ["beta"], "metrics": ["mlid"]}
         ("figure5", {**SWEEP, "base": {"kk": 16}}, ".base: 'kk' is unknown; did you mean 'k'?"),
         (
             "figure5",
+            {**SWEEP, "paper_values": {"kk": {16: 64}}},
+            ".paper_values: 'kk' is unknown; did you mean 'k'?",
+        ),
+        (
+            "figure5",
             {**SWEEP, "paper_says": {"mild": {}}},
             ".paper_says: 'mild' is unknown; did you mean 'mlid'?",
         ),
@@ -119,6 +124,62 @@ def test_a_renderers_settings_are_checked_before_anything_trains(
         demo(change)
 
 
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ({"method": "simclr", "momentum": 0.9}, ".momentum: method simclr has none; its own are projector, "),
+        ({"method": "byol", "momentum": 1.0}, ".momentum: 1.0 is not allowed; it should be less than 1"),
+        ({"method": "simclr", "augmentation": "mae"}, ".augmentation: mae has 1, simclr needs 2"),
+        ({"method": "mae", "augmentation": "digits"}, ".augmentation: digits has 2, mae needs 1"),
+        (
+            {"method": "mae", "backbone": "small_cnn"},
+            ".backbone: small_cnn has no patches to mask; allowed: ",
+        ),
+        ({"method": "mae", "mask_ratio": 0.99}, ".mask_ratio: 0.99 of 16 patches leaves none or masks none"),
+        (
+            {"method": "mae", "decoder_heads": 5},
+            ".decoder_dim: 64 must be a multiple of 4 and of decoder_heads",
+        ),
+        (
+            {"method": "simclr", "regularizer": "target_lid"},
+            ".target: missing; regularizer target_lid needs it",
+        ),
+        ({"method": "simclr", "regularizer": "ldreg"}, ".regularizer: 'ldreg' is not allowed; it should be "),
+        ({"method": "simclr", "acts_on": "projector"}, ".acts_on: 'projector' is not allowed; it should be "),
+        (
+            {"method": "simclr", "backbone": "vit_mini", "image_size": 18},
+            ".image_size: 18 is no multiple of ",
+        ),
+        ({"method": "simcrl"}, ".method: 'simcrl' is unknown; did you mean 'simclr'?"),
+    ],
+)
+def test_what_a_method_or_regulariser_cannot_have(
+    demo: Callable[..., Scale], grid: dict[str, Any], message: str
+) -> None:
+    def change(content: dict[str, Any]) -> None:
+        runs = [{"regularizer": "cov", "beta": 0.1, **grid}]
+        content["exhibits"] = {"table1": {"runs": runs}}
+        content["core"] = []
+
+    places = (r"scale.yaml: exhibits.table1.runs\[0\]", "scale.yaml: run", "scale.yaml: methods.mae")
+    where = f"({'|'.join((*places, '.*methods.yaml: simclr'))})"
+    with pytest.raises(LdregError, match=f"^{where}{re.escape(message)}"):
+        demo(change)
+
+
+def test_an_exhibits_seeds_are_checked(demo: Callable[..., Scale]) -> None:
+    for seeds, message in (
+        (7, r"seeds: 7 is not allowed; it should be a list"),
+        ([-1], r"seeds\[0\]: -1 is not"),
+    ):
+
+        def change(content: dict[str, Any], seeds: Any = seeds) -> None:
+            content["exhibits"]["table1"]["seeds"] = seeds
+
+        with pytest.raises(LdregError, match=rf"^scale.yaml: exhibits.table1.{message}"):
+            demo(change)
+
+
 @pytest.mark.parametrize("name", RULES)
 def test_an_exhibit_is_not_named_like_a_rule(demo: Callable[..., Scale], name: str) -> None:
     def change(content: dict[str, Any]) -> None:
@@ -134,3 +195,20 @@ def test_the_workflows_own_rules_are_known() -> None:
     files = [CONFIG.parent / "Snakefile", *(CONFIG.parent / "workflow/rules").glob("*.smk")]
     rules = [rule for file in files for rule in re.findall(r"^rule (\w+):", file.read_text(), re.MULTILINE)]
     assert sorted(rules) == sorted(RULES)
+
+
+def test_sums_over_micro_batches_are_refused_before_anything_runs(demo: Callable[..., Scale]) -> None:
+    def plain(content: dict[str, Any]) -> None:
+        content["execution"] |= {"micro_batch": 64, "accumulation": "plain"}
+
+    with pytest.raises(
+        LdregError, match=r"^scale.yaml: execution.accumulation: plain is not allowed with .*cached$"
+    ):
+        demo(plain)
+
+    def byol_alone(content: dict[str, Any]) -> None:
+        plain(content)
+        content["core"] = ["table1"]
+        content["exhibits"] = {"table1": {"runs": [{"method": "byol", "regularizer": "none"}]}}
+
+    assert demo(byol_alone).content.execution.micro_batch == 64

@@ -46,3 +46,25 @@ def test_verdicts_and_every_exhibit_that_has_been_made(folder, monkeypatch):
 def test_nothing_made_yet(folder):
     with pytest.raises(LdregError, match=r"exhibits: no exhibit has been made; .*snakemake core"):
         show(folder)
+
+
+@pytest.mark.parametrize(
+    ("made", "printed"),
+    [
+        (("table1", "table1_simclr", "table13"), "table1_simclr"),
+        (("table1", "table13"), "table1"),
+        (("table13",), None),
+    ],
+)
+def test_of_the_tables_the_first_alone_is_printed(folder, monkeypatch, made, printed):
+    for name in made:
+        content = {"exhibit": name, "renderer": "main_table", "title": f"About {name}"}
+        (folder / f"exhibits/{name}.spec.yaml").write_text(yaml.safe_dump(content))
+        (folder / f"exhibits/{name}.md").write_text("")
+    found = []
+    monkeypatch.setattr("ldreg.show.terminal_table", lambda path, console: found.append(path.name))
+    console = Console(width=160, record=True)
+    show(folder, console)
+    assert found == ([f"{printed}.spec.yaml"] if printed else [])
+    text = console.export_text()
+    assert all(f"About {name}" in text for name in made)

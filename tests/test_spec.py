@@ -11,11 +11,12 @@ import yaml
 from ldreg.data.datasets import DATASETS
 from ldreg.errors import LdregError
 from ldreg.spec import DATASETS as NAMED_DATASETS
-from ldreg.spec import RunSpec, ViewSettings, format_run, parse_run, read_spec, write_spec
+from ldreg.spec import REGULARIZERS, RunSpec, ViewSettings, format_run, parse_run, read_spec, write_spec
 
 Make = Callable[..., RunSpec]
 
-# Another valid value for every key of the tiny spec with ldreg_l1, so that beta and k count.
+# Another valid value for every key of the tiny spec with ldreg_l1, so that beta and k count, and for the
+# settings of other methods and regularisers, see `_with`.
 OTHER: dict[str, Any] = {
     "dataset": "cifar10",
     "train_images": None,
@@ -23,13 +24,25 @@ OTHER: dict[str, Any] = {
     "augmentation": "simclr_cifar",
     "jitter": 0.4,
     "views": (ViewSettings(), ViewSettings(flip=0.5)),
-    "method": None,  # there is only one yet
+    "method": "simclr_tuned",
     "backbone": "resnet18",
     "projector": (32, 16, 8),
+    "predictor": (16, 8),
     "temperature": 0.07,
+    "momentum": 0.97,
+    "invariance_weight": 24.0,
+    "variance_weight": 24.5,
+    "covariance_weight": 2.0,
+    "redundancy_weight": 0.005,
+    "mask_ratio": 0.5,
+    "decoder_dim": 24,
+    "decoder_depth": 3,
+    "decoder_heads": 2,
     "regularizer": "ldreg_l2",
     "beta": 5e-6,
     "k": 9,
+    "target": 5.5,
+    "acts_on": "embeddings",
     "regularizer_start": 0.25,
     "batch_size": 33,
     "epochs": 3,
@@ -37,7 +50,10 @@ OTHER: dict[str, Any] = {
     "optimizer": "lars",
     "base_lr": 0.30000000000000004,
     "lr_scaling": "linear",
+    "final_lr_factor": 0.001,
+    "bias_lr_factor": 0.024,
     "weight_decay": 1e-13,
+    "adam_beta2": 0.95,
     "monitor_k": 9,
     "knn_every": 11,
     "seed": 1,
@@ -57,9 +73,28 @@ def test_data_sets_that_a_spec_may_name_are_those_that_can_be_prepared() -> None
     assert set(NAMED_DATASETS) == set(DATASETS)
 
 
-@pytest.mark.parametrize("key", [key for key, value in OTHER.items() if key != "method"])
+# Settings that a method needs for one of its own to exist, or a rule forbids beside the tiny spec's.
+SIMCLR_ONLY = {"projector": None, "temperature": None}
+BYOL = {"method": "byol", "temperature": None, "predictor": (32, 16), "momentum": 0.9}
+VICREG = {"method": "vicreg", "temperature": None}
+VICREG |= dict.fromkeys(("invariance_weight", "variance_weight", "covariance_weight"), 25.0)
+BARLOW = {"method": "barlow_twins", "temperature": None, "redundancy_weight": 0.0051}
+MAE = {"method": "mae", "backbone": "vit_mini", "views": (ViewSettings(),), **SIMCLR_ONLY}
+MAE |= {"mask_ratio": 0.75, "decoder_dim": 16, "decoder_depth": 1, "decoder_heads": 4, "image_size": 16}
+NEEDED: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(("predictor", "momentum"), BYOL),
+    **dict.fromkeys(("invariance_weight", "variance_weight", "covariance_weight"), VICREG),
+    "redundancy_weight": BARLOW,
+    **dict.fromkeys(("mask_ratio", "decoder_dim", "decoder_depth", "decoder_heads"), MAE),
+    "target": {"regularizer": "target_lid", "target": 4.0},
+    "bias_lr_factor": {"optimizer": "sgd"},
+}
+
+
+@pytest.mark.parametrize("key", OTHER)
 def test_hash_changes_with_every_setting(ldreg_spec: Make, key: str) -> None:
-    assert ldreg_spec(**{key: OTHER[key]}).hash != ldreg_spec().hash
+    needed = NEEDED.get(key, {})
+    assert ldreg_spec(**{**needed, key: OTHER[key]}).hash != ldreg_spec(**needed).hash
 
 
 def test_hash_depends_on_nothing_else(ldreg_spec: Make) -> None:
@@ -69,9 +104,10 @@ def test_hash_depends_on_nothing_else(ldreg_spec: Make) -> None:
     assert re.fullmatch("[0-9a-f]{12}", spec.hash)
 
 
-@pytest.mark.parametrize("key", [key for key in OTHER if key not in ("method", "views")])
+@pytest.mark.parametrize("key", [key for key in OTHER if key != "views"])
 def test_one_differing_setting_is_named_and_read_back(ldreg_spec: Make, key: str) -> None:
-    base, spec = ldreg_spec(), ldreg_spec(**{key: OTHER[key]})
+    needed = NEEDED.get(key, {})
+    base, spec = ldreg_spec(**needed), ldreg_spec(**{**needed, key: OTHER[key]})
     name = format_run(spec, base)
     assert name != format_run(base, base)
     assert _read_back(name, base) == spec
@@ -173,11 +209,8 @@ def test_broken_spec_file_is_refused(tmp_path: Path, text: str, words: tuple[str
 
 def _read_back(name: str, base: RunSpec) -> RunSpec:
     """The spec that a name stands for: what it does not say is the base's."""
-    values = base.model_dump()
-    if not name.split("/")[1].startswith("none"):
-        values |= {"beta": 0.1, "k": 8}  # always in the name
-    else:
-        values |= {"beta": None, "k": None}
+    # beta, k and target are in the name wherever there are any.
+    values = {**base.model_dump(), "beta": None, "k": None, "target": None}
     return RunSpec(**{**values, **parse_run(name)})
 
 
@@ -196,6 +229,8 @@ def _random_settings(draws: random.Random) -> dict[str, Any]:
         "regularizer_start": draws.random(),
         "warmup_epochs": draws.randint(0, epochs - 1),
         "optimizer": draws.choice(["lars", "sgd", "adamw"]),
+        "final_lr_factor": draws.random(),
+        "adam_beta2": draws.uniform(0.5, 0.99),
         "base_lr": strength(),
         "lr_scaling": draws.choice(["sqrt", "linear", "none"]),
         "weight_decay": strength(),
@@ -204,9 +239,12 @@ def _random_settings(draws: random.Random) -> dict[str, Any]:
         "seed": draws.randint(0, 10**9),
     }
     settings = {key: value for key, value in settings.items() if draws.random() < 0.5 or key == "seed"}
-    kind = draws.choice(["none", "ldreg_l1", "ldreg_l2", "ldreg_per_sample", "min_lid"])
+    kind = draws.choice(list(REGULARIZERS))
+    own = {"beta": strength(), "k": draws.randint(2, 2 * batch - 2), "target": strength() + 1e-9}
+    needed = () if kind == "none" else ("beta", *REGULARIZERS[kind])
+    settings |= {key: own[key] for key in needed}
     if kind != "none":
-        settings |= {"beta": strength(), "k": draws.randint(2, 2 * batch - 2)}
+        settings["acts_on"] = draws.choice(["representations", "embeddings"])
     return {**settings, "epochs": epochs, "batch_size": batch, "regularizer": kind}
 
 

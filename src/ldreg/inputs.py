@@ -12,8 +12,9 @@ import yaml
 
 from ldreg.exhibits import RENDERERS
 from ldreg.files import write_text
-from ldreg.scale import SETTINGS, Scale
-from ldreg.spec import RunSpec, write_spec
+from ldreg.layers import SETTINGS
+from ldreg.scale import Scale
+from ldreg.spec import LISTS, RunSpec, write_spec
 
 PRETRAINED = ("encoder.safetensors", "history.csv", "summary.json")
 MEASURED = ("dimensionality.json", "knn.json", "linear.json")
@@ -35,6 +36,17 @@ def exhibit_outputs(results: Path, scale: Scale, exhibit: str) -> list[Path]:
     return [folder / f"{exhibit}.{suffix}" for suffix in RENDERERS[scale.exhibits[exhibit].renderer].suffixes]
 
 
+def exhibit_inputs(results: Path, scale: Scale, exhibit: str) -> list[Path]:
+    """The measurements that rendering an exhibit reads; each is some rule's output."""
+    about = scale.exhibits[exhibit]
+    settings = RENDERERS[about.renderer].settings.model_validate(about.settings)
+    names = ("summary.json", *MEASURED, *settings.run_files)
+    folders = [run_folder(results, scale.name, run) for run in scale.runs_of(exhibit)]
+    return [folder / name for folder in folders for name in names] + [
+        results / scale.name / name for name in settings.scale_files
+    ]
+
+
 def write_inputs(scale: Scale, results: Path) -> None:
     """Write the spec of every run, the evaluation's settings and every exhibit's spec; all or nothing."""
     exhibits = {name: _exhibit(scale, results, name) for name in scale.exhibits}
@@ -45,6 +57,12 @@ def write_inputs(scale: Scale, results: Path) -> None:
         "How this scale's encoders are measured",
         scale.content.evaluation.model_dump(mode="json"),
     )
+    if scale.content.transfer:
+        _write_yaml(
+            results / scale.name / "transfer.yaml",
+            "How this scale's encoders are tested on other data sets",
+            scale.content.transfer.model_dump(mode="json"),
+        )
     for name, content in exhibits.items():
         _write_yaml(exhibit_spec(results, scale.name, name), "What this exhibit shows", content)
 
@@ -52,14 +70,12 @@ def write_inputs(scale: Scale, results: Path) -> None:
 def _exhibit(scale: Scale, results: Path, name: str) -> dict[str, Any]:
     exhibit = scale.exhibits[name]
     runs = scale.runs_of(name)
-    defaults = {
-        "base": _base(scale, runs, exhibit.settings.get("axes")),
-        **scale.content.report.model_dump(mode="json"),
-    }
+    base = {"base": _base(scale, runs, exhibit.settings.get("axes"))} if runs else {}
+    defaults = {**base, **scale.content.report.model_dump(mode="json")}
     return {
         "exhibit": name,
         "scale": scale.name,
-        **exhibit.model_dump(mode="json", exclude={"runs", "settings"}),
+        **exhibit.model_dump(mode="json", exclude={"runs", "seeds", "settings"}),
         "settings": defaults | exhibit.settings,
         "runs": [str(run_folder(results, scale.name, run)) for run in runs],
         "paper": str(scale.folder / "paper" / "reported.csv"),
@@ -69,17 +85,20 @@ def _exhibit(scale: Scale, results: Path, name: str) -> dict[str, Any]:
 def _base(scale: Scale, runs: Mapping[str, RunSpec], axes: Sequence[str] | None) -> dict[str, Any]:
     """Where the axes of a sweep cross: the scale's own value of each setting that varies.
 
-    The only axis of a sweep crosses nothing, nor does an axis whose runs leave the scale's value out.
+    The only axis of a sweep crosses nothing, nor does an axis whose runs leave the scale's value out. What
+    differs from method to method or from backbone to backbone alone is no axis.
     """
-    first = next(iter(runs.values()))
+    specs = list(runs.values())
+    first = specs[0]
     crossing = scale.regularizer_defaults(first.method, first.backbone)
     if axes is None:
         return crossing
     usual = {**scale.base(first.method, first.backbone).model_dump(), **crossing}
+    alike = [spec for spec in specs if (spec.method, spec.backbone) == (first.method, first.backbone)]
     values = {
-        key: {getattr(spec, key) for spec in runs.values()} - {None}
-        for key in (*crossing, *SETTINGS)
-        if key not in ("regularizer", "method", "backbone", "projector")
+        key: {getattr(spec, key) for spec in alike} - {None}
+        for key in SETTINGS
+        if key not in ("regularizer", *LISTS)
     }
     swept = {key for key, found in values.items() if len(found) > 1}
     if swept == set(axes) and len(axes) == 1:

@@ -24,21 +24,24 @@ def plan(path: Path, results: Path) -> str:
     usual = scale.content.run.get("epochs") or next(iter(scale.runs.values())).epochs
     finished = _finished(scale, results)
     hours, source = cost.pretrain_hours, cost.source
-    if finished:
-        hours = statistics.median(each["wall_seconds"] / each["epochs"] for each in finished) * usual / 3600
+    timed = [each for each in finished if "wall_seconds" in each]  # imported runs have no time of their own
+    if timed:
+        hours = statistics.median(each["wall_seconds"] / each["epochs"] for each in timed) * usual / 3600
         where = results / scale.name
-        source = f"pretraining: median of {len(finished)} finished runs in {where}; rest: {source}"
+        source = f"pretraining: median of {len(timed)} finished runs in {where}; rest: {source}"
     runs = sum(spec.epochs / usual for spec in scale.runs.values())
     count = len(scale.runs)
     unit, units = ("GPU", execution.gpus) if execution.gpus else ("core", execution.threads)
+    units *= execution.nodes
     pretraining = runs * hours * units
     measuring = count * cost.measure_hours * min(units, 1)
+    seeds = len({spec.seed for spec in scale.runs.values()})
     lines = [
         f"{scale.name} ({scale.file}): exhibits {', '.join(scale.exhibits)}",
-        f"  runs         {count} to pretrain and to measure, {len(scale.content.seeds)} seed(s);"
+        f"  runs         {count} to pretrain and to measure, {seeds} seed(s);"
         f" {len(finished)} pretrained already",
-        f"  {unit + '-hours':<12} {_number(pretraining)} pretraining"
-        f" ({_number(runs)} x {_number(hours)} h x {units})"
+        f"  {unit + '-hours':<12} {_number(pretraining)} pretraining ({_number(runs)} times {usual} epochs"
+        f" x {_number(hours)} h x {units})"
         f" + {_number(measuring)} measuring = {_number(pretraining + measuring)}",
         f"               {source}",
         f"  disk         {_number(_encoders_gb(scale))} GB of encoders"

@@ -1,8 +1,7 @@
 """From a scale file to run specs and exhibits: pure functions of the configuration."""
 
-import itertools
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -15,30 +14,11 @@ from ldreg.exhibits import RENDERERS
 from ldreg.exhibits.labels import METRICS
 from ldreg.exhibits.settings import REPORTED_AXES
 from ldreg.files import read_yaml
-from ldreg.spec import BACKBONES, SIZES, RunSpec, format_run, parse_run
+from ldreg.layers import SETTINGS, Layer, keys_and_values, method_layers, product, scale_jitter, void, without
+from ldreg.spec import SIZES, RunSpec, format_run, parse_run
 
-# What a user may set for a run; the rest follows from it or from its place in the configuration.
-SETTINGS = tuple(key for key in RunSpec.model_fields if key not in ("scale", "views", "seed"))
 # Names of the workflow's own rules; each exhibit is a rule named like it.
-RULES = ("all", "core", "data", "pretrain", "measure")
-_SCALED_BY_JITTER = ("brightness", "contrast", "saturation", "hue")
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """Settings from one place of one file; later layers win over earlier ones."""
-
-    file: str
-    place: Location
-    values: Mapping[str, Any]
-
-    def __post_init__(self) -> None:
-        where = f"{self.file}: {dotted(self.place)}"
-        if not isinstance(self.values, Mapping):
-            raise LdregError(f"{where}: expected keys and values, found {self.values!r}")
-        for key in self.values:
-            if key not in SETTINGS:
-                raise unknown(where, key, SETTINGS)
+RULES = ("all", "core", "data", "pretrain", "measure", "transfer", "tsne", "detect", "synthetic", "site")
 
 
 class Scale:
@@ -72,6 +52,7 @@ class Scale:
         # Every run is resolved here, so that a mistake anywhere is told before anything is written.
         self.runs = {run: spec for name in self.exhibits for run, spec in self.runs_of(name).items()}
         self._check_sizes()
+        self._check_accumulation()
 
     @classmethod
     def read(cls, path: str | Path) -> "Scale":
@@ -95,7 +76,7 @@ class Scale:
                 )
             if name not in shared and "renderer" not in own:
                 raise unknown(f"{self.file}: exhibits", name, shared)
-            block = _keys_and_values(shared.get(name, {}), f"{shared_file}: {name}")
+            block = keys_and_values(shared.get(name, {}), f"{shared_file}: {name}")
 
             def origin(
                 location: Location, name: str = name, own: Mapping[str, Any] = own
@@ -111,6 +92,11 @@ class Scale:
             if result[name].renderer not in RENDERERS:
                 file, place = origin(("renderer",))
                 raise unknown(f"{file}: {dotted(place)}", result[name].renderer, RENDERERS)
+            if RENDERERS[result[name].renderer].needs_runs and not result[name].runs:
+                file, place = origin(("runs",))
+                raise LdregError(
+                    f"{file}: {dotted(place)}: missing; renderer {result[name].renderer} needs some"
+                )
             self._check_settings(result[name], lambda location, of=origin: of(("settings", *location)))
         return result
 
@@ -124,7 +110,8 @@ class Scale:
             settings = model.model_validate(exhibit.settings)
         except ValidationError as error:
             raise explain(error, model, origin) from error
-        names = {"axes": SETTINGS, "base": SETTINGS, "paper_base": REPORTED_AXES, "paper_says": METRICS}
+        names = {"axes": SETTINGS, "base": SETTINGS, "paper_says": METRICS}
+        names |= dict.fromkeys(("paper_base", "paper_values"), REPORTED_AXES)
         for key, allowed in names.items():
             for value in getattr(settings, key, ()):
                 if value not in allowed:
@@ -139,6 +126,10 @@ class Scale:
                     choice = ", ".join("null" if each is None else str(each) for each in allowed)
                     raise LdregError(f"{file}: {dotted(place)}: {value} is not measured; allowed: {choice}")
 
+    def seeds_of(self, exhibit: str) -> tuple[int, ...]:
+        """The seeds of one exhibit's runs: its own, else the scale's."""
+        return self.exhibits[exhibit].seeds or self.content.seeds
+
     @cache  # noqa: B019 - a scale lives as long as the process
     def runs_of(self, exhibit: str) -> dict[str, RunSpec]:
         """The runs that one exhibit needs, by name, in the order its grids give."""
@@ -147,9 +138,9 @@ class Scale:
         place: Location = ("exhibits", exhibit, "runs") if own else (exhibit, "runs")
         result = {}
         for index, grid in enumerate(self.exhibits[exhibit].runs):
-            for point in _product(grid, f"{file}: {dotted((*place, index))}"):
-                for seed in self.content.seeds:
-                    spec = self._resolve(_Layer(file, (*place, index), point), seed)
+            for point in product(grid, f"{file}: {dotted((*place, index))}"):
+                for seed in self.seeds_of(exhibit):
+                    spec = self._resolve(Layer(file, (*place, index), point), seed)
                     result[self.name_of(spec)] = spec
         return result
 
@@ -170,6 +161,18 @@ class Scale:
                         f" of {dataset}"
                     )
 
+    def _check_accumulation(self) -> None:
+        """Refuse sums over micro-batches where a loss needs its whole batch."""
+        execution = self.content.execution
+        for run, spec in self.runs.items():
+            share = spec.batch_size // (execution.nodes * max(execution.gpus, 1))
+            cut = execution.micro_batch is not None and execution.micro_batch < share
+            if execution.accumulation == "plain" and cut and spec.couples_images:
+                raise LdregError(
+                    f"{self.file}: execution.accumulation: plain is not allowed with {run}, whose loss needs the"
+                    " whole batch at once; allowed: cached"
+                )
+
     def name_of(self, spec: RunSpec) -> str:
         """Folder name of a run of this scale."""
         return format_run(spec, self.base(spec.method, spec.backbone))
@@ -178,46 +181,45 @@ class Scale:
         """The spec that a folder name of this scale stands for: the inverse of `name_of`."""
         values = parse_run(run)
         seed = values.pop("seed")
-        return self._resolve(_Layer(f"run name {run!r}", (), values), seed)
+        return self._resolve(Layer(f"run name {run!r}", (), values), seed)
 
     def regularizer_defaults(self, method: str, backbone: str) -> dict[str, Any]:
         """The method's beta and k at this scale: the point where the axes of a sweep cross."""
         point = {"method": method, "backbone": backbone, "regularizer": "ldreg_l1"}
-        spec = self._resolve(_Layer(self.file, ("run",), point), 0)
+        spec = self._resolve(Layer(self.file, ("run",), point), 0)
         return {"beta": spec.beta, "k": spec.k}
 
     @cache  # noqa: B019
     def base(self, method: str, backbone: str) -> RunSpec:
         """The scale's default run of a method on a backbone: what folder names leave unsaid."""
         values = {"method": method, "backbone": backbone, "regularizer": "none"}
-        return self._resolve(_Layer(self.file, ("run",), values), 0)
+        return self._resolve(Layer(self.file, ("run",), values), 0)
 
-    def _resolve(self, point: _Layer, seed: int) -> RunSpec:
+    def _resolve(self, point: Layer, seed: int) -> RunSpec:
         """The spec at one point of a grid."""
         if point.values.get("regularizer") == "none":
             # The unregularised run is one and the same at every point of a sweep over its settings.
-            point = replace(point, values=_without(point.values, "beta", "k", "regularizer_start"))
-        run = _Layer(self.file, ("run",), self.content.run)
+            point = replace(point, values=without(point.values, "regularizer_start"))
+        run = Layer(self.file, ("run",), self.content.run)
         method = point.values.get("method", run.values.get("method"))
         if not isinstance(method, str) or method not in self._methods:
             place = point if "method" in point.values else run
             raise unknown(f"{place.file}: {dotted((*place.place, 'method'))}", method, self._methods)
         layers = [
-            *_method_layers(str(self.folder / "methods.yaml"), (method,), self._methods[method]),
+            *method_layers(str(self.folder / "methods.yaml"), (method,), self._methods[method]),
             run,
-            *_method_layers(self.file, ("methods", method), self.content.methods.get(method, {})),
+            *method_layers(self.file, ("methods", method), self.content.methods.get(method, {})),
             point,
         ]
         backbone = next((v.values["backbone"] for v in reversed(layers) if "backbone" in v.values), None)
         values: dict[str, Any] = {}
-        origins: dict[str, _Layer] = {}
+        origins: dict[str, Layer] = {}
         for layer in layers:
             if layer.place[-2:-1] == ("backbones",) and layer.place[-1] != backbone:
                 continue
             values |= layer.values
             origins |= dict.fromkeys(layer.values, layer)
-        if values.get("regularizer") == "none":
-            values = _without(values, "beta", "k")
+        values = without(values, *void(values.get("regularizer")))
 
         def origin(location: Location) -> tuple[str, Location]:
             if location[0] == "views":
@@ -229,57 +231,8 @@ class Scale:
         if not isinstance(name, str) or name not in self._augmentations:
             file, place = origin(("augmentation",))
             raise unknown(f"{file}: {dotted(place)}", name, self._augmentations)
-        views = _scale_jitter(self._augmentations[name], values.get("jitter", 1.0))
+        views = scale_jitter(self._augmentations[name], values.get("jitter", 1.0))
         try:
             return RunSpec(**values, views=views, scale=self.name, seed=seed)
         except ValidationError as error:
             raise explain(error, RunSpec, origin) from error
-
-
-def _keys_and_values(block: Any, where: str) -> Mapping[str, Any]:
-    if not isinstance(block, Mapping):
-        raise LdregError(f"{where}: expected keys and values, found {block!r}")
-    return block
-
-
-def _without(values: Mapping[str, Any], *keys: str) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if key not in keys}
-
-
-def _method_layers(file: str, place: Location, block: Any) -> Iterator[_Layer]:
-    """A method's block, then what it says for single backbones."""
-    block = _keys_and_values(block, f"{file}: {dotted(place)}")
-    yield _Layer(file, place, {key: value for key, value in block.items() if key != "backbones"})
-    place = (*place, "backbones")
-    for backbone, values in _keys_and_values(block.get("backbones", {}), f"{file}: {dotted(place)}").items():
-        if backbone not in BACKBONES:
-            raise unknown(f"{file}: {dotted(place)}", backbone, BACKBONES)
-        yield _Layer(file, (*place, backbone), values)
-
-
-def _scale_jitter(views: Any, strength: Any) -> Any:
-    """The views with their colour jitter times `strength` (the paper's s, Figure 2b)."""
-    if not isinstance(views, list) or not all(isinstance(view, Mapping) for view in views):
-        return views  # RunSpec refuses it and says why
-    return [
-        {k: _times(v, strength) if k in _SCALED_BY_JITTER else v for k, v in view.items()} for view in views
-    ]
-
-
-def _times(value: Any, strength: Any) -> Any:
-    try:
-        return float(value) * float(strength)  # YAML reads 1e-1 as text, pydantic as a number
-    except (TypeError, ValueError):
-        return value  # RunSpec refuses the one that is no number
-
-
-def _product(grid: Mapping[str, Any], where: str) -> Iterator[dict[str, Any]]:
-    """Every combination of a grid's lists; `projector`, itself a list, takes a list of lists."""
-    axes = []
-    for key, value in grid.items():
-        if value == []:
-            raise LdregError(f"{where}.{key}: [] is not allowed; it should have at least 1 value")
-        is_axis = isinstance(value, list) and (key != "projector" or any(isinstance(v, list) for v in value))
-        axes.append([(key, each) for each in (value if is_axis else [value])])
-    for point in itertools.product(*axes):
-        yield dict(point)

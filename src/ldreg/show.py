@@ -13,6 +13,8 @@ from ldreg.exhibits.terminal import terminal_table
 from ldreg.files import read_yaml
 from ldreg.tracking import tracking_uri
 
+TABLES = ("table1_simclr", "table1")  # the first of them that has been made is printed
+
 
 def show(folder: Path, console: Console | None = None) -> None:
     """Print the exhibits of `results/<scale>` that a terminal can show, and where the others lie.
@@ -25,12 +27,12 @@ def show(folder: Path, console: Console | None = None) -> None:
     made = {path: _made(path) for path in specs if _made(path)}
     if not made:
         raise LdregError(f"{folder / 'exhibits'}: no exhibit has been made; make some first: snakemake core")
-    # Tables first, then the verdicts on them.
-    for path in sorted(made, key=lambda path: read_yaml(path)["renderer"] == "ledger"):
+    contents = {read_yaml(path)["exhibit"]: path for path in made}
+    if table := next((contents[name] for name in TABLES if name in contents), None):
+        terminal_table(table, console)
+    for path in made:
         content = read_yaml(path)
-        if content["renderer"] == "main_table":
-            terminal_table(path, console)
-        elif content["renderer"] == "ledger":
+        if content["renderer"] == "ledger":
             ledger = json.loads(path.with_name(f"{content['exhibit']}.json").read_text(encoding="utf-8"))
             console.print(_verdicts(ledger))
     console.print("[bold]Where to look[/bold]")

@@ -22,6 +22,8 @@ SPEC = {
     "regularizer": "none",
     "beta": None,
     "k": None,
+    "target": None,
+    "acts_on": "representations",
     "regularizer_start": 0.1,
     "batch_size": 256,
     "epochs": 40,

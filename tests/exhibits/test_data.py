@@ -9,7 +9,6 @@ import yaml
 from ldreg.errors import LdregError
 from ldreg.exhibits.data import Settings, by_seed, describe, load_runs, read_exhibit, settings_of
 from ldreg.exhibits.groups import contexts
-from ldreg.exhibits.reported import Reported, difference
 
 ALL = ("linear_top1", "knn_top1", "effective_rank", "rankme", "mlid")
 
@@ -110,8 +109,8 @@ def test_contexts_keep_apart_what_is_not_the_regulariser(runs) -> None:
             runs.add(seed, batch_size=batch, regularizer="ldreg_l1", beta=0.1, k=16)
     found = contexts(load(runs.spec("main_table")))
     assert [context.label for context in found] == [
-        "SimCLR, small CNN, batch size (images) 256",
-        "SimCLR, small CNN, batch size (images) 512",
+        "SimCLR, small CNN, batch size 256",
+        "SimCLR, small CNN, batch size 512",
     ]
     assert [[arm.label for arm in context.arms] for context in found] == [["none", "LDReg β 0.1, k 16"]] * 2
     assert all(len(arm.runs) == 2 for context in found for arm in context.arms)
@@ -123,47 +122,6 @@ def test_arms_of_one_name_are_told_apart(runs) -> None:
     (context,) = contexts(load(runs.spec("main_table")))
     assert [arm.extra for arm in context.treated] == ["regularizer start 0.1", "regularizer start 0.5"]
     assert context.control is None
-
-
-def reported(runs, **settings) -> Reported:
-    runs.add(0)
-    exhibit = read_exhibit(runs.spec("main_table", **settings))
-    return Reported(exhibit.paper, settings_of(exhibit, Settings))
-
-
-def test_the_papers_number_for_a_stand_in(runs) -> None:
-    paper = reported(runs)
-    control = paper.control("simclr", "small_cnn")
-    treated = paper.treated("simclr", "small_cnn", "ldreg_l1", 0.3, 8)
-    assert (control.values["linear_top1"], treated.values["linear_top1"]) == (64.3, 64.8)
-    assert difference(treated, control, "effective_rank") == pytest.approx(59.4)
-    assert difference(treated, control, "rankme") is None
-    assert treated.setting == "SimCLR, ResNet-50, LDReg β 0.01, k 64, 100 epochs, batch size 2048"
-
-
-def test_at_the_papers_scale_only_its_own_setting_counts(runs) -> None:
-    paper = reported(runs, scale_of_paper=True)
-    assert paper.treated("simclr", "resnet50", "ldreg_l1", 0.3, 8) is None
-    assert paper.treated("simclr", "resnet50", "ldreg_l1", 0.01, 64).values["mlid"] == 20.0
-    assert paper.control("simclr", "small_cnn") is None  # nothing stands for ResNet-50 there
-
-
-def test_a_printed_number_goes_before_one_read_off_a_figure(runs) -> None:
-    paper = reported(runs)
-    row = paper.treated("simclr", "small_cnn", "ldreg_l1", 0.01, 64)
-    assert row.values["effective_rank"] == 529.6 and not row.approximate
-    row = paper.treated("simclr", "small_cnn", "ldreg_l1", 0.1, 64)
-    assert row.values["effective_rank"] == 320 and "effective_rank" in row.approximate
-
-
-def test_a_missing_csv_of_the_paper(runs, tmp_path) -> None:
-    with pytest.raises(LdregError, match="no such file"):
-        Reported(tmp_path / "reported.csv", Settings())
-
-
-def test_another_stand_in_can_be_named(runs) -> None:
-    paper = reported(runs, stands_for={"small_cnn": "vit_b16"})
-    assert paper.control("simclr", "small_cnn").values["linear_top1"] == 72.9
 
 
 def test_runs_are_described_in_words(runs) -> None:
@@ -178,3 +136,29 @@ def test_runs_are_described_in_words(runs) -> None:
 def test_beta_is_a_number_even_when_all_runs_lack_it(runs) -> None:
     runs.add(0)
     assert pd.api.types.is_float_dtype(load(runs.spec("main_table"))["beta"])
+
+
+def test_an_arm_says_its_target_and_other_features_than_usual(runs) -> None:
+    runs.add(0)
+    for target in (4.0, 8.0):
+        runs.add(0, regularizer="target_lid", beta=1.0, k=16, target=target)
+    for features in ("representations", "embeddings"):
+        runs.add(0, regularizer="cov", beta=0.1, acts_on=features)
+    (context,) = contexts(load(runs.spec("main_table")))
+    assert [arm.label for arm in context.arms] == [
+        "none",
+        "Target LID \u03b2 1, k 16, target 4",
+        "Target LID \u03b2 1, k 16, target 8",
+        "Cov \u03b2 0.1",
+        "Cov \u03b2 0.1, on embeddings",
+    ]
+    assert [context.setting(arm).acts_on for arm in context.arms][-1] == "embeddings"
+
+
+def test_encoders_that_were_imported_are_said_to_be(runs) -> None:
+    runs.add(0)
+    assert "imported" not in describe(load(runs.spec("main_table")))
+    folder = runs.add(0, regularizer="ldreg_l1", beta=0.1, k=16)
+    (folder / "summary.json").write_text(json.dumps({"imported": {"file": "theirs.pt"}}))
+    told = describe(load(runs.spec("main_table")))
+    assert told.endswith("; 1 of 2 encoders imported (theirs.pt), not trained here")

@@ -119,7 +119,8 @@ def test_one_seed_has_no_bars_no_band_and_says_so(fabricated) -> None:
 
 def test_the_papers_curve_is_drawn_at_its_own_scale_only(runs) -> None:
     for beta in (0.01, 0.05, 0.1):
-        runs.add(0, backbone="resnet50", regularizer="ldreg_l1", beta=beta, k=64)
+        paper = {"backbone": "resnet50", "epochs": 100, "batch_size": 2048}
+        runs.add(0, **paper, regularizer="ldreg_l1", beta=beta, k=64)
     base = {**FIGURE_5, "axes": ["beta"], "metrics": ["effective_rank"], "base": {"k": 64}}
 
     def curves(**settings) -> list[list[float]]:

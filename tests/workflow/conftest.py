@@ -48,9 +48,9 @@ TINY = {
     "evaluation": {"linear_epochs": 2, "lid_ks": [8, 16]},
     "report": {"mlid": {"estimator": "mom", "k": 8}},
     "cost": {"pretrain_hours": 0.001, "measure_hours": 0.001, "source": "a guess", "dataset_gb": 0.001},
-    "core": ["table1", "figure5", "claims"],
+    "core": ["table1_simclr", "figure5", "claims"],
     "exhibits": {
-        "table1": None,
+        "table1_simclr": None,
         "figure5": {
             "runs": [
                 {"method": "simclr", "regularizer": "none"},

@@ -20,14 +20,18 @@ def workflow(fresh_workflow: Callable[[Path], Workflow], tmp_path: Path) -> Work
     return fresh_workflow(tmp_path)
 
 
-# Runs, counted by hand in tests/test_scale.py. ImageNet is nobody's here: a plan needs no data.
+# Runs, counted by hand in tests/test_scale_files.py. ImageNet is nobody's here: a plan needs no data.
+CORE = ("table1_simclr", "figure5", "claims")
+SMALL = (*CORE, "table1", "figure2b", *(f"table{number}" for number in range(12, 17)))
+
+
 @pytest.mark.parametrize(
     ("scale", "runs", "exhibits"),
     [
-        (None, 21, ("table1", "figure5", "claims")),
-        ("config/cifar10.yaml", 21, ("table1", "figure5", "claims")),
-        ("config/cifar10_cpu.yaml", 2, ("table1", "claims")),
-        ("config/imagenet.yaml", 7, ("table1", "figure5", "claims")),
+        (None, 21 + 31, SMALL),  # 3 seeds in the core, 1 elsewhere
+        ("config/cifar10.yaml", 3 * 38, SMALL),
+        ("config/cifar10_cpu.yaml", 2, ("table1_simclr", "claims")),
+        ("config/imagenet.yaml", 42, (*SMALL, "table2_encoders", "table3_encoders", "figure4_encoders")),
     ],
 )
 def test_jobs_of_a_scale(workflow: Workflow, scale: str | None, runs: int, exhibits: tuple[str, ...]) -> None:
@@ -37,8 +41,34 @@ def test_jobs_of_a_scale(workflow: Workflow, scale: str | None, runs: int, exhib
     assert [path.name for path in workflow.path("results").iterdir()] == [name]
 
 
+@pytest.mark.parametrize(
+    ("scale", "runs"), [(None, 21), ("config/cifar10.yaml", 21), ("config/imagenet.yaml", 7)]
+)
+def test_jobs_of_the_core(workflow: Workflow, scale: str | None, runs: int) -> None:
+    expected = {"data": 1, "pretrain": runs, "measure": runs, **dict.fromkeys(CORE, 1)}
+    assert workflow.jobs("core", scale=scale) == {**expected, "core": 1}
+
+
+@pytest.mark.parametrize(
+    ("scale", "baseline", "seeds"),
+    [
+        (None, "simclr-small_cnn/none", 3),
+        ("config/cifar10.yaml", "simclr-resnet18_cifar/none", 3),
+        ("config/imagenet.yaml", "simclr-resnet50/none", 1),
+        ("config/imagenet.yaml", "byol-resnet50/none", 1),
+    ],
+)
+def test_a_shared_baseline_is_trained_once(
+    workflow: Workflow, scale: str | None, baseline: str, seeds: int
+) -> None:
+    """Though Tables 1, 12, 13 and 14 show SimCLR's, and Tables 1 and 16 BYOL's."""
+    done = workflow.run("--dry-run", scale=scale)
+    told = re.findall(rf"Pretrain {baseline}/seed(\d+)$", done.stdout + done.stderr, re.MULTILINE)
+    assert sorted(told) == [str(seed) for seed in range(seeds)]
+
+
 def test_one_exhibit_by_its_name(workflow: Workflow) -> None:
-    assert workflow.jobs("table1") == {"data": 1, "pretrain": 4, "measure": 4, "table1": 1}
+    assert workflow.jobs("table1_simclr") == {"data": 1, "pretrain": 4, "measure": 4, "table1_simclr": 1}
 
 
 def test_core_is_what_the_scale_says(workflow: Workflow) -> None:
@@ -48,7 +78,7 @@ def test_core_is_what_the_scale_says(workflow: Workflow) -> None:
 
 def test_the_launch_follows_from_the_resources(workflow: Workflow) -> None:
     done = workflow.run(
-        "--dry-run", "--printshellcmds", "table1", "--config", "execution={gpus: 4, precision: bf16}"
+        "--dry-run", "--printshellcmds", "table1_simclr", "--config", "execution={gpus: 4, precision: bf16}"
     )
     commands = re.findall(r"ldreg (?:pretrain|measure) .*", done.stdout + done.stderr)
     assert len(commands) == 8
@@ -125,7 +155,9 @@ def test_style_of_the_rules() -> None:
 
 def test_slurm_takes_the_same_workflow(workflow: Workflow) -> None:
     """Snakemake knows every key of the profile; what a rerun depends on is as on this machine."""
-    assert workflow.jobs("table1", "--workflow-profile", "profiles/slurm") == workflow.jobs("table1")
+    assert workflow.jobs("table1_simclr", "--workflow-profile", "profiles/slurm") == workflow.jobs(
+        "table1_simclr"
+    )
     here, cluster = (
         yaml.safe_load(workflow.path(f"profiles/{name}/config.yaml").read_text())
         for name in ("default", "slurm")

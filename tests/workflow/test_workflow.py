@@ -16,11 +16,11 @@ from ldreg.exhibits import RENDERERS
 from ldreg.inputs import MEASURED, PRETRAINED
 
 Workflow = Any  # tests/workflow/conftest.py
-RENDERER = {"table1": "main_table", "figure5": "sweep", "claims": "ledger"}
+RENDERER = {"table1_simclr": "main_table", "figure5": "sweep", "claims": "ledger"}
 OUTPUTS = {
     name: [f"{name}.{suffix}" for suffix in RENDERERS[kind].suffixes] for name, kind in RENDERER.items()
 }
-MEASURED_AND_SHOWN = {"measure": 6, "table1": 1, "figure5": 1, "claims": 1, "all": 1}
+MEASURED_AND_SHOWN = {"measure": 6, "table1_simclr": 1, "figure5": 1, "claims": 1, "all": 1}
 ALL = {"pretrain": 6, **MEASURED_AND_SHOWN}
 
 Change = Callable[[dict[str, Any]], Any]
@@ -73,7 +73,7 @@ def test_mlflow_has_a_run_per_job_in_the_scales_experiment(finished: Workflow) -
             "select e.name, r.name, r.status from runs r join experiments e using (experiment_id)"
         ).fetchall()
     names = {name for run in finished.runs for name in (run, f"{run} measure")}
-    names |= {"table1", "figure5", "claims"}
+    names |= {"table1_simclr", "figure5", "claims"}
     assert len(runs) == len(names)
     assert {experiment for experiment, _, _ in runs} == {"ldreg-tiny"}
     assert {name for _, name, _ in runs} == names
@@ -95,7 +95,7 @@ def test_runs_of_one_seed_are_paired_until_the_regulariser_sets_in(finished: Wor
 def test_second_call_has_nothing_to_do(workflow: Workflow) -> None:
     done = workflow.run("--cores", "2")
     assert done.returncode == 0 and "Nothing to be done" in done.stdout + done.stderr
-    for name in (f"runs/{workflow.runs[0]}/spec.yaml", "evaluation.yaml", "exhibits/table1.spec.yaml"):
+    for name in (f"runs/{workflow.runs[0]}/spec.yaml", "evaluation.yaml", "exhibits/table1_simclr.spec.yaml"):
         workflow.path("results/tiny", name).touch()
     assert workflow.jobs() == {}
 
@@ -105,7 +105,7 @@ def _beta(content: dict[str, Any]) -> None:
 
 
 def _caption(content: dict[str, Any]) -> None:
-    content["exhibits"]["table1"] = {"caption": "Another."}
+    content["exhibits"]["table1_simclr"] = {"caption": "Another."}
 
 
 def _execution(content: dict[str, Any]) -> None:
@@ -123,14 +123,14 @@ def _execution(content: dict[str, Any]) -> None:
 CHANGES: dict[str, tuple[Change, dict[str, int]]] = {
     # That run, with two seeds, and the only exhibit that shows it.
     "a beta": (_beta, {"pretrain": 2, "measure": 2, "figure5": 1, "all": 1}),
-    "a caption": (_caption, {"table1": 1, "all": 1}),
+    "a caption": (_caption, {"table1_simclr": 1, "all": 1}),
     "how it is executed": (_execution, {}),
     "how it is measured": (lambda content: content["evaluation"].update(linear_epochs=3), MEASURED_AND_SHOWN),
     "a setting of every run": (lambda content: content["run"].update(epochs=3), ALL),
     "one more seed": (lambda content: content["seeds"].append(2), {**ALL, "pretrain": 3, "measure": 3}),
     "one seed less": (
         lambda content: content["seeds"].pop(),
-        {"table1": 1, "figure5": 1, "claims": 1, "all": 1},
+        {"table1_simclr": 1, "figure5": 1, "claims": 1, "all": 1},
     ),
 }
 
@@ -175,7 +175,7 @@ def test_report_holds_tables_figure_and_captions_without_a_network(workflow: Wor
         held = {Path(name).name: name for name in archive.namelist()}
         page = archive.read(held["report.html"]).decode()
         figure = archive.read(held["figure5.png"])
-    assert {"table1.html", "figure5.png", "claims.html"} <= set(held)
+    assert {"table1_simclr.html", "figure5.png", "claims.html"} <= set(held)
     assert figure == workflow.path("results/tiny/exhibits/figure5.png").read_bytes()
     for caption in ("Linear accuracy, effective rank", "as the weight beta and", "What the paper claims"):
         assert caption in page

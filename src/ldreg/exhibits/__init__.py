@@ -24,6 +24,7 @@ class Renderer:
     name: str
     settings: type[Settings]
     suffixes: tuple[str, ...]
+    needs_runs: bool = True
 
     @property
     def function(self) -> Callable[[Any], dict[str, str | bytes]]:

@@ -35,36 +35,39 @@ class Row:
 Groups = list[list[Row]]
 
 
-def levels(found: list[Context], paper: Reported, metrics: tuple[str, ...]) -> Groups:
-    """One group per context, one row per arm, the unregularised one first; then the paper's rows not run."""
+def levels(found: list[Context], paper: Reported, metrics: tuple[str, ...], not_run: bool) -> Groups:
+    """One group per context, one row per arm, the unregularised one first.
+
+    Then, if asked for, the paper's rows that were `not_run`.
+    """
     groups = []
     for context in found:
         rows = []
         for arm in context.arms:
-            theirs = _theirs(paper, context, arm)
+            theirs = paper.row(context.setting(arm))
             values = {metric: theirs.values.get(metric) if theirs else None for metric in metrics}
             ours = {metric: arm.level(metric) for metric in metrics}
             rows.append(Row(context.label, arm.label, ours, values, _keys(context, arm), theirs))
         groups.append(rows)
-    for pair in _not_run(found, paper):
+    for pair in _not_run(found, paper) if not_run else ():
         groups.append([_absent(row, {m: row.values.get(m) for m in metrics}) for row in pair])
     return groups
 
 
-def effects(found: list[Context], paper: Reported, metrics: tuple[str, ...]) -> Groups:
+def effects(found: list[Context], paper: Reported, metrics: tuple[str, ...], not_run: bool) -> Groups:
     """One group per context, one row per regularised arm: with minus without, paired by seed."""
     groups = []
     for context in found:
-        reference = paper.control(context.method, context.backbone)
+        reference = paper.row(context.setting())
         rows = []
         for arm in context.treated:
-            theirs = _theirs(paper, context, arm)
+            theirs = paper.row(context.setting(arm))
             values = {metric: difference(theirs, reference, metric) for metric in metrics}
             control = context.control
             ours = {metric: arm.effect(control, metric) if control else None for metric in metrics}
             rows.append(Row(context.label, arm.label, ours, values, _keys(context, arm), theirs))
         groups.append(rows)
-    for control, treated in _not_run(found, paper):
+    for control, treated in _not_run(found, paper) if not_run else ():
         groups.append([_absent(treated, {m: difference(treated, control, m) for m in metrics})])
     return [group for group in groups if group]
 
@@ -91,12 +94,6 @@ def table(kind: str, groups: Groups, comparable: bool) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def _theirs(paper: Reported, context: Context, arm: Arm) -> PaperRow | None:
-    if arm.regularizer == "none":
-        return paper.control(context.method, context.backbone)
-    return paper.treated(context.method, context.backbone, arm.regularizer, arm.beta, arm.k)
-
-
 def _keys(context: Context, arm: Arm) -> dict[str, str | float | None]:
     return {
         "method": context.method,
@@ -117,9 +114,9 @@ def _absent(row: PaperRow, values: dict[str, float | None]) -> Row:
 
 
 def _not_run(found: list[Context], paper: Reported) -> list[tuple[PaperRow, PaperRow]]:
-    """The paper's pairs (without, with) whose method and encoder no context of ours has."""
+    """The pairs (without, with) of the paper's first exhibit whose method and encoder we have not run."""
     done = {(context.method, paper.backbone(context.backbone)) for context in found}
-    rows = [row for row in paper.rows() if (row.method, row.backbone) not in done]
-    controls = {(row.method, row.backbone): row for row in rows if row.regularizer == "none"}
-    treated = [row for row in rows if row.regularizer != "none" and (row.method, row.backbone) in controls]
-    return [(controls[row.method, row.backbone], row) for row in treated]
+    rows = [row for row in paper.first() if (row.method, row.backbone) not in done]
+    controls = {row.budget: row for row in rows if row.regularizer == "none"}
+    treated = [row for row in rows if row.regularizer != "none" and row.budget in controls]
+    return [(controls[row.budget], row) for row in treated]

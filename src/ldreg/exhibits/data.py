@@ -16,7 +16,7 @@ from ldreg.exhibits.settings import Settings
 from ldreg.files import read_yaml
 
 # Keys that say what is added to the loss. Two runs that differ in these alone are a pair.
-REGULARIZER_KEYS = ("regularizer", "beta", "k", "regularizer_start")
+REGULARIZER_KEYS = ("regularizer", "beta", "k", "target", "acts_on", "regularizer_start")
 # Keys that name a run, count its repetition or only watch it: no part of its setting.
 BOOKKEEPING_KEYS = (
     "scale",
@@ -72,8 +72,8 @@ def settings_of(exhibit: Exhibit, kind: type[AnySettings]) -> AnySettings:
 def load_runs(exhibit: Exhibit, metrics: tuple[str, ...], settings: Settings) -> pd.DataFrame:
     """One row per run: every key of its spec.yaml, its folder, and the metrics asked for.
 
-    Accuracies are in percent. beta and k are floats, NaN where there is no regulariser. Raises LdregError
-    when a file, a key or the chosen LID measurement is missing.
+    Accuracies are in percent. beta, k and target are floats, NaN where a regulariser has none. Raises
+    LdregError when a file, a key or the chosen LID measurement is missing.
     """
     if not exhibit.runs:
         raise LdregError(f"{exhibit.path}: runs: none are named; at least one is needed")
@@ -83,7 +83,7 @@ def load_runs(exhibit: Exhibit, metrics: tuple[str, ...], settings: Settings) ->
         measured = {metric: _measured(folder, metric, settings) for metric in metrics}
         rows.append({**spec, **measured, "folder": str(folder)})
     frame = pd.DataFrame(rows)
-    for key in ("beta", "k"):
+    for key in ("beta", "k", "target"):
         frame[key] = frame[key].astype(float)
     return frame
 
@@ -165,7 +165,19 @@ def describe(frame: pd.DataFrame) -> str:
     return (
         f"{word['dataset']} ({images} training images, {word['image_size']} pixels wide), "
         f"{word['backbone']}, {word['epochs']} epochs, batch size {word['batch_size']}, "
-        f"{seeds(frame['seed'].nunique())} ({listed(sorted(frame['seed']))})"
+        f"{seeds(frame['seed'].nunique())} ({listed(sorted(frame['seed']))})" + _imported(frame)
+    )
+
+
+def _imported(frame: pd.DataFrame) -> str:
+    """Which encoders were not trained here, whatever their specs say of epochs and batches."""
+    paths = [Path(folder) / "summary.json" for folder in frame["folder"]]
+    files = [_read_json(path).get("imported", {}).get("file") for path in paths if path.is_file()]
+    names = [name for name in files if name]
+    return (
+        f"; {len(names)} of {len(frame)} encoders imported ({listed(names)}), not trained here"
+        if names
+        else ""
     )
 
 

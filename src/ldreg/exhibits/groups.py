@@ -5,19 +5,25 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ldreg.exhibits.data import REGULARIZER_KEYS, by_seed, setting_keys
-from ldreg.exhibits.labels import name, present, regularizer
+from ldreg.exhibits.labels import name, plain, present, regularizer
+from ldreg.exhibits.reported import Setting
 from ldreg.exhibits.statistics import LEVEL, Estimate, paired, t_interval
 
 
 @dataclass(frozen=True)
 class Arm:
-    """Runs that differ by seed alone. `extra` says what sets them apart from another arm of that label."""
+    """Runs that differ by seed alone. `extra` says what their regulariser is beside its beta and k."""
 
     regularizer: str
     beta: float
     k: float
     runs: pd.DataFrame
     extra: str = ""
+
+    @property
+    def acts_on(self) -> str:
+        """The features that the regulariser acts on."""
+        return self.runs["acts_on"].iloc[0]
 
     @property
     def label(self) -> str:
@@ -38,8 +44,17 @@ class Context:
 
     method: str
     backbone: str
+    epochs: int
+    batch_size: int
     arms: tuple[Arm, ...]
     extra: str = ""
+
+    def setting(self, arm: Arm | None = None) -> Setting:
+        """An arm of this context, or its unregularised runs, as the paper's rows would have it."""
+        where = (self.method, self.backbone, self.epochs, self.batch_size)
+        if arm is None:
+            return Setting(*where)
+        return Setting(*where, arm.regularizer, arm.beta, arm.k, arm.acts_on)
 
     @property
     def label(self) -> str:
@@ -56,26 +71,36 @@ class Context:
         return tuple(arm for arm in self.arms if arm.regularizer != "none")
 
 
+_CONTEXT = ("method", "backbone", "epochs", "batch_size")
+_ARM = ("regularizer", "beta", "k")
+
+
 def contexts(frame: pd.DataFrame) -> list[Context]:
     """All runs of `load_runs` by context and arm, in the order in which the runs are listed."""
     keys = [key for key in setting_keys(frame) if key not in REGULARIZER_KEYS]
     found = [group for _, group in frame.groupby(keys, dropna=False, sort=False)]
     extras = _distinguish(found, ["method", "backbone"], keys)
     return [
-        Context(group["method"].iloc[0], group["backbone"].iloc[0], _arms(group), extra)
+        Context(*(group[key].iloc[0] for key in _CONTEXT), _arms(group), extra)
         for group, extra in zip(found, extras, strict=True)
     ]
 
 
 def _arms(group: pd.DataFrame) -> tuple[Arm, ...]:
-    keys = [key for key in REGULARIZER_KEYS if key in group.columns]
-    found = [rows for _, rows in group.groupby(keys, dropna=False, sort=False)]
-    extras = _distinguish(found, ["regularizer", "beta", "k"], keys)
+    found = [rows for _, rows in group.groupby(list(REGULARIZER_KEYS), dropna=False, sort=False)]
+    extras = _distinguish(found, [*_ARM, "target", "acts_on"], list(REGULARIZER_KEYS))
     arms = [
-        Arm(rows["regularizer"].iloc[0], rows["beta"].iloc[0], rows["k"].iloc[0], rows, extra)
+        Arm(*(rows[key].iloc[0] for key in _ARM), rows, _words(rows.iloc[0], extra))
         for rows, extra in zip(found, extras, strict=True)
     ]
     return tuple(sorted(arms, key=lambda arm: arm.regularizer != "none"))
+
+
+def _words(run: pd.Series, extra: str) -> str:
+    """What a regulariser is beside its beta and k: its target, other features than usual, and `extra`."""
+    words = [f"{name('target')} {name(run['target'])}"] if present(run["target"]) else []
+    words += [f"on {run['acts_on']}"] if run["acts_on"] != "representations" else []
+    return ", ".join([*words, *([extra] if extra else [])])
 
 
 def _distinguish(groups: list[pd.DataFrame], shown: list[str], keys: list[str]) -> list[str]:
@@ -85,6 +110,6 @@ def _distinguish(groups: list[pd.DataFrame], shown: list[str], keys: list[str]) 
     for _, alike in heads.groupby(shown, dropna=False):
         differing = [key for key in keys if key not in shown and alike[key].nunique(dropna=False) > 1]
         for position, row in alike.iterrows():
-            words = [f"{name(key)} {name(row[key])}" for key in differing if present(row[key])]
+            words = [f"{plain(key)} {name(row[key])}" for key in differing if present(row[key])]
             extras[position] = ", ".join(words)
     return extras

@@ -50,9 +50,18 @@ NAMES = {
     "resnet18_cifar": "ResNet-18 (CIFAR stem)",
     "resnet50": "ResNet-50",
     "vit_b16": "ViT-B/16",
+    "vit_mini": "small ViT",
     # data sets
     "imagenet": "ImageNet",
+    "imagenet100": "ImageNet-100",
     "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "food101": "Food-101",
+    "birdsnap": "Birdsnap",
+    "cars": "Stanford Cars",
+    "dtd": "DTD",
     "digits": "digits",
     # regularisers
     "none": "none",
@@ -68,6 +77,9 @@ NAMES = {
     "k": "neighbourhood size k",
     "batch_size": "batch size (images)",
     "backbone": "encoder",
+    "jitter": "colour jitter strength s",
+    "target": "target",
+    "acts_on": "on",
     # effective-rank matrices
     "correlation": "Pearson correlation matrix",
     "covariance": "centred covariance matrix",
@@ -86,6 +98,15 @@ def name(key: Any) -> str:
             return str(int(key))
         return f"{key:g}".replace("e-0", "e-")
     return NAMES.get(str(key), str(key).replace("_", " "))
+
+
+def plain(key: str) -> str:
+    """A setting's name without what an axis adds in brackets.
+
+    >>> plain("batch_size"), plain("temperature")
+    ('batch size', 'temperature')
+    """
+    return name(key).partition(" (")[0]
 
 
 def regularizer(key: str, beta: float | None, k: float | None, extra: str = "") -> str:

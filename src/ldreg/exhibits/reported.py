@@ -1,5 +1,6 @@
 """The paper's own numbers (config/paper/reported.csv) for one of our settings."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,30 @@ from ldreg.exhibits.data import matches
 from ldreg.exhibits.labels import name, present, regularizer, same
 from ldreg.exhibits.settings import Settings
 
+# What tells the paper's rows of one method, encoder and regulariser apart; it leaves _OPEN open at times.
+_KEYS = ("beta", "k", "epochs", "batch_size")
+_OPEN = ("epochs", "batch_size")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One of our settings, as far as the paper's rows tell settings apart."""
+
+    method: str
+    backbone: str
+    epochs: int
+    batch_size: int
+    regularizer: str = "none"
+    beta: float = math.nan
+    k: float = math.nan
+    acts_on: str = "representations"
+
 
 @dataclass(frozen=True)
 class PaperRow:
     """One setting of the paper, with its metrics; `approximate` holds those read off a figure."""
 
+    exhibit: str
     method: str
     backbone: str
     regularizer: str
@@ -25,6 +45,11 @@ class PaperRow:
     batch_size: float
     values: dict[str, float]
     approximate: frozenset[str] = frozenset()
+
+    @property
+    def budget(self) -> tuple[str, ...]:
+        """All but the regulariser: what a row has in common with its unregularised one."""
+        return (self.method, self.backbone, name(self.epochs), name(self.batch_size))
 
     @property
     def setting(self) -> str:
@@ -53,42 +78,60 @@ class Reported:
         """The paper's encoder for which ours stands; at the paper's own scale none stands for another."""
         return ours if self._settings.scale_of_paper else self._settings.stands_for.get(ours, ours)
 
+    def first(self) -> list[PaperRow]:
+        """All rows of the exhibit that the settings name first."""
+        return [row for row in self.rows() if row.exhibit == self._settings.paper_exhibits[0]]
+
     def rows(self, **where: Any) -> list[PaperRow]:
         """The paper's settings that agree with `where` (columns of the CSV; None matches only empty cells).
 
-        `backbone` is our name for the encoder. A metric that two exhibits give is taken from the one named
-        first in the settings: Table 1 prints what Figure 5 only draws.
+        `backbone` is our name for the encoder; an empty cell of `epochs` or `batch_size` agrees with all. A
+        metric that two exhibits give is taken from the one named first in the settings: Table 1 prints what
+        Figure 5 only draws.
         """
         if "backbone" in where:
             where["model"] = self.backbone(where.pop("backbone"))
         table = self._table
         for column, value in where.items():
-            table = table[matches(table[column], value)]
+            agree = matches(table[column], value)
+            table = table[agree | table[column].isna() if column in _OPEN else agree]
         rows = []
-        keys = ["method", "model", "regularizer", "beta", "k"]
-        for (method, model, kind, beta, k), cells in table.groupby(keys, dropna=False, sort=False):
+        keys = ["method", "model", "regularizer", *_KEYS]
+        for key, cells in table.groupby(keys, dropna=False, sort=False):
             first = cells.drop_duplicates("metric")
             drawn = first[first["status"].str.startswith("approximate")]["metric"]
             values = dict(zip(first["metric"], first["value"].astype(float), strict=True))
-            budget = cells[["epochs", "batch_size"]].iloc[0]
-            rows.append(PaperRow(method, model, kind, beta, k, *budget, values, frozenset(drawn)))
+            rows.append(PaperRow(cells["exhibit"].iloc[0], *key, values, frozenset(drawn)))
         return rows
 
-    def control(self, method: str, backbone: str) -> PaperRow | None:
-        """The paper's unregularised row for a method and an encoder of ours."""
-        return next(iter(self.rows(method=method, backbone=backbone, regularizer="none")), None)
+    def row(self, ours: Setting) -> PaperRow | None:
+        """The paper's row for a setting of ours.
 
-    def treated(self, method: str, backbone: str, kind: str, beta: float, k: float) -> PaperRow | None:
-        """The paper's row for a regulariser.
-
-        At the paper's scale only the same beta and k will do. At another scale, where they are chosen anew,
-        the row of the exhibit named first stands for the regulariser.
+        At the paper's scale only the same beta, k, epochs and batch size will do. At another scale, where
+        they are chosen anew, a row stands for ours that agrees in beta and k, else one of the exhibit named
+        first: there a setting that the exhibit itself varies must agree, by `paper_values` if it is named.
         """
-        rows = self.rows(method=method, backbone=backbone, regularizer=kind)
-        exact = [row for row in rows if same(row.beta, beta) and same(row.k, k)]
-        if self._settings.scale_of_paper or exact:
-            return next(iter(exact), None)
+        where = {"method": ours.method, "backbone": ours.backbone, "regularizer": ours.regularizer}
+        rows = self.rows(**where) if ours.acts_on == "representations" else []
+        if self._settings.scale_of_paper:
+            return next((row for row in rows if self._agrees(row, ours, *_KEYS)), None)
+        alike = [row for row in rows if self._agrees(row, ours, "beta", "k")]
+        rows = alike or [row for row in rows if row.exhibit == rows[0].exhibit]
+        for key in _KEYS:
+            found = [row for row in rows if self._agrees(row, ours, key)]
+            varies = len({name(getattr(row, key)) for row in rows}) > 1
+            if not found and (varies or key in self._settings.paper_values):
+                return None
+            rows = found or rows
         return next(iter(rows), None)
+
+    def _agrees(self, row: PaperRow, ours: Setting, *keys: str) -> bool:
+        for key in keys:
+            theirs, wanted = getattr(row, key), getattr(ours, key)
+            wanted = self._settings.paper_values.get(key, {}).get(wanted, wanted)
+            if not (same(theirs, wanted) or (key in _OPEN and not present(theirs))):
+                return False
+        return True
 
 
 def difference(treated: PaperRow | None, control: PaperRow | None, metric: str) -> float | None:

@@ -16,6 +16,7 @@ STAND_INS = {
     "small_cnn": "resnet50",
     "resnet18_cifar": "resnet50",
     "resnet18": "resnet50",
+    "vit_mini": "vit_b16",
 }
 # Where the paper's sweeps over beta and k cross (Figure 5).
 PAPER_BASE = {"beta": 0.01, "k": 64}
@@ -41,7 +42,8 @@ class Settings(BaseModel):
     """Settings that all renderers share: what is measured, and how the paper's rows are found.
 
     base: LDReg's setting at this scale, where one axis stays while another is swept. paper_base: the same in
-    the paper. stands_for: our encoder to the paper's. paper_exhibits: where its numbers stand, best first.
+    the paper. stands_for: our encoder to the paper's. paper_values: likewise of settings, such as
+    {"k": {16: 64}}. paper_exhibits: where its numbers stand, best first.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,7 +54,18 @@ class Settings(BaseModel):
     base: dict[str, Any] = Field(default_factory=dict)
     paper_base: dict[str, Any] = Field(default_factory=dict)
     stands_for: dict[str, str] = Field(default_factory=lambda: dict(STAND_INS))
+    paper_values: dict[str, dict[float, float]] = Field(default_factory=dict)
     paper_exhibits: tuple[str, ...] = ("table1", "figure5")
+
+    @property
+    def run_files(self) -> tuple[str, ...]:
+        """What is read of each run's folder beside its summary and what every run is measured by."""
+        return ()
+
+    @property
+    def scale_files(self) -> tuple[str, ...]:
+        """What is read of the scale's folder, `results/<scale>`."""
+        return ()
 
     def paper_at(self, axis: str) -> dict[str, Any]:
         """Where the paper's other settings stay while it sweeps `axis`."""
@@ -61,11 +74,15 @@ class Settings(BaseModel):
 
 
 class TableSettings(Settings):
-    """Settings of `main_table`. `notes` stand below the table with those that it writes itself."""
+    """Settings of `main_table`. `notes` stand below the table with those that it writes itself.
+
+    not_run: whether to name the pairs of the exhibit named first in paper_exhibits that were not run.
+    """
 
     metrics: tuple[MetricName, ...] = ("linear_top1", "effective_rank", "mlid")
     paper_exhibits: tuple[str, ...] = ("table1",)
     notes: tuple[str, ...] = ()
+    not_run: bool = True
 
 
 class SweepSettings(Settings):

@@ -87,6 +87,8 @@ class Panel:
         run = group.iloc[0]
         where = self.settings.paper_at(self.axis)
         where |= {"method": run["method"], "backbone": run["backbone"]}
+        if self.settings.scale_of_paper:
+            where |= {key: run[key] for key in ("epochs", "batch_size")}
         if present(value):
             where[self.axis] = value
         of_all = {key: there for key, there in where.items() if key not in REGULARIZER_KEYS}

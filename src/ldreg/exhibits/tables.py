@@ -55,8 +55,8 @@ def build(exhibit: Exhibit) -> Content:
     settings = settings_of(exhibit, TableSettings)
     frame = load_runs(exhibit, settings.metrics, settings)
     found, paper = contexts(frame), Reported(exhibit.paper, settings)
-    levels = comparison.levels(found, paper, settings.metrics)
-    effects = comparison.effects(found, paper, settings.metrics)
+    levels = comparison.levels(found, paper, settings.metrics, settings.not_run)
+    effects = comparison.effects(found, paper, settings.metrics, settings.not_run)
     tables = [
         comparison.table("effect", effects, comparable=True),
         comparison.table("level", levels, comparable=settings.scale_of_paper),
@@ -112,16 +112,19 @@ def _bold_best(texts: list[str], values: list[float | None]) -> list[Cell]:
 def _effect_block(scale: str, groups: Groups, settings: TableSettings) -> Block:
     header = ("method", "regulariser", "change in", "paper", "here [95 % interval]", "seeds")
     title = f"Effect of the regulariser (with minus without): the paper's and at the {scale} scale"
-    cells = [[line for row in group for line in _effect_rows(row, settings)] for group in groups]
+    cells = [
+        [line for place, row in enumerate(group) for line in _effect_rows(row, place == 0, settings)]
+        for group in groups
+    ]
     return Block(title, header, cells, words=3)
 
 
-def _effect_rows(row: Row, settings: TableSettings) -> list[list[Cell]]:
+def _effect_rows(row: Row, first: bool, settings: TableSettings) -> list[list[Cell]]:
     lines = []
     for metric in settings.metrics:
         ours, theirs = row.ours[metric], row.paper[metric]
         texts = [
-            "" if lines else row.method,
+            row.method if first and not lines else "",
             "" if lines else row.regularizer,
             METRICS[metric].effect,
             NOT_REPORTED if theirs is None else printed(theirs, signed=True),

@@ -84,8 +84,7 @@ def _raises_or_keeps(
     metric = METRICS[claim.metric]
     margin = settings.accuracy_margin if claim.kind == "keeps" else 0.0
     bound = f"-{name(margin)} {metric.difference_unit}" if margin else "0"
-    control = paper.control(context.method, context.backbone)
-    treated = paper.treated(context.method, context.backbone, arm.regularizer, arm.beta, arm.k)
+    control, treated = paper.row(context.setting()), paper.row(context.setting(arm))
     theirs = difference(treated, control, claim.metric)
     return Result(
         quantity=f"{metric.label}, {arm.label} minus none",

@@ -1,0 +1,145 @@
+"""config/imagenet.yaml against the project's copy of the paper's settings, config/paper/settings.csv.
+
+A row names the runs it is about (an empty cell: all; several values: any of them), a key and a value. Rows
+that name the same runs and the same key are the values that these runs have between them.
+"""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from ldreg.config import Evaluation
+from ldreg.optim import build_optimizer
+from ldreg.scale import Scale
+from ldreg.spec import METHODS, RunSpec
+
+CONFIG = Path(__file__).resolve().parents[1] / "config"
+SCALE = Scale.read(CONFIG / "imagenet.yaml")
+ROWS = pd.read_csv(CONFIG / "paper/settings.csv", dtype=str, keep_default_na=False)
+REPORTED = pd.read_csv(CONFIG / "paper/reported.csv", dtype={"epochs": float, "batch_size": float})
+WHERE = ["exhibit", "method", "backbone", "regularizer", "epochs", "batch_size"]
+GROUPS = {key: rows for key, rows in ROWS.groupby([*WHERE, "key"], sort=False)}
+STATUS = {"printed", "code", "own paper", "own code", "assumed"}
+RUNS = [(exhibit, spec) for exhibit in SCALE.exhibits for spec in SCALE.runs_of(exhibit).values()]
+# Of every run; the others a run has only where they are set at all, or by its optimiser or regulariser.
+ALWAYS = {
+    "dataset",
+    "image_size",
+    "batch_size",
+    "epochs",
+    "warmup_epochs",
+    "optimizer",
+    "base_lr",
+    "lr_scaling",
+}
+ALWAYS |= {"final_lr_factor", "weight_decay", "acts_on"}
+VIEW = ("crop_scale", "crop_ratio", "interpolation", "flip", "jitter", "brightness", "contrast", "saturation")
+VIEW += ("hue", "grayscale", "blur", "blur_sigma", "solarize")
+
+
+def about(where: tuple[str, ...], exhibit: str, spec: RunSpec) -> bool:
+    """Whether the runs that a row names include this one."""
+    run = {"exhibit": exhibit, **{key: str(getattr(spec, key)) for key in WHERE[1:]}}
+    return all(not cell or run[key] in cell.split() for key, cell in zip(WHERE, where, strict=True))
+
+
+def found(key: str, spec: RunSpec) -> Iterator[Any]:
+    """The values that a run has of a row's key."""
+    head, *rest = key.split(".")
+    if head == "views":
+        views = spec.views if len(rest) == 1 else [spec.views[int(rest[0])]]
+        yield from (getattr(view, rest[-1]) for view in views)
+    elif head == "optimizer" and rest:
+        yield optimizer(spec)[rest[0]]
+    elif head in ("evaluation", "execution"):
+        yield getattr(getattr(SCALE.content, head), rest[0])
+    else:
+        yield getattr(spec, key)
+
+
+def optimizer(spec: RunSpec) -> dict[str, Any]:
+    """What is inside the run's optimiser: of the weights, and the decay of all else."""
+    weights, *rest = build_optimizer(spec, torch.nn.Linear(2, 2)).param_groups
+    inside = {**weights, "decay_of_biases_and_norms": rest[0]["weight_decay"] if rest else None}
+    return inside | {"beta1": weights["betas"][0] if "betas" in weights else None}
+
+
+def parsed(text: str, like: Any) -> Any:
+    if isinstance(like, tuple):
+        return tuple(type(like[0])(part) for part in text.split("-"))
+    return text if isinstance(like, str) else float(text)
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: " ".join(filter(None, group)))
+def test_the_runs_have_the_papers_settings(group: tuple[str, ...]) -> None:
+    *where, key = group
+    rows = GROUPS[group]
+    specs = [spec for exhibit, spec in RUNS if about(tuple(where), exhibit, spec)]
+    assert specs, "no run is named"
+    if rows["here"].any():  # another way here, as the row says
+        assert key.removeprefix("evaluation.") not in Evaluation.model_fields
+        return
+    ours = {value for spec in specs for value in found(key, spec)}
+    assert ours == {parsed(text, next(iter(ours))) for text in rows["value"]}
+
+
+@pytest.mark.parametrize("exhibit", SCALE.exhibits)
+def test_every_setting_of_every_run_is_in_the_table(exhibit: str) -> None:
+    for spec in SCALE.runs_of(exhibit).values():
+        keys = {group[-1] for group in GROUPS if about(group[:-1], exhibit, spec)}
+        wanted = ALWAYS | set(METHODS[spec.method])
+        wanted |= {"adam_beta2", "optimizer.beta1"} if spec.optimizer == "adamw" else {"optimizer.momentum"}
+        wanted |= {"bias_lr_factor"} if spec.bias_lr_factor != 1 else set()
+        wanted |= {"jitter"} if spec.jitter != 1 else set()
+        if spec.regularizer != "none":
+            wanted |= {"beta", "regularizer_start"} | ({"k"} if spec.k else set())
+        assert sorted(wanted - keys) == []
+        plain = type(spec.views[0])()
+        for number, view in enumerate(spec.views):
+            differing = {key for key in VIEW if getattr(view, key) != getattr(plain, key)}
+            covered = {key for key in VIEW if {f"views.{key}", f"views.{number}.{key}"} & keys}
+            covered |= {"brightness", "contrast", "saturation", "hue"} if "jitter" in keys else set()
+            assert sorted(differing - covered) == []
+
+
+def test_sources_and_status_are_named() -> None:
+    assert set(ROWS["status"]) == STATUS
+    assert ROWS["source"].all() and ROWS["value"].all()
+    assert not ROWS.duplicated([*WHERE, "key", "value"]).any()
+
+
+# What the paper reports is what its exhibits run, but for the second beta of MoCo.
+@pytest.mark.parametrize(
+    ("exhibit", "reported"),
+    [
+        ("table1", "table1"),
+        ("table2_encoders", "table2"),
+        ("table3_encoders", "table3"),
+        ("figure5", "figure5"),
+        *((f"table{number}", f"table{number}") for number in range(12, 17)),
+    ],
+)
+def test_the_exhibits_run_what_the_paper_reports(exhibit: str, reported: str) -> None:
+    rows = REPORTED[REPORTED["exhibit"] == reported]
+    keys = ["method", "model", "regularizer", "beta", "k", "epochs", "batch_size"]
+    theirs = {tuple(map(_plain, row)) for row in rows[keys].itertuples(index=False)}
+    ours = {
+        tuple(map(_plain, (s.method, s.backbone, s.regularizer, s.beta, s.k, s.epochs, s.batch_size)))
+        for s in SCALE.runs_of(exhibit).values()
+    }
+    if exhibit == "table15":  # whose batch size is not given
+        theirs = {(*row[:-1], 2048.0) for row in theirs}
+        ours -= {("moco", "resnet50", "ldreg_l1", 0.005, 128.0, 100.0, 2048.0)}
+    controls = {row for row in ours if row[2] == "none"}  # Table 12 and Figure 5 leave out what Table 1 has
+    assert theirs in (ours, ours - controls)
+
+
+def _plain(value: Any) -> Any:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    return value if isinstance(value, str) else float(value)
