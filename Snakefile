@@ -30,4 +30,5 @@ rule core:
 
 include: "workflow/rules/data.smk"
 include: "workflow/rules/runs.smk"
+include: "workflow/rules/probes.smk"
 include: "workflow/rules/exhibits.smk"

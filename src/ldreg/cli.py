@@ -114,6 +114,22 @@ def _measure(arguments: argparse.Namespace, terminal: TextIO) -> None:
         measure_job(arguments.spec, arguments.evaluation, arguments.data, execution, RESULTS, terminal)
 
 
+def _transfer(arguments: argparse.Namespace, terminal: TextIO) -> None:
+    from ldreg.launch import check_gpus, claimed_gpus
+    from ldreg.probes import transfer_job
+
+    check_gpus(arguments.gpus)
+    with claimed_gpus(arguments.gpus):
+        transfer_job(
+            arguments.spec,
+            arguments.settings,
+            arguments.pretrained_on,
+            arguments.data,
+            _execution(arguments),
+            RESULTS,
+        )
+
+
 def _exhibit(arguments: argparse.Namespace, terminal: TextIO) -> None:
     from ldreg.exhibits import render
     from ldreg.tracking import log_exhibit
@@ -196,8 +212,15 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument("spec", type=Path)
     measure.add_argument("--evaluation", type=Path, required=True, help="the scale's evaluation.yaml")
 
+    transfer = command("transfer", _transfer, "test a trained run's encoder on other data sets", logs=True)
+    transfer.add_argument("spec", type=Path)
+    transfer.add_argument("--settings", type=Path, required=True, help="the scale's transfer.yaml")
+    transfer.add_argument("--pretrained-on", type=Path, required=True, help="dataset.json of the run's own")
+    transfer.add_argument("--data", type=Path, required=True, nargs="+", help="dataset.json of each other")
+
     for job in (pretrain, measure):
         job.add_argument("--data", type=Path, required=True, help="dataset.json of the run's data set")
+    for job in (pretrain, measure, transfer):
         job.add_argument("--gpus", type=int, default=0, help="per node; 0 is the CPU, several start torchrun")
         job.add_argument("--threads", type=_at_least(1), default=1)
         job.add_argument(

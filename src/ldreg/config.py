@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ldreg.spec import Count, Name, Positive
+from ldreg.spec import DATASETS, Count, Name, Positive, Strength
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 Rates = Annotated[tuple[Positive, ...], Field(min_length=1)]
@@ -85,6 +85,20 @@ class Evaluation(_Block):
         return self
 
 
+class Transfer(_Block):
+    """Other data sets on which trained encoders are tested, for the exhibits that ask for it."""
+
+    datasets: Annotated[tuple[Literal[DATASETS], ...], Field(min_length=1)]
+    epochs: Count = 30
+    batch_size: Count = 256
+    learning_rates: Rates = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+    weight_decays: Annotated[tuple[Strength, ...], Field(min_length=1)] = (0.0, 5e-4)
+    holdout: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    # Whose accuracy is shown: the paper's fixed setting or the one chosen on the hold-out; both are measured.
+    reported: Literal["paper", "chosen"] = "paper"
+    train_images: Count | None = None  # at most; null is all
+
+
 class ReportedLid(_Block):
     """Which of the measured LIDs the exhibits show as mLID."""
 
@@ -115,7 +129,7 @@ class Exhibit(_Block):
     title: str
     caption: str
     category: str
-    runs: Annotated[tuple[dict[str, Any], ...], Field(min_length=1)]
+    runs: tuple[dict[str, Any], ...] = ()  # none for what is computed without networks
     seeds: Seeds | None = None  # of its runs; null means the scale's
     settings: dict[str, Any] = {}
 
@@ -129,6 +143,7 @@ class ScaleFile(_Block):
     seeds: Seeds
     execution: Execution = Execution()
     evaluation: Evaluation = Evaluation()
+    transfer: Transfer | None = None
     report: Report
     cost: Cost
     exhibits: Annotated[dict[Name, dict[str, Any] | None], Field(min_length=1)]

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ldreg.errors import LdregError, unknown
 from ldreg.files import replacing, write_json
+from ldreg.frozen import channels_of
 from ldreg.inputs import MEASURED, PRETRAINED, run_folder
 from ldreg.monitors import empty_row
 from ldreg.networks import build_encoder
@@ -64,7 +65,9 @@ def import_weights(weights: Path, scale_file: Path, run: str, results: Path, for
     if done and not force:
         raise LdregError(f"{folder}: holds {', '.join(done)} already; --force replaces the run")
     found = read_weights(weights)
-    channels = _channels(Path(scale.content.execution.data, spec.dataset, "dataset.json"))
+    # It must be prepared before: else Snakemake would prepare it afterwards, take the run for older than its
+    # data and train it.
+    channels = channels_of(Path(scale.content.execution.data, spec.dataset, "dataset.json"))
     with torch.device("meta"):
         encoder, _ = build_encoder(spec, channels)
     encoder_weights, left_out = fit(found, encoder.state_dict(), str(weights), spec.backbone)
@@ -189,18 +192,6 @@ def _few(keys: Sequence[Any]) -> str:
     """The first of these keys, and how many more there are."""
     more = [f"{len(keys) - _SHOWN} more"] if len(keys) > _SHOWN else []
     return ", ".join([*map(str, keys[:_SHOWN]), *more]) or "none"
-
-
-def _channels(manifest: Path) -> int:
-    """Channels of a prepared data set's images.
-
-    It must be prepared before a run is imported: else Snakemake would prepare it afterwards, take the run for
-    older than its data and train it.
-    """
-    if not manifest.is_file():
-        name = manifest.parent.name
-        raise LdregError(f"{manifest}: not found; prepare it first: ldreg data {name} --output {manifest}")
-    return record.load(manifest).get("shape", (3,))[0]
 
 
 def _summary(run: str, spec: RunSpec, weights: Path, left_out: Counter[str]) -> dict[str, Any]:

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import torch
 from pydantic import ValidationError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from ldreg.config import Evaluation, Execution
 from ldreg.console import Progress
 from ldreg.data.datasets import ImageData, load
 from ldreg.data.decode import CorruptImages
 from ldreg.distributed import process_group, rank, world_size
-from ldreg.errors import LdregError, explain
+from ldreg.errors import explain
 from ldreg.files import read_yaml, replacing, write_json
+from ldreg.frozen import frozen_encoder, trained_weights
 from ldreg.measure import measure
-from ldreg.networks import build_encoder
 from ldreg.spec import RunSpec, read_spec
 from ldreg.tracking import Tracker, git_state
 
@@ -79,17 +79,12 @@ def measure_job(
     torch.set_num_threads(execution.threads)
     settings = _read_evaluation(evaluation)
     folder = spec_path.parent
-    weights = folder / "encoder.safetensors"
-    if not weights.is_file():
-        raise LdregError(f"{weights}: no such file; train it first: ldreg pretrain {spec_path}")
+    weights = trained_weights(spec_path)
     images, corrupt = _load(data, spec), CorruptImages(execution.corrupt_images)
     tags = _tags(images)
     with process_group(execution.gpus) as device, Tracker(folder, "measure", results, tags):
-        encoder, _ = build_encoder(spec, images.test.channels)
-        encoder.load_state_dict(load_file(weights))
-        measured = measure(
-            encoder.to(device), images, spec.image_size, settings, device, execution.workers, corrupt
-        )
+        encoder = frozen_encoder(weights, spec, images.test.channels, device)
+        measured = measure(encoder, images, spec.image_size, settings, device, execution.workers, corrupt)
         corrupt.tell_total()
         measured["dimensionality"] |= {key: tags[key] for key in ("git_commit", "git_dirty")}
         measured["dimensionality"]["corrupt_images"] = len(corrupt.reasons)

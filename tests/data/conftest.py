@@ -1,6 +1,15 @@
-"""A data set that stays files: a small tree of real JPEGs, 3 classes, sizes and modes of all kinds."""
+"""A data set that stays files: a small tree of real JPEGs, 3 classes, sizes and modes of all kinds.
 
+And what tests of downloads share: a server on this machine, an address where none answers, an npm.
+"""
+
+import http.server
 import shutil
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +30,9 @@ def small_imagenet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classes, "class_list", small_list)
 
 
-def small_list(name: str) -> list[str]:
-    return list({"imagenet": CLASSES, "imagenet100": PART}[name])
+def small_list(name: str) -> list[str] | None:
+    found = {"imagenet": CLASSES, "imagenet100": PART}.get(name)
+    return list(found) if found else None
 
 
 @pytest.fixture(scope="session")
@@ -59,3 +69,47 @@ def write_image(path: Path, generator: np.random.Generator) -> None:
 def tree_copy(tree: Path, tmp_path: Path) -> Path:
     """A copy that a test may spoil."""
     return shutil.copytree(tree, tmp_path / "data")
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args) -> None:
+        pass
+
+
+@pytest.fixture
+def serve_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], str]]:
+    """`serve_folder(folder)` is the address, with a slash at its end, of a server of its files."""
+    monkeypatch.setenv("no_proxy", "*")
+    with ExitStack() as stack:
+
+        def start(folder: Path) -> str:
+            handler = partial(_Quiet, directory=str(folder))
+            server = stack.enter_context(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler))
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            stack.callback(server.shutdown)
+            return f"http://127.0.0.1:{server.server_port}/"
+
+        yield start
+
+
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of a port where nobody listens; and no npm is installed."""
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{unused.getsockname()[1]}/"
+
+
+@pytest.fixture
+def fake_npm(nobody: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Install a program that does as `npm pack` does: here, a line of shell."""
+
+    def install(line: str) -> None:
+        program = tmp_path / "npm"
+        program.write_text(f"#!/bin/sh\n{line}\n")
+        program.chmod(0o755)
+        monkeypatch.setattr(shutil, "which", lambda name: str(program) if name == "npm" else None)
+
+    return install

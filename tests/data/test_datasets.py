@@ -118,7 +118,9 @@ def test_subset_that_cannot_be_is_refused(prepared: Path, n: int) -> None:
 @pytest.mark.parametrize("function", [prepare, load])
 def test_unknown_name_is_refused(function, tmp_path: Path) -> None:
     with pytest.raises(
-        LdregError, match=r"^dataset: 'digit' is not known; allowed: digits, cifar10, imagenet, imagenet100$"
+        LdregError,
+        match=r"^dataset: 'digit' is not known; allowed: digits, mnist, fashion_mnist, cifar10, cifar100, "
+        "imagenet, imagenet100, food101, birdsnap, cars, dtd$",
     ):
         function("digit", tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -129,7 +129,7 @@ def test_read_only_folder_says_what_to_do(tree_copy: Path, monkeypatch: pytest.M
     message = refused(tree_copy)
     assert (
         message.startswith(f"{tree_copy / 'imagenet'}: cannot be written")
-        and "links to train and val" in message
+        and "with links to what it holds" in message
     )
     assert (tree_copy / "imagenet" / "dataset.json").read_bytes() == before
 

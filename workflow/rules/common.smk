@@ -10,9 +10,9 @@ from ldreg.files import read_yaml
 from ldreg.inputs import (
     MEASURED,
     PRETRAINED,
+    exhibit_inputs,
     exhibit_outputs,
     exhibit_spec,
-    run_folder,
     write_inputs,
 )
 from ldreg.scale import Scale
@@ -42,6 +42,7 @@ EXECUTION = SCALE.content.execution
 RUN = f"{RESULTS}/{SCALE.name}/runs/{{run}}"
 LOGS = f"{RESULTS}/{SCALE.name}/logs"
 DATASET = f"{EXECUTION.data}/{{dataset}}/dataset.json"
+TRANSFERRED = SCALE.content.transfer.datasets if SCALE.content.transfer else ()
 
 
 wildcard_constraints:
@@ -64,5 +65,4 @@ def outputs_of(exhibit):
 
 
 def measurements_of(exhibit):
-    runs = [run_folder(RESULTS, SCALE.name, run) for run in SCALE.runs_of(exhibit)]
-    return [run / name for run in runs for name in ("summary.json", *MEASURED)]
+    return exhibit_inputs(RESULTS, SCALE, exhibit)

@@ -39,7 +39,7 @@ for exhibit in SCALE.exhibits:
         params:
             caption=SCALE.exhibits[exhibit].caption,
             scale=SCALE.name,
-            seeds=f"{len(SCALE.content.seeds)} seed(s)",
+            seeds=f"{len(SCALE.seeds_of(exhibit))} seed(s)",
         message:
             f"Exhibit: {SCALE.exhibits[exhibit].title}"
         shell:

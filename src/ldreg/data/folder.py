@@ -64,12 +64,7 @@ def prepare_folder(name: str, folder: Path) -> dict[str, Any]:
             something cannot be read, or `folder` cannot be written.
     """
     images = _images(name, folder)
-    # A part's folder need not exist yet.
-    if not os.access(folder if folder.exists() else folder.parent, os.W_OK):
-        raise LdregError(
-            f"{folder}: cannot be written, and the list of its images belongs there; make a folder of your"
-            f" own, DATA/{name}, with links to train and val in it, and set execution.data to DATA"
-        )
+    check_writable(name, folder)
     try:
         classes = {
             split: check_classes(name, images / split, _folders(images / split), name in WHOLE)
@@ -80,6 +75,35 @@ def prepare_folder(name: str, folder: Path) -> dict[str, Any]:
         tree = {split: _scan(images / split, classes[split]) for split in SPLITS}
     except OSError as error:
         raise LdregError(f"{error.filename}: cannot be read ({error.strerror})") from error
+    return write_list(name, folder, tree, images.name)
+
+
+def check_writable(name: str, folder: Path) -> None:
+    """Refuse a folder that cannot take the list of its images, before they are listed.
+
+    Raises:
+        LdregError: Saying what to do.
+    """
+    # A part's folder need not exist yet.
+    if not os.access(folder if folder.exists() else folder.parent, os.W_OK):
+        raise LdregError(
+            f"{folder}: cannot be written, and the list of its images belongs there; make a folder of your"
+            f" own, DATA/{name}, with links to what it holds, and set execution.data to DATA"
+        )
+
+
+def write_list(
+    name: str, folder: Path, tree: Tree, images: str, origin: str = "the user's folder"
+) -> dict[str, Any]:
+    """Write `tree` to `folder/files.json`; returns the description for `dataset.json`.
+
+    Args:
+        name: Of the data set.
+        folder: Of the data set.
+        tree: Its classes in the order of their labels, and their images.
+        images: The folder that holds them, this one or one beside it.
+        origin: Where they come from.
+    """
     write_text(folder / FILES, json.dumps(tree, indent=0) + "\n")
     return {
         "name": name,
@@ -88,18 +112,21 @@ def prepare_folder(name: str, folder: Path) -> dict[str, Any]:
         "train_images": _count(tree["train"]),
         "test_images": _count(tree["val"]),
         "digest": _digest(tree),
-        "images": images.name,  # the folder that holds them, this one or one beside it
-        "source": "the user's folder; its digest is over paths and sizes, not over pixels",
+        "images": images,
+        "source": f"{origin}; the digest is over paths and sizes, not over pixels",
     }
 
 
-def load_folder(name: str, folder: Path, digest: str, images: str) -> Iterator[tuple[ImageFiles, Tensor]]:
+def load_folder(
+    name: str, folder: Path, digest: str, images: str, listed: bool = False
+) -> Iterator[tuple[ImageFiles, Tensor]]:
     """Files and labels, int64 (n,), of the training and of the test split (val), as they were prepared.
 
     Args:
         name: Of the data set.
         folder: Where it was prepared.
-        digest, images: What `dataset.json` says of them.
+        digest, images, listed: What `dataset.json` says of them; `listed` if files are paths below the folder
+            and not below `SPLIT/CLASS` (`ldreg.data.layouts`).
 
     Raises:
         LdregError: If `files.json` is missing, damaged or of another digest than `dataset.json` says.
@@ -116,7 +143,8 @@ def load_folder(name: str, folder: Path, digest: str, images: str) -> Iterator[t
         )
     for split in SPLITS:
         counts = torch.tensor([len(files) for files in tree[split].values()])
-        names = [f"{split}/{label}/{file}" for label, files in tree[split].items() for file in files]
+        places = {label: "" if listed else f"{split}/{label}/" for label in tree[split]}
+        names = [f"{places[label]}{file}" for label, files in tree[split].items() for file in files]
         yield (
             ImageFiles(folder.parent / images, names),
             torch.arange(len(counts)).repeat_interleave(counts),
@@ -156,7 +184,7 @@ def _one_sided(folder: Path, classes: dict[str, list[str]]) -> LdregError:
 
 def _scan(split: Path, classes: list[str]) -> dict[str, dict[str, int]]:
     """Sizes in bytes of the images of each class."""
-    found = {label: _scan_class(os.path.join(split, label)) for label in classes}
+    found = {label: scan_class(os.path.join(split, label)) for label in classes}
     for label, files in found.items():
         if not files:
             raise LdregError(
@@ -165,7 +193,9 @@ def _scan(split: Path, classes: list[str]) -> dict[str, dict[str, int]]:
     return found
 
 
-def _scan_class(folder: str) -> dict[str, int]:
+def scan_class(folder: str) -> dict[str, int]:
+    """Sizes in bytes of the images below `folder`, by path below it, sorted."""
+
     def stop(error: OSError) -> None:  # os.walk would leave out what cannot be listed
         raise error
 

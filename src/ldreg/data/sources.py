@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from ldreg.data.cifar10 import cifar10
+from ldreg.data.cifar100 import cifar100
+from ldreg.data.mnist import fashion_mnist, mnist
 
 DIGITS_TEST_IMAGES = 450
 DIGITS_SPLIT = 0  # a constant of the data set, no run's seed
@@ -41,4 +43,10 @@ def digits(folder: Path) -> tuple[dict[str, Tensor], str]:
     return arrays, "scikit-learn's digits"
 
 
-SOURCES: dict[str, Callable[[Path], tuple[dict[str, Tensor], str]]] = {"digits": digits, "cifar10": cifar10}
+SOURCES: dict[str, Callable[[Path], tuple[dict[str, Tensor], str]]] = {
+    "digits": digits,
+    "mnist": mnist,
+    "fashion_mnist": fashion_mnist,
+    "cifar10": cifar10,
+    "cifar100": cifar100,
+}

@@ -25,7 +25,9 @@ class LinearSettings:
         learning_rates: candidates at the first step, not scaled by the batch; each falls to 0 by a cosine.
         holdout: share of the training split on which the learning rate is chosen.
         momentum: of SGD.
-        weight_decay: of SGD, on the weights and not on the bias.
+        weight_decay: of SGD, on the weights and, where `decay_biases`, on the biases.
+        nesterov: whether the momentum is Nesterov's.
+        decay_biases: whether the biases decay too, as all parameters of torch's SGD do.
     """
 
     epochs: int
@@ -34,6 +36,8 @@ class LinearSettings:
     holdout: float = 0.2
     momentum: float = 0.9
     weight_decay: float = 0.0
+    nesterov: bool = False
+    decay_biases: bool = False
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1:
@@ -84,6 +88,7 @@ def train_heads(
     settings: LinearSettings,
     seed: int,
     device: torch.device,
+    weight_decays: Sequence[float] | None = None,
 ) -> Heads:
     """Train one linear classifier per learning rate, all in one pass over the same batches.
 
@@ -94,6 +99,7 @@ def train_heads(
     Args:
         x: (n, dim), any floating type and device; batches are moved to `device`.
         y: integer (n,).
+        learning_rates, weight_decays: of each head; without decays each has that of the settings.
         seed: of the batch order, which no other random state enters.
     """
     heads = zero_heads(x, classes, len(learning_rates), device)
@@ -101,8 +107,9 @@ def train_heads(
     # A parameter group has one learning rate, but these tensors hold one per head: hence SGD by hand.
     parameters = (heads.weight, heads.bias)
     velocities = tuple(torch.zeros_like(parameter) for parameter in parameters)
-    decays = (settings.weight_decay, 0.0)
     rates = torch.tensor(learning_rates, device=device)
+    decay = torch.tensor(weight_decays or [settings.weight_decay] * len(rates), device=device)
+    decays = (decay, decay if settings.decay_biases else torch.zeros_like(decay))
     steps = math.ceil(len(x) / settings.batch_size)  # per epoch
     for step, rows in enumerate(shuffled_batches(len(x), steps, settings.epochs, seed)):
         logits = heads.logits(x[rows.to(x.device)])
@@ -111,13 +118,25 @@ def train_heads(
         loss = F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="sum") / len(rows)
         gradients = torch.autograd.grad(loss, parameters)
         step_rates = rates * (1 + math.cos(math.pi * step / (steps * settings.epochs))) / 2
-        with torch.no_grad():
-            for parameter, velocity, gradient, decay in zip(
-                parameters, velocities, gradients, decays, strict=True
-            ):
-                velocity.mul_(settings.momentum).add_(gradient).add_(parameter, alpha=decay)
-                parameter.sub_(velocity * step_rates.view(-1, *[1] * (parameter.ndim - 1)))
+        for state in zip(parameters, velocities, gradients, decays, strict=True):
+            _sgd(*state, step_rates, settings)
     return heads._replace(weight=heads.weight.detach(), bias=heads.bias.detach())
+
+
+@torch.no_grad()
+def _sgd(
+    parameter: Tensor,
+    velocity: Tensor,
+    gradient: Tensor,
+    decays: Tensor,
+    rates: Tensor,
+    settings: LinearSettings,
+) -> None:
+    """One step of torch's SGD, in place; `parameter` (heads, ...), with `decays` and `rates` (heads,)."""
+    decays, rates = (values.view(-1, *[1] * (parameter.ndim - 1)) for values in (decays, rates))
+    gradient = gradient + decays * parameter
+    velocity.mul_(settings.momentum).add_(gradient)
+    parameter.sub_(rates * (gradient + settings.momentum * velocity if settings.nesterov else velocity))
 
 
 @torch.no_grad()

@@ -10,13 +10,15 @@ from typing import Any, Literal
 from ldreg.errors import LdregError
 from ldreg.files import read_yaml, write_json
 
-Kind = Literal["pretrain", "measure"]
+Kind = Literal["pretrain", "measure", "transfer", "detect"]
 Point = tuple[str, float, int, int]  # a metric's name, its value, the time (ms since 1970) and the step
 
-# What a job writes; spec.yaml, which all share, is there before.
+# What a job writes, as patterns; spec.yaml, which all share, is there before.
 FILES: dict[Kind, tuple[str, ...]] = {
     "pretrain": ("summary.json", "history.csv"),
     "measure": ("dimensionality.json", "knn.json", "linear.json"),
+    "transfer": ("transfer/*.json",),
+    "detect": ("detection.json",),
 }
 _SPEC_TAGS = ("scale", "run", "method", "regularizer", "beta", "k", "seed", "spec_hash", "dataset")
 _GIT_TAGS = ("git_commit", "git_dirty")
@@ -43,7 +45,7 @@ def load(path: Path, *keys: str) -> dict[str, Any]:
 
 def present(folder: Path, kind: Kind) -> list[Path]:
     """Those of a job's files that the folder holds."""
-    return [path for name in FILES[kind] if (path := folder / name).exists()]
+    return [path for pattern in FILES[kind] for path in sorted(folder.glob(pattern))]
 
 
 def as_points(metrics: Mapping[str, Any], time: int, step: int) -> list[Point]:
@@ -72,23 +74,31 @@ def history(folder: Path, time: int) -> list[Point]:
         raise LdregError(f"{path}: every row must have a whole number in the column epoch") from None
 
 
-def measured(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Settings and results in the files that measuring writes: mLID, ranks, accuracies in percent."""
+def measured(folder: Path, kind: Kind = "measure") -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings and results in the files that a job on a trained encoder writes, by the name of the file.
+
+    Results are mLID, ranks, accuracies and average precisions in percent.
+    """
     settings: dict[str, Any] = {}
     results: dict[str, Any] = {}
-    for path in present(folder, "measure"):
+    for path in present(folder, kind):
         found = load(path)
+        name = f"transfer_{path.stem}" if kind == "transfer" else path.stem
         for lid in found.pop("lid", ()):
             reference = "" if lid["batch_rows"] is None else f"_rows{lid['batch_rows']}"
             results[f"mlid_{lid['estimator']}_k{lid['k']}{reference}"] = lid["mlid"]
         for matrix, rank in found.pop("effective_rank", {}).items():
             results[f"effective_rank_{matrix}"] = rank
         results["rankme"] = found.pop("rankme", results.get("rankme"))
-        for top in ("top1", "top5"):
-            results[f"{path.stem}_{top}"] = found.pop(top, None)
-        for other in ("holdout", *_GIT_TAGS):  # what led to the settings, to be read in the artifact; tags
+        for top in ("top1", "top5", "mean_per_class"):
+            results[f"{name}_{top}"] = found.pop(top, None)
+        for what in ("box", "mask"):
+            precisions = found.pop(what, None) or {}
+            results |= {f"{name}_{what}_{key}": value for key, value in precisions.items()}
+        # What led to the settings, and curves, are to be read in the artifact; tags are tags.
+        for other in ("holdout", "history", *_GIT_TAGS):
             found.pop(other, None)
-        settings |= {f"{path.stem}_{key}": value for key, value in found.items()}
+        settings |= {f"{name}_{key}": value for key, value in found.items()}
     return settings, results
 
 
@@ -104,6 +114,7 @@ def job_tags(folder: Path, kind: Kind) -> dict[str, str]:
         path = folder / "dimensionality.json"
         written = load(path) if path.exists() else {}
     tags = {"dataset_digest": summary.get("dataset_digest")}
+    tags |= {"imported": summary.get("imported", {}).get("file")}  # weights that were not trained here
     return texts(tags | {key: written.get(key) for key in _GIT_TAGS})
 
 

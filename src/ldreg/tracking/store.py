@@ -99,8 +99,8 @@ class Store:
         spec = record.load(folder / "spec.yaml", "run")
         tags = {"kind": kind} | record.spec_tags(spec) | record.texts(tags)
         name = spec["run"]
-        if kind == "measure":
-            name = f"{name} measure"
+        if kind != "pretrain":
+            name = f"{name} {kind}"
             tags = record.job_tags(folder, kind) | tags  # an earlier measurement's files may still be there
             if self.has(parent := record.notes(folder).get("pretrain")):
                 tags |= {"mlflow.parentRunId": parent["run_id"], "pretrain_run_id": parent["run_id"]}
@@ -186,7 +186,7 @@ class Run:
             if self._kind == "pretrain":
                 self.write(record.history(self._folder, end), tags=tags)
             else:
-                settings, results = record.measured(self._folder)
+                settings, results = record.measured(self._folder, self._kind)
                 self.write(record.as_points(results, end, 0), settings, tags)
             files = [self._folder / "spec.yaml", *record.present(self._folder, self._kind)]
         self._client.set_terminated(self.run_id, status, end)

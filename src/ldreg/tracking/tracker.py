@@ -117,7 +117,7 @@ class Tracker:
         store = Store(self._uri, record.load(self._folder / "spec.yaml", "scale")["scale"])
         if store.has(self._earlier) and not self._earlier["complete"]:
             store.client.set_terminated(self._earlier["run_id"], "KILLED")
-        if self._kind == "measure":
+        if self._kind != "pretrain":
             store.log_files(self._folder, "pretrain")  # where that was missed: there must be a run to link to
         run = store.create(self._folder, self._kind, int(self._start * 1000), self._tags)
         sampler = _SystemSampler(run.run_id, store.client.tracking_uri)
@@ -163,7 +163,7 @@ class _SystemSampler:
 
 
 def log_folder(run_folder: Path, results: Path) -> list[str]:
-    """Log whatever a finished run folder holds, pretraining and measurement, and MLflow does not have yet.
+    """Log whatever a finished run folder holds, pretraining and measurements, and MLflow does not have yet.
 
     Returns a line for each MLflow run that was made or completed: none if the tracking URI has everything.
 
@@ -173,7 +173,7 @@ def log_folder(run_folder: Path, results: Path) -> list[str]:
     folder, uri = Path(run_folder), tracking_uri(results)
     scale = record.load(folder / "spec.yaml", "scale")["scale"]
     record.load(folder / "summary.json")
-    kinds: list[Kind] = ["pretrain", "measure"] if record.present(folder, "measure") else ["pretrain"]
+    kinds = [kind for kind in record.FILES if kind == "pretrain" or record.present(folder, kind)]
     try:
         import_mlflow(uri)
         from mlflow.utils.logging_utils import suppress_logs_in_thread

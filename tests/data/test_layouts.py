@@ -1,0 +1,286 @@
+"""Food-101, Birdsnap, Cars and DTD as they are published, on small trees of the real layout."""
+
+import hashlib
+import json
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+from scipy.io import savemat
+
+from ldreg.data import classes
+from ldreg.data.datasets import ImageData, load, prepare
+from ldreg.data.layouts import LAYOUTS
+from ldreg.data.loader import load_eval_views
+from ldreg.errors import LdregError
+
+COUNTS = {"food101": 2, "birdsnap": 2, "cars": 3, "dtd": 2}
+CARS = ("AM General Hummer SUV 2000", "Acura RL Sedan 2012", "Ram C/V Cargo Van Minivan 2012")
+
+
+def picture(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.effect_noise((40, 30), 60).convert("RGB").save(path)
+
+
+def food101(root: Path) -> None:
+    listed = {
+        "train": {"waffles": ["waffles/7", "waffles/3"], "apple_pie": ["apple_pie/10"]},
+        "test": {"waffles": ["waffles/5"], "apple_pie": ["apple_pie/2", "apple_pie/11"]},
+    }
+    (root / "meta").mkdir(parents=True)
+    for split, images in listed.items():
+        (root / "meta" / f"{split}.json").write_text(json.dumps(images))
+        for each in images.values():
+            for image in each:
+                picture(root / "images" / f"{image}.jpg")
+
+
+def dtd(root: Path) -> None:
+    (root / "labels").mkdir(parents=True)
+    for split in ("train1", "val1", "test1"):
+        images = [f"{label}/{label}_{split}{i}.jpg" for label in ("woven", "banded") for i in range(2)]
+        (root / "labels" / f"{split}.txt").write_text("\n".join(images) + "\n")
+        for image in images:
+            picture(root / "images" / image)
+
+
+def cars(root: Path) -> None:
+    kind = [("bbox_x1", object), ("class", object), ("fname", object)]
+    (root / "devkit").mkdir(parents=True)
+    savemat(root / "devkit" / "cars_meta.mat", {"class_names": np.array(CARS, dtype=object)})
+    for folder, annotations, numbers in (
+        ("cars_train", "devkit/cars_train_annos.mat", (3, 1, 2, 3)),
+        ("cars_test", "cars_test_annos_withlabels.mat", (2, 3, 1)),
+    ):
+        rows = [(10, number, f"{i + 1:05}.jpg") for i, number in enumerate(numbers)]
+        savemat(root / annotations, {"annotations": np.array(rows, dtype=kind)})
+        for _, _, name in rows:
+            picture(root / folder / name)
+
+
+def birdsnap(root: Path) -> None:
+    for label in ("Green_Jay", "Acadian_Flycatcher"):
+        for i in range(4):
+            picture(root / "images" / label / f"{i}.jpg")
+    tested = ["Green_Jay/1.jpg", "Acadian_Flycatcher/3.jpg", "Acadian_Flycatcher/0.jpg", "Green_Jay/gone.jpg"]
+    (root / "test_images.txt").write_text("path\n" + "\n".join(tested) + "\n")
+
+
+MAKE = {"food101": food101, "birdsnap": birdsnap, "cars": cars, "dtd": dtd}
+
+
+@pytest.fixture(autouse=True)
+def few_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classes, "COUNTS", COUNTS)
+
+
+@pytest.fixture(params=MAKE)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def root(name: str, tmp_path: Path) -> Path:
+    """A data root in which the set lies as its archive unpacks."""
+    MAKE[name](tmp_path / name / LAYOUTS[name].extracted)
+    return tmp_path
+
+
+def samples(data: ImageData) -> list[set[tuple[str, int]]]:
+    return [set(zip(s.images.paths, s.labels.tolist(), strict=True)) for s in (data.train, data.test)]
+
+
+def torchvisions(name: str, root: Path) -> list[set[tuple[str, int]]]:
+    """Paths and labels as torchvision's class of the data set has them."""
+    if name == "cars":
+        found = [
+            torchvision.datasets.StanfordCars(root / name, split)._samples for split in ("train", "test")
+        ]
+        return [{(str(path), int(label)) for path, label in each} for each in found]
+    kind = {"food101": torchvision.datasets.Food101, "dtd": torchvision.datasets.DTD}[name]
+    # torchvision's root for DTD is the folder that holds dtd/dtd.
+    place = root if name == "dtd" else root / name
+    found = [kind(place, split) for split in ("train", "test")]
+    return [set(zip(map(str, each._image_files), each._labels, strict=True)) for each in found]
+
+
+def test_counts_are_the_published_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    assert classes.COUNTS == {"food101": 101, "birdsnap": 500, "cars": 196, "dtd": 47}
+
+
+def test_published_layout(name: str, root: Path) -> None:
+    prepare(name, root)
+    data = load(name, root)
+    assert data.classes == COUNTS[name] and data.train.channels == 3
+    if name == "birdsnap":
+        images = root / name / "birdsnap" / "images"
+        tested = {(f"{images}/Acadian_Flycatcher/{i}.jpg", 0) for i in (0, 3)}
+        expected = [
+            {(f"{images}/Acadian_Flycatcher/{i}.jpg", 0) for i in (1, 2)}
+            | {(f"{images}/Green_Jay/{i}.jpg", 1) for i in (0, 2, 3)},
+            tested | {(f"{images}/Green_Jay/1.jpg", 1)},
+        ]
+    else:
+        expected = torchvisions(name, root)
+    assert samples(data) == expected
+    for split in (data.train, data.test):
+        assert split.labels.tolist() == sorted(split.labels.tolist())
+        views = torch.cat([*load_eval_views(split.images, 16, 8, 0, torch.device("cpu"))])
+        assert views.shape == (len(split.labels), 3, 16, 16)
+    manifest = json.loads((root / name / "dataset.json").read_text())
+    assert manifest["listed"] is True and "the user's folder" in manifest["source"]
+    assert (manifest["train_images"], manifest["test_images"]) == tuple(map(len, expected))
+
+
+def test_extracted_folder_may_be_the_data_sets_own(name: str, root: Path) -> None:
+    prepare(name, root)
+    before, digest = samples(load(name, root)), load(name, root).digest
+    moved = root / "other" / name
+    shutil.copytree(root / name / LAYOUTS[name].extracted, moved)
+    prepare(name, root / "other")
+    data = load(name, root / "other")
+    assert data.digest != digest  # of other paths below the folder
+    for there, here in zip(samples(data), before, strict=True):
+        assert {(Path(path).name, label) for path, label in there} == {
+            (Path(path).name, label) for path, label in here
+        }
+
+
+def test_folder_per_split_and_class_as_for_imagenet(name: str, tmp_path: Path) -> None:
+    for split, count in (("train", 3), ("val", 2)):
+        for label in range(COUNTS[name]):
+            for i in range(count):
+                picture(tmp_path / name / split / f"class{label}" / f"{i}.jpg")
+    prepare(name, tmp_path)
+    data = load(name, tmp_path)
+    assert data.train.labels.bincount().tolist() == [3] * COUNTS[name]
+    assert all(Path(path).is_file() for path in (*data.train.images.paths, *data.test.images.paths))
+    for made in ("dataset.json", "files.json"):
+        (tmp_path / name / made).unlink()
+    for split in ("train", "val"):
+        shutil.rmtree(tmp_path / name / split / "class0")
+    told = f"{COUNTS[name] - 1} classes (first 'class1'); {name} has {COUNTS[name]}"
+    assert refused(name, tmp_path) == f"{tmp_path / name / 'train'}: {told}"
+
+
+# Downloads
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("food101", torchvision.datasets.Food101), ("dtd", torchvision.datasets.DTD)]
+)
+def test_torchvision_download(
+    name: str,
+    kind: type,
+    tmp_path: Path,
+    serve_folder: Callable[[Path], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    extracted = LAYOUTS[name].extracted
+    MAKE[name](tmp_path / "made" / extracted)
+    archive = tmp_path / "served" / kind._URL.rpartition("/")[2]
+    archive.parent.mkdir()
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(tmp_path / "made" / extracted, extracted)
+    monkeypatch.setattr(kind, "_URL", f"{serve_folder(archive.parent)}{archive.name}")
+    message = refused(name, tmp_path / "data")
+    assert message.startswith(f"{archive.name}: the download is cut off or altered")
+    assert list((tmp_path / "data").iterdir()) == []
+    monkeypatch.setattr(kind, "_MD5", hashlib.md5(archive.read_bytes()).hexdigest())
+    prepare(name, tmp_path / "data")
+    assert sorted(path.name for path in (tmp_path / "data" / name).iterdir()) == sorted(
+        ["dataset.json", extracted, "files.json"]
+    )
+    assert [path.name for path in (tmp_path / "data").iterdir()] == [name]
+    assert len(load(name, tmp_path / "data").test.labels) == {"food101": 3, "dtd": 4}[name]
+    manifest = json.loads((tmp_path / "data" / name / "dataset.json").read_text())
+    assert manifest["source"].startswith("torchvision's download")
+
+
+def test_nothing_there_says_what_is_expected(
+    name: str, tmp_path: Path, nobody: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in (torchvision.datasets.Food101, torchvision.datasets.DTD):
+        monkeypatch.setattr(kind, "_URL", f"{nobody}x.tar.gz")
+    message = refused(name, tmp_path)
+    layout = LAYOUTS[name]
+    cause = f"{name} cannot be fetched (torchvision" if layout.fetched else f"{tmp_path / name}: no images"
+    assert message.startswith(cause)
+    assert f"so that {tmp_path / name} holds {layout.extracted}/{layout.test_list}, or train/CLASS" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+# Errors
+
+
+def refused(name: str, root: Path) -> str:
+    with pytest.raises(LdregError) as caught:
+        prepare(name, root)
+    assert "\n" not in str(caught.value)
+    assert not (root / name / "dataset.json").exists() and not (root / name / "files.json").exists()
+    return str(caught.value)
+
+
+def test_missing_image_and_list_are_named(name: str, root: Path) -> None:
+    place = root / name / LAYOUTS[name].extracted
+    image = {
+        "food101": "images/waffles/3.jpg",
+        "dtd": "images/woven/woven_train10.jpg",
+        "cars": "cars_train/00002.jpg",
+    }
+    if name in image:
+        (place / image[name]).unlink()
+        assert refused(name, root).startswith(f"{place / image[name]}: cannot be read (No such file")
+    listed = {
+        "food101": "meta/train.json",
+        "dtd": "labels/train1.txt",
+        "cars": "devkit/cars_train_annos.mat",
+        "birdsnap": "images",
+    }
+    path = place / listed[name]
+    path.rename(path.with_name("elsewhere"))
+    assert refused(name, root).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"\xff\xfe", b"MATLAB 5.0"])
+def test_damaged_list_is_named(name: str, root: Path, content: bytes) -> None:
+    path = root / name / LAYOUTS[name].extracted / LAYOUTS[name].test_list
+    path.write_bytes(content)
+    assert str(path if content or name != "dtd" else path.parents[1]) in refused(name, root)
+
+
+def test_incomplete_set_is_not_fetched_over(name: str, root: Path) -> None:
+    path = root / name / LAYOUTS[name].extracted / LAYOUTS[name].test_list
+    path.unlink()
+    message = refused(name, root)
+    told = f"{path}: not found; complete" if LAYOUTS[name].fetched else f"{root / name}: no images"
+    assert message.startswith(told)
+
+
+def test_damaged_annotations_are_named(tmp_path: Path) -> None:
+    cars(tmp_path / "cars" / "stanford_cars")
+    path = tmp_path / "cars" / "stanford_cars" / "devkit" / "cars_train_annos.mat"
+    for number in (0, 4):
+        rows = np.array([(number, "00001.jpg")], dtype=[("class", object), ("fname", object)])
+        savemat(path, {"annotations": rows})
+        assert refused("cars", tmp_path).startswith(f"{path}: damaged; expected class and fname")
+
+
+def test_wrong_number_of_classes_is_told(name: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classes, "COUNTS", {name: 47})
+    assert refused(name, root).endswith(f"; {name} has 47")
+
+
+def test_class_that_is_tested_alone_is_named(tmp_path: Path) -> None:
+    food101(tmp_path / "food101" / "food-101")
+    path = tmp_path / "food101" / "food-101" / "meta" / "test.json"
+    path.write_text(json.dumps({"pizza": ["waffles/5"]}))
+    assert "class 'pizza' is tested on, but has no image to train on" in refused("food101", tmp_path)
