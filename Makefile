@@ -4,9 +4,10 @@ VENV ?= .venv
 READY := $(VENV)/.ready
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: help setup demo test lock
+.PHONY: help setup demo demo-all test lock
 help:
 	@echo "make demo   the main job on real images, on this machine's CPU: tables, figures, claims, report"
+	@echo "make demo-all   all exhibits of the demo, in miniature"
 	@echo "make test   the test suite, linters included"
 	@echo "make setup  the virtual environment alone (.venv), from requirements.lock"
 	@echo "make lock   requirements.lock anew from pyproject.toml (needs uv)"
@@ -26,6 +27,12 @@ $(READY): requirements.lock pyproject.toml
 demo: setup
 	snakemake core
 	snakemake core --report results/demo/report.html
+	@ldreg site results/demo >/dev/null
+	@ldreg show results/demo
+
+demo-all: setup
+	snakemake
+	snakemake --report results/demo/report.html
 	@ldreg show results/demo
 
 test: setup

@@ -1,6 +1,6 @@
 """From a scale file to the tables and figures of the LDReg paper.
 
-    snakemake              every exhibit that the scale declares
+    snakemake              every exhibit that the scale declares, and a page of them all
     snakemake core         Table 1 for SimCLR, Figure 5, claims
     snakemake figure5      one exhibit, by its name
 
@@ -21,6 +21,7 @@ include: "workflow/rules/common.smk"
 rule all:
     input:
         [outputs_of(name) for name in SCALE.exhibits],
+        SITE,
 
 
 rule core:
@@ -32,3 +33,4 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/runs.smk"
 include: "workflow/rules/probes.smk"
 include: "workflow/rules/exhibits.smk"
+include: "workflow/rules/site.smk"

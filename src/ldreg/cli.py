@@ -1,4 +1,4 @@
-"""The command line: `ldreg data | pretrain | import | measure | exhibit | show | plan | track`.
+"""The command line: `ldreg data | pretrain | import | measure | transfer | exhibit | site | show | ...`.
 
 Everything heavy is imported by the command that needs it, so that the light ones answer at once.
 """
@@ -146,6 +146,16 @@ def _show(arguments: argparse.Namespace, terminal: TextIO) -> None:
     show(arguments.folder)
 
 
+def _site(arguments: argparse.Namespace, terminal: TextIO) -> None:
+    from ldreg.site.build import build_site
+    from ldreg.site.screenshot import screenshot
+
+    page = build_site(arguments.folder, arguments.exhibits)
+    print(page)
+    if arguments.screenshot:
+        print(screenshot(page, arguments.screenshot, height=arguments.height))
+
+
 def _plan(arguments: argparse.Namespace, terminal: TextIO) -> None:
     from ldreg.plan import plan
 
@@ -235,6 +245,16 @@ def _parser() -> argparse.ArgumentParser:
 
     shown = command("show", _show, "print a scale's Table 1 and claims, and where everything lies")
     shown.add_argument("folder", type=Path, help="e.g. results/demo")
+
+    site = command("site", _site, "write a scale's index.html: all its exhibits on one page", logs=True)
+    site.add_argument("folder", type=Path, help="e.g. results/demo")
+    site.add_argument(
+        "--exhibits", nargs="+", default=(), help="names in the order shown; default all declared"
+    )
+    site.add_argument(
+        "--screenshot", type=Path, metavar="PNG", help="also a picture of its top (needs Chromium)"
+    )
+    site.add_argument("--height", type=_at_least(100), default=1600, help="of the picture, pixels")
 
     planned = command("plan", _plan, "runs, GPU-hours and disk that a scale needs")
     planned.add_argument("scale", type=Path, help="e.g. config/imagenet.yaml")

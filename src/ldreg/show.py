@@ -36,8 +36,11 @@ def show(folder: Path, console: Console | None = None) -> None:
             ledger = json.loads(path.with_name(f"{content['exhibit']}.json").read_text(encoding="utf-8"))
             console.print(_verdicts(ledger))
     console.print("[bold]Where to look[/bold]")
-    lines = [(str(folder / "report.html"), "everything in a browser, with captions")]
-    lines = lines if (folder / "report.html").exists() else []
+    pages = [
+        ("index.html", "all exhibits on one page"),
+        ("report.html", "the workflow's report, with captions"),
+    ]
+    lines = [(str(folder / name), what) for name, what in pages if (folder / name).exists()]
     for path, suffixes in made.items():
         stem = str(path).removesuffix(".spec.yaml")
         lines.append((f"{stem}.{{{','.join(suffixes)}}}", read_yaml(path)["title"]))

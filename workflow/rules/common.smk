@@ -16,6 +16,7 @@ from ldreg.inputs import (
     write_inputs,
 )
 from ldreg.scale import Scale
+from ldreg.site.differences import about_runs, differences, settings_rows
 
 RESULTS = Path("results")
 CONFIG = Path(os.path.relpath(workflow.basedir), "config")
@@ -32,6 +33,7 @@ try:
     if workflow.config_settings.config:
         SOURCES.append("--config")
     SCALE = Scale(config, " with ".join(SOURCES), CONFIG)
+    PAPER = settings_rows(CONFIG / "paper/settings.csv")
     # Not in a cluster's jobs: an edit of the YAML must not reach what has been submitted.
     if workflow.is_main_process:
         write_inputs(SCALE, RESULTS)
@@ -41,6 +43,7 @@ except LdregError as error:
 EXECUTION = SCALE.content.execution
 RUN = f"{RESULTS}/{SCALE.name}/runs/{{run}}"
 LOGS = f"{RESULTS}/{SCALE.name}/logs"
+SITE = f"{RESULTS}/{SCALE.name}/index.html"
 DATASET = f"{EXECUTION.data}/{{dataset}}/dataset.json"
 TRANSFERRED = SCALE.content.transfer.datasets if SCALE.content.transfer else ()
 
@@ -66,3 +69,13 @@ def outputs_of(exhibit):
 
 def measurements_of(exhibit):
     return exhibit_inputs(RESULTS, SCALE, exhibit)
+
+
+def about_of(exhibit):
+    """For the report's captions: scale, seeds, and what differs from the paper."""
+    runs = [spec.model_dump() for spec in SCALE.runs_of(exhibit).values()]
+    return (
+        f"{about_runs(SCALE.name, runs)}. {differences(exhibit, runs, PAPER)}"
+        if runs
+        else ""
+    )

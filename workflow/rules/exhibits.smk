@@ -38,8 +38,7 @@ for exhibit in SCALE.exhibits:
             "../../environment.yml"
         params:
             caption=SCALE.exhibits[exhibit].caption,
-            scale=SCALE.name,
-            seeds=f"{len(SCALE.seeds_of(exhibit))} seed(s)",
+            about=about_of(exhibit),
         message:
             f"Exhibit: {SCALE.exhibits[exhibit].title}"
         shell:

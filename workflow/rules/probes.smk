@@ -9,7 +9,11 @@ if TRANSFERRED:
             data=expand(DATASET, dataset=TRANSFERRED),
             encoder=f"{RUN}/encoder.safetensors",
         output:
-            expand(f"{RUN}/transfer/{{dataset}}.json", dataset=TRANSFERRED, allow_missing=True),
+            expand(
+                f"{RUN}/transfer/{{dataset}}.json",
+                dataset=TRANSFERRED,
+                allow_missing=True,
+            ),
         log:
             f"{LOGS}/transfer/{{run}}.log",
         conda:

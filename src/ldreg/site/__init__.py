@@ -1,0 +1,1 @@
+"""All exhibits of a scale as one static page, `results/<scale>/index.html`, and a picture of it."""

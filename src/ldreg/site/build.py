@@ -1,0 +1,308 @@
+"""`results/<scale>/index.html`: every exhibit of a scale on one page that needs no server and no script.
+
+It is made of files alone (exhibits, their specs, the runs' specs and summaries), so that equal files give the
+same bytes. Figures are linked, not embedded: the page lies beside the files it shows.
+"""
+
+import json
+import re
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from ldreg.errors import LdregError, unknown
+from ldreg.exhibits import RENDERERS
+from ldreg.exhibits.labels import listed
+from ldreg.files import read_yaml, write_text
+from ldreg.site.differences import about_runs, differences, measured_otherwise, settings_rows
+from ldreg.site.stylesheet import STYLESHEET
+from ldreg.site.tables import VERDICTS, badge, body
+
+FILES = {"png": "PNG", "pdf": "PDF", "csv": "CSV", "tex": "LaTeX", "md": "Markdown", "json": "JSON"}
+_DOTS_PER_PIXEL = (
+    200 / 128
+)  # of the figures' 200 dots an inch: their text is then as large as the page's notes
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<link rel="icon" href="data:,">
+<style>{stylesheet}</style>
+</head>
+<body>
+<div class="page">
+{header}
+<main>
+{main}
+</main>
+<footer>
+{evaluation}
+<p>Made by <code>ldreg site {folder}</code> from the files beside this page. Paper: Huang et al., LDReg: Local
+Dimensionality Regularized Self-Supervised Learning, ICLR 2024.</p>
+</footer>
+</div>
+</body>
+</html>
+"""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One exhibit as the page shows it; `files` are those that rendering made, none if it is not made."""
+
+    name: str
+    title: str
+    caption: str
+    category: str
+    renderer: str
+    runs: tuple[Path, ...]
+    paper: Path  # the folder of the paper's numbers and settings
+    files: dict[str, Path]
+
+
+def build_site(folder: Path, exhibits: Iterable[str] = ()) -> Path:
+    """Write `<folder>/index.html` and return its path; `folder` is results/<scale>.
+
+    `exhibits` are their names in the order in which they are shown; by default all that have a spec, by name.
+    Those that are not made yet are listed as such.
+
+    Raises:
+        LdregError: no exhibit is declared, or one, a run or the paper's settings cannot be read.
+    """
+    shown = [_shown(path) for path in _specs(folder, exhibits)]
+    made = [each for each in shown if each.files]
+    parts = [_category(name, made, folder) for name in dict.fromkeys(each.category for each in made)]
+    missing = [each for each in shown if not each.files]
+    parts += [_missing(missing)] if missing else []
+    title = f"LDReg at the {folder.resolve().name} scale"
+    path = folder / "index.html"
+    write_text(
+        path,
+        _PAGE.format(
+            title=escape(title),
+            stylesheet=STYLESHEET,
+            header=_header(title, shown, made),
+            main="\n".join(parts),
+            evaluation=_evaluation(folder, shown[0].paper),
+            folder=escape(f"results/{folder.resolve().name}"),
+        ),
+    )
+    return path
+
+
+def _specs(folder: Path, exhibits: Iterable[str]) -> list[Path]:
+    found = sorted(folder.glob("exhibits/*.spec.yaml"), key=_by_number)
+    specs = {path.name.removesuffix(".spec.yaml"): path for path in found}
+    if not specs:
+        raise LdregError(f"{folder / 'exhibits'}: no exhibit is declared; make some first: snakemake core")
+    wanted = list(exhibits) or list(specs)
+    for exhibit in wanted:
+        if exhibit not in specs:
+            raise unknown(f"{folder / 'exhibits'}: exhibit", exhibit, specs)
+    return [specs[exhibit] for exhibit in wanted]
+
+
+def _by_number(path: Path) -> list[str | int]:
+    """Sorts Table 2 before Table 12.
+
+    >>> sorted(map(Path, ("table12", "table2", "claims", "table1_simclr")), key=_by_number)[1:]
+    [PosixPath('table1_simclr'), PosixPath('table2'), PosixPath('table12')]
+    """
+    # Words and numbers alternate, so that like is compared with like.
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
+
+
+def _shown(path: Path) -> Shown:
+    content = read_yaml(path)
+    exhibit, renderer = content["exhibit"], content["renderer"]
+    if renderer not in RENDERERS:
+        raise unknown(f"{path}: renderer", renderer, RENDERERS)
+    files = {suffix: path.with_name(f"{exhibit}.{suffix}") for suffix in RENDERERS[renderer].suffixes}
+    return Shown(
+        name=exhibit,
+        title=content.get("title") or exhibit,
+        caption=content.get("caption") or "",
+        category=content.get("category") or "Exhibits",
+        renderer=renderer,
+        runs=tuple(map(Path, content.get("runs") or ())),
+        paper=Path(content["paper"]).parent,
+        # A part of an exhibit is none: one that failed half way is made again.
+        files=files if all(file.is_file() for file in files.values()) else {},
+    )
+
+
+def _header(title: str, shown: Sequence[Shown], made: Sequence[Shown]) -> str:
+    declared = dict.fromkeys(run for each in shown for run in each.runs)
+    finished = {run: read_json(run / "summary.json") for run in declared if (run / "summary.json").is_file()}
+    specs = [read_yaml(run / "spec.yaml") for run in finished or declared]
+    facts = {
+        "Data": listed(spec["dataset"] for spec in specs),
+        "Encoders": listed(spec["backbone"] for spec in specs),
+        "Methods": listed(spec["method"] for spec in specs),
+        "Runs": f"{len(finished)} of {len(declared)} trained",
+        "Seeds": listed(sorted({spec["seed"] for spec in specs})),
+        "Exhibits": f"{len(made)} of {len(shown)} made",
+        **_machine(finished.values()),
+    }
+    terms = "\n".join(
+        f"<div><dt>{escape(term)}</dt><dd>{escape(fact)}</dd></div>" for term, fact in facts.items() if fact
+    )
+    return f"""<header>
+<h1>{escape(title)}</h1>
+<p class="lead">Tables, figures and claims of the LDReg paper, made here and set beside its own numbers. At
+another scale than the paper's, only effects are comparable: LDReg minus none, paired by seed.</p>
+{"".join(_verdicts(each) for each in made)}
+<dl class="facts">
+{terms}
+</dl>
+{_contents(shown)}
+</header>"""
+
+
+def _evaluation(folder: Path, paper: Path) -> str:
+    """What differs in every accuracy, whatever exhibit shows it."""
+    path = folder / "evaluation.yaml"
+    told = (
+        measured_otherwise(read_yaml(path), settings_rows(paper / "settings.csv")) if path.is_file() else ""
+    )
+    return f"<p>{escape(told)}</p>" if told else ""
+
+
+def _machine(summaries: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """How long the runs trained, and on what; imported runs say neither."""
+    trained = [summary for summary in summaries if "wall_seconds" in summary]
+    if not trained:
+        return {}
+    seconds = sum(summary["wall_seconds"] for summary in trained)
+    amount = f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
+    devices = ", ".join(dict.fromkeys(summary.get("device") or "cpu" for summary in trained))
+    return {"Training time, all runs": f"{amount} ({devices.replace('cpu', 'CPU')})"}
+
+
+def _verdicts(each: Shown) -> str:
+    """How many of a ledger's claims came out in which way."""
+    if each.renderer != "ledger":
+        return ""
+    claims = [claim["verdict"] for claim in read_json(each.files["json"])["claims"]]
+    counts = {verdict: sum(claim.startswith(verdict) for claim in claims) for verdict in VERDICTS}
+    badges = "\n".join(badge(verdict, f"{count} ") for verdict, count in counts.items() if count)
+    return f'<p class="verdicts"><a href="#{each.name}">{escape(each.title)}</a>\n{badges}</p>\n'
+
+
+def _contents(shown: Sequence[Shown]) -> str:
+    parts = []
+    for category in dict.fromkeys(each.category for each in shown if each.files):
+        items = "\n".join(
+            f'<li><a href="#{each.name}">{escape(each.title)}</a></li>'
+            for each in shown
+            if each.files and each.category == category
+        )
+        parts.append(f"<div>\n<p>{escape(category)}</p>\n<ul>\n{items}\n</ul>\n</div>")
+    if any(not each.files for each in shown):
+        parts.append('<div><p>More</p>\n<ul>\n<li><a href="#not-made">Not made yet</a></li>\n</ul>\n</div>')
+    return '<nav class="contents" aria-label="Contents">\n' + "\n".join(parts) + "\n</nav>"
+
+
+def _category(category: str, made: Sequence[Shown], folder: Path) -> str:
+    anchor = _anchor(category)
+    sections = "\n".join(_section(each, folder) for each in made if each.category == category)
+    return (
+        f'<section aria-labelledby="{anchor}">\n<h2 id="{anchor}">{escape(category)}</h2>\n'
+        f"{sections}\n</section>"
+    )
+
+
+def _section(each: Shown, folder: Path) -> str:
+    """One exhibit: title, caption, what its runs are and what differs, picture or tables, files."""
+    return f"""<article class="exhibit" id="{each.name}">
+<h3>{escape(each.title)}</h3>
+<p>{escape(each.caption)}</p>
+{_setting(each)}{_figure(each, folder)}{_tables(each)}<ul class="files" aria-label="Files">
+{_links(each, folder)}
+</ul>
+</article>"""
+
+
+def _setting(each: Shown) -> str:
+    """What the exhibit's runs are and what of them differs from the paper; an exhibit may need no run."""
+    if not each.runs:
+        return ""
+    specs = [read_yaml(run / "spec.yaml") for run in each.runs]
+    here = about_runs(specs[0]["scale"], specs)
+    differs = differences(each.name, specs, settings_rows(each.paper / "settings.csv"))
+    return f'<p class="setting">{escape(here)}. {escape(differs)}</p>\n'
+
+
+def _figure(each: Shown, folder: Path) -> str:
+    if "png" not in each.files:
+        return ""
+    source = escape(each.files["png"].relative_to(folder).as_posix())
+    target = each.files.get("pdf", each.files["png"]).relative_to(folder).as_posix()
+    width, height = (round(side / _DOTS_PER_PIXEL) for side in png_size(each.files["png"]))
+    numbers = " Its numbers are in the CSV file below." if "csv" in each.files else ""
+    alt = escape(f"Figure: {each.title}.{numbers}")
+    return (
+        f'<figure><a href="{escape(target)}"><img src="{source}" width="{width}" height="{height}" '
+        f'alt="{alt}"></a></figure>\n'
+    )
+
+
+def _tables(each: Shown) -> str:
+    if "md" not in each.files:
+        return ""
+    text = each.files["md"].read_text(encoding="utf-8")
+    return f'<div class="body">\n{body(text, each.caption)}</div>\n'
+
+
+def _links(each: Shown, folder: Path) -> str:
+    """Links to the exhibit's files; its own page shows the same and is left out."""
+    return "\n".join(
+        f'<li><a href="{escape(file.relative_to(folder).as_posix())}" '
+        f'aria-label="{escape(f"{label} of {each.title}")}">{label}</a></li>'
+        for suffix, label in FILES.items()
+        if (file := each.files.get(suffix))
+    )
+
+
+def _missing(shown: Sequence[Shown]) -> str:
+    items = "\n".join(
+        f'<li id="{each.name}">{escape(each.title)} (<code>snakemake {escape(each.name)}</code>)</li>'
+        for each in shown
+    )
+    return (
+        '<section aria-labelledby="not-made">\n<h2 id="not-made">Not made yet</h2>\n'
+        "<p>Declared by this scale; the command makes one of them.</p>\n"
+        f'<ul class="missing">\n{items}\n</ul>\n</section>'
+    )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The content of a JSON file; LdregError when it is broken."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise LdregError(f"{path}: cannot be read: {error}") from error
+
+
+def png_size(path: Path) -> tuple[int, int]:
+    """Width and height of a PNG in pixels, from its header; LdregError when it is none."""
+    head = path.read_bytes()[:24]
+    if head[:8] != b"\x89PNG\r\n\x1a\n" or len(head) < 24:
+        raise LdregError(f"{path}: not a PNG file")
+    width, height = struct.unpack(">II", head[16:24])
+    return width, height
+
+
+def _anchor(category: str) -> str:
+    """Where a category begins on the page; exhibits, whose names hold no dash, begin at their names.
+
+    >>> _anchor("Ablation studies")
+    'category-ablation-studies'
+    """
+    return "category-" + "-".join(category.lower().split())

@@ -1,0 +1,74 @@
+"""An exhibit's Markdown as a part of the page: its tables scroll in boxes of their own."""
+
+from html import escape
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+VERDICTS = ("supported", "contradicted", "inconclusive", "not tested")
+_QUIET = ("not run", "not given")
+
+
+def body(markdown: str, caption: str = "") -> str:
+    """The exhibit's Markdown as HTML, without the title and the caption, which the page sets itself.
+
+    Headings begin at h4, so that they stand below the exhibit's own.
+
+    >>> print(body("## Title\\n\\n### Block\\n\\n| a |\\n| - |\\n| 1 |").replace("\\n", ""))
+    ... # doctest: +ELLIPSIS
+    <h4>Block</h4><div class="table" role="region" tabindex="0" aria-label="Block"><table>...
+    """
+    parser = MarkdownIt("commonmark").enable("table")
+    tokens = _without_title(parser.parse(markdown), caption)
+    label, opening = "Table", True
+    for place, token in enumerate(tokens):
+        if token.type == "heading_open":
+            label, opening = tokens[place + 1].content, False
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(int(token.tag[1]) + 1, 6)}"
+        elif token.type == "paragraph_open" and opening and token.level == 0:
+            token.attrSet("class", "opening")
+        elif token.type == "table_open":
+            token.meta["label"] = label
+        elif token.type == "th_open":
+            token.attrSet("scope", "col")
+        elif token.type == "td_open":
+            _mark_cell(token, tokens[place + 1])
+        elif (
+            token.type == "tr_open" and tokens[place + 1].type == "td_open" and not tokens[place + 2].content
+        ):
+            token.attrSet("class", "more")
+    parser.add_render_rule("table_open", _table_open)
+    parser.add_render_rule("table_close", lambda *_: "</table></div>\n")
+    return parser.renderer.render(tokens, parser.options, {})
+
+
+def badge(verdict: str, count: str = "") -> str:
+    """A verdict as a coloured word; its colour is never all that tells it.
+
+    >>> badge("not tested", "2 ")
+    '<span class="verdict not-tested">2 not tested</span>'
+    """
+    kind = next((known for known in VERDICTS if verdict.startswith(known)), "other")
+    return f'<span class="verdict {kind.replace(" ", "-")}">{escape(count + verdict)}</span>'
+
+
+def _without_title(tokens: list[Token], caption: str) -> list[Token]:
+    """The blocks but for the first heading, and the paragraph below it if it is the caption."""
+    if tokens and tokens[0].type == "heading_open":
+        tokens = tokens[3:]
+    same = len(tokens) > 1 and " ".join(tokens[1].content.split()) == " ".join(caption.split())
+    return tokens[3:] if same and tokens[0].type == "paragraph_open" else tokens
+
+
+def _mark_cell(cell: Token, inline: Token) -> None:
+    if inline.content in _QUIET:
+        cell.attrJoin("class", "quiet")
+    if inline.content.startswith(VERDICTS):
+        inline.children = [Token("html_inline", "", 0, content=badge(inline.content))]
+
+
+def _table_open(renderer: object, tokens: list[Token], place: int, *_: object) -> str:
+    # It can be scrolled by keyboard, and says what it is to who cannot see it.
+    label = escape(tokens[place].meta["label"])
+    return f'<div class="table" role="region" tabindex="0" aria-label="{label}"><table>\n'

@@ -1,0 +1,168 @@
+"""index.html from files, without a browser: what it says, in which order, and its mistakes in one line."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from exhibits.conftest import Runs, fabricate
+
+from ldreg.errors import LdregError
+from ldreg.exhibits import render
+from ldreg.scale import Scale
+from ldreg.site import screenshot
+from ldreg.site.build import build_site, png_size
+from ldreg.site.differences import about_runs, differences, measured_otherwise, settings_rows
+from ldreg.site.tables import body
+
+CONFIG = Path(__file__).resolve().parents[1] / "config"
+ROWS = settings_rows(CONFIG / "paper/settings.csv")
+BASE = {"beta": 0.1, "k": 16}
+
+
+@pytest.fixture
+def made(tmp_path) -> Runs:
+    """A scale's folder with a table and a ledger made, and a figure that is not."""
+    folder = tmp_path / "results/demo"
+    folder.mkdir(parents=True)
+    runs = fabricate(folder, range(2))
+    for renderer, name, settings in (
+        ("main_table", "table", {}),
+        ("ledger", "claims", {}),
+        ("sweep", "curve", {"axes": ["beta"], "metrics": ["mlid"]}),
+    ):
+        path = runs.spec(renderer, name, base=BASE, **settings)
+        content = yaml.safe_load(path.read_text()) | {"title": f"The {name}"}
+        path.write_text(yaml.safe_dump(content | {"category": "Claims" if name == "claims" else "Tables"}))
+        if name != "curve":
+            render(path)
+    return runs
+
+
+def dumped(scale: str, exhibit: str) -> list[dict]:
+    return [spec.model_dump() for spec in Scale.read(CONFIG / f"{scale}.yaml").runs_of(exhibit).values()]
+
+
+def test_the_page_says_scale_seeds_and_what_differs_and_links_every_file(made) -> None:
+    path = build_site(made.root)
+    assert path == made.root / "index.html"
+    text = path.read_text()
+    assert "<h1>LDReg at the demo scale</h1>" in text
+    assert "40 epochs, batch size 256, 2 seeds (0, 1). Differs from the paper: digits instead of" in text
+    for suffix in ("csv", "md", "tex"):
+        assert f'href="exhibits/table.{suffix}"' in text
+    assert 'href="exhibits/claims.json"' in text
+    assert "Runs</dt><dd>0 of 14 trained" in text and "2 of 3 made" in text
+    assert "The curve (<code>snakemake curve</code>)" in text
+    assert "curve.png" not in text
+
+
+def test_it_is_in_the_order_asked_for_and_the_same_each_time(made) -> None:
+    first = build_site(made.root, ["table", "claims"]).read_text()
+    assert first.index('id="table"') < first.index('id="claims"')
+    assert "Not made yet" not in first
+    other = build_site(made.root, iter(["claims", "table"])).read_text()
+    assert other.index('id="claims"') < other.index('id="table"')
+    assert build_site(made.root, ["table", "claims"]).read_text() == first
+
+
+def test_a_figure_keeps_its_shape_and_an_exhibit_in_part_is_not_made(made) -> None:
+    files = render(made.root / "exhibits/curve.spec.yaml")
+    width, height = png_size(files[0])
+    text = build_site(made.root).read_text()
+    assert '<img src="exhibits/curve.png"' in text and 'href="exhibits/curve.pdf"' in text
+    assert f'width="{round(width * 0.64)}" height="{round(height * 0.64)}"' in text
+    (made.root / "exhibits/curve.csv").unlink()
+    assert "curve.png" not in build_site(made.root).read_text()
+
+
+def test_training_time_is_summed_where_runs_say_it(made) -> None:
+    for folder, content in zip(
+        made.folders, ({"wall_seconds": 90, "device": "cpu"}, {"imported": {}}), strict=False
+    ):
+        Path(folder, "summary.json").write_text(json.dumps(content))
+    text = build_site(made.root).read_text()
+    assert "1.5 min (CPU)" in text and "2 of 14 trained" in text
+
+
+def test_an_exhibit_may_need_no_run(made) -> None:
+    path = made.root / "exhibits/table.spec.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"runs": []}))
+    text = build_site(made.root, ["table"]).read_text()
+    assert "The table" in text and "At the demo scale:" not in text and "<dt>Data</dt>" not in text
+
+
+def test_mistakes_are_told_in_one_line(made, tmp_path) -> None:
+    with pytest.raises(LdregError, match="no exhibit is declared"):
+        build_site(tmp_path)
+    with pytest.raises(LdregError, match=r"exhibit: 'tabel' is unknown; did you mean 'table'\?"):
+        build_site(made.root, ["tabel"])
+    render(made.root / "exhibits/curve.spec.yaml")
+    (made.root / "exhibits/curve.png").write_bytes(b"")
+    with pytest.raises(LdregError, match=r"curve\.png: not a PNG file"):
+        build_site(made.root)
+    with pytest.raises(LdregError, match=r"none\.csv: cannot be read .*No such file"):
+        settings_rows(tmp_path / "none.csv")
+    assert not (made.root / "index.html").exists()
+
+
+@pytest.mark.parametrize("exhibit", Scale.read(CONFIG / "imagenet.yaml").exhibits)
+def test_at_the_papers_scale_no_setting_differs(exhibit) -> None:
+    assert differences(exhibit, dumped("imagenet", exhibit), ROWS).startswith("No setting of these runs")
+
+
+def test_what_differs_at_the_demo_scale() -> None:
+    runs = dumped("demo", "table1_simclr")
+    text = differences("table1_simclr", runs, ROWS)
+    assert text.startswith(
+        "Differs from the paper: digits instead of ImageNet; images 16 pixels wide instead of 224; small CNN"
+        " instead of ResNet-50; 24 epochs instead of 100; batch size 256 instead of 2048;"
+        " β 0.1 instead of 0.01; k 16 instead of 64; other values of projector, temperature, optimizer,"
+    )
+    assert text.endswith("several seeds instead of one number a cell.")
+    assert "seeds" not in differences("table1_simclr", runs[:1], ROWS)
+    assert about_runs("demo", runs).endswith("batch size 256, 3 seeds (0, 1, 2)")
+
+
+def test_one_changed_setting_is_the_only_one_told() -> None:
+    runs = dumped("imagenet", "table1_simclr")
+    for key, value, told in (
+        ("batch_size", 1024, "batch size 1024 instead of 2048"),
+        ("train_images", 5000, "5000 training images instead of all"),
+        ("temperature", 0.5, "other values of temperature"),
+        ("projector", (2048, 64), "other values of projector"),
+        ("views", [view | {"flip": 0.1} for view in runs[0]["views"]], "other values of augmentations"),
+    ):
+        changed = [run | {key: value} for run in runs]
+        assert differences("table1_simclr", changed, ROWS) == f"Differs from the paper: {told}."
+
+
+def test_how_accuracy_is_measured_otherwise() -> None:
+    text = measured_otherwise({"linear_epochs": 60, "linear_batch_size": 4096}, ROWS)
+    assert "epochs 60 instead of 90" in text and "batch size" not in text
+    assert "on stored representations instead of LARS" in text
+    assert measured_otherwise({}, []) == ""
+
+
+def test_markdown_becomes_tables_in_boxes_without_title_and_caption() -> None:
+    text = body(
+        "## Title\n\nThe\ncaption.\n\n### One & two\n\n"
+        "| a | b |\n| - | -: |\n| x | not run |\n|  | supported |",
+        "The caption.",
+    )
+    assert "Title" not in text and "caption" not in text
+    assert '<div class="table" role="region" tabindex="0" aria-label="One &amp; two"><table>' in text
+    assert '<tr class="more">' in text and '<th scope="col">a</th>' in text
+    assert 'class="quiet">not run' in text and '<span class="verdict supported">supported</span>' in text
+    assert '<p class="opening">Other' in body("## Title\n\nOther <b>.\n", "The caption.")
+    assert "&lt;script&gt;" in body("a `<script>` b")
+
+
+def test_a_screenshot_needs_a_browser(made, monkeypatch) -> None:
+    monkeypatch.setattr(screenshot, "BROWSERS", ("no-such-browser",))
+    with pytest.raises(LdregError, match="a screenshot needs Chromium: apt-get install chromium"):
+        screenshot.screenshot(build_site(made.root), made.root / "page.png")
+    monkeypatch.setattr(screenshot, "BROWSERS", ("false",))
+    with pytest.raises(LdregError, match=r"no picture of .*index\.html: it told nothing"):
+        screenshot.screenshot(made.root / "index.html", made.root / "page.png")
+    assert not (made.root / "page.png").exists()

@@ -1,0 +1,20 @@
+# Not a job on a cluster: a second of work on files.
+rule site:
+    input:
+        exhibits=[outputs_of(name) for name in SCALE.exhibits],
+        specs=[exhibit_spec(RESULTS, SCALE.name, name) for name in SCALE.exhibits],
+        evaluation=f"{RESULTS}/{SCALE.name}/evaluation.yaml",
+        paper=f"{CONFIG}/paper/settings.csv",
+    output:
+        SITE,
+    log:
+        f"{LOGS}/site.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        exhibits=list(SCALE.exhibits),
+    message:
+        "Page: {output}"
+    shell:
+        "ldreg site {RESULTS}/{SCALE.name} --exhibits {params.exhibits} --log {log}"
