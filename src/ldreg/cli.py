@@ -67,13 +67,25 @@ def entry() -> NoReturn:
 
 def _data(arguments: argparse.Namespace, terminal: TextIO) -> None:
     from ldreg.data.datasets import prepare
+    from ldreg.files import write_json
 
     output = arguments.output or Path("data", arguments.dataset, "dataset.json")
     if output.parts[-2:] != (arguments.dataset, "dataset.json"):
         raise LdregError(
             f"--output: {output} is not allowed; it must end in {arguments.dataset}/dataset.json"
         )
-    prepare(arguments.dataset, output.parent.parent)
+    if arguments.offer is None:
+        prepare(arguments.dataset, output.parent.parent)
+        return
+    found: dict[str, str] = {"dataset": arguments.dataset}
+    try:
+        if not output.is_file():
+            prepare(arguments.dataset, output.parent.parent)
+        found["manifest"] = str(output)
+    except LdregError as error:
+        say(terminal, f"{arguments.dataset} is left out: {error}")
+        found["unavailable"] = str(error)
+    write_json(arguments.offer, found)
 
 
 def _execution(arguments: argparse.Namespace) -> "Execution":
@@ -128,6 +140,40 @@ def _transfer(arguments: argparse.Namespace, terminal: TextIO) -> None:
             _execution(arguments),
             RESULTS,
         )
+
+
+def _tsne(arguments: argparse.Namespace, terminal: TextIO) -> None:
+    from ldreg.evaluate.tsne import tsne_job
+    from ldreg.launch import check_gpus, claimed_gpus
+
+    check_gpus(arguments.gpus)
+    with claimed_gpus(arguments.gpus):
+        tsne_job(arguments.spec, arguments.data, _execution(arguments))
+
+
+def _compose(arguments: argparse.Namespace, terminal: TextIO) -> None:
+    from ldreg.probes import compose_job
+
+    compose_job(arguments.settings, arguments.data, arguments.output)
+
+
+def _detect(arguments: argparse.Namespace, terminal: TextIO) -> None:
+    from ldreg.launch import check_gpus, claimed_gpus, start_ranks
+
+    check_gpus(arguments.gpus)
+    with claimed_gpus(arguments.gpus):
+        if max(arguments.gpus, 1) * arguments.nodes > 1 and "RANK" not in os.environ:
+            sys.exit(start_ranks(arguments.gpus, arguments.nodes, sys.argv[1:], terminal))
+        from ldreg.probes import detect_job
+
+        files = (arguments.spec, arguments.settings, arguments.pretrained_on, arguments.data)
+        detect_job(*files, _execution(arguments), RESULTS, terminal)
+
+
+def _export_detectron2(arguments: argparse.Namespace, terminal: TextIO) -> None:
+    from ldreg.detection.export import export_detectron2
+
+    print("\n".join(str(path) for path in export_detectron2(arguments.encoder, arguments.output)))
 
 
 def _exhibit(arguments: argparse.Namespace, terminal: TextIO) -> None:
@@ -199,11 +245,12 @@ def _parser() -> argparse.ArgumentParser:
     data = command("data", _data, "fetch and verify a data set", logs=True)
     data.add_argument("dataset")
     data.add_argument("--output", type=Path, help="its dataset.json; default data/DATASET/dataset.json")
+    data.add_argument(
+        "--offer", type=Path, help="file to say whether it can be had, which then is no condition of success"
+    )
 
     pretrain = command("pretrain", _pretrain, "train the run that a spec.yaml describes", logs=True)
     pretrain.add_argument("spec", type=Path)
-    pretrain.add_argument("--nodes", type=_at_least(1), default=1, help="several are started by SLURM's srun")
-    pretrain.add_argument("--precision", choices=("float32", "bf16", "fp16"), default="float32")
     pretrain.add_argument("--micro-batch", type=_at_least(1), help="images per forward pass of a GPU")
     pretrain.add_argument("--accumulation", choices=("cached", "plain"), default="cached")
     pretrain.add_argument("--no-monitors", dest="monitors", action="store_false", help="measure nothing live")
@@ -226,11 +273,34 @@ def _parser() -> argparse.ArgumentParser:
     transfer.add_argument("spec", type=Path)
     transfer.add_argument("--settings", type=Path, required=True, help="the scale's transfer.yaml")
     transfer.add_argument("--pretrained-on", type=Path, required=True, help="dataset.json of the run's own")
-    transfer.add_argument("--data", type=Path, required=True, nargs="+", help="dataset.json of each other")
+    transfer.add_argument(
+        "--data", type=Path, required=True, nargs="+", help="what `ldreg data --offer` said of each other"
+    )
 
-    for job in (pretrain, measure):
+    detect = command("detect", _detect, "fine-tune a detector from a trained run's encoder", logs=True)
+    detect.add_argument("spec", type=Path)
+    detect.add_argument("--settings", type=Path, required=True, help="the scale's detection.yaml")
+    detect.add_argument("--pretrained-on", type=Path, required=True, help="dataset.json of the run's own")
+    detect.add_argument("--data", type=Path, required=True, help="composed.json or instances_train2017.json")
+
+    composed = command("compose", _compose, "compose a small detection set of digits", logs=True)
+    composed.add_argument("--settings", type=Path, required=True, help="the scale's detection.yaml")
+    composed.add_argument("--data", type=Path, required=True, help="dataset.json of the digits")
+    composed.add_argument("--output", type=Path, required=True, help="its composed.json")
+
+    exported = command("export-detectron2", _export_detectron2, "write a ResNet-50 for detectron2's recipe")
+    exported.add_argument("encoder", type=Path, help="a run's encoder.safetensors")
+    exported.add_argument("output", type=Path, help="a .pkl file; the recipe appears beside it")
+
+    tsne = command("tsne", _tsne, "embed a trained run's test representations by t-SNE", logs=True)
+    tsne.add_argument("spec", type=Path)
+
+    for job in (pretrain, measure, tsne):
         job.add_argument("--data", type=Path, required=True, help="dataset.json of the run's data set")
-    for job in (pretrain, measure, transfer):
+    for job in (pretrain, detect):
+        job.add_argument("--nodes", type=_at_least(1), default=1, help="several are started by SLURM's srun")
+        job.add_argument("--precision", choices=("float32", "bf16", "fp16"), default="float32")
+    for job in (pretrain, measure, transfer, tsne, detect):
         job.add_argument("--gpus", type=int, default=0, help="per node; 0 is the CPU, several start torchrun")
         job.add_argument("--threads", type=_at_least(1), default=1)
         job.add_argument(

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ldreg.detection.settings import ComposedSettings, DetectionSettings
 from ldreg.spec import DATASETS, Count, Name, Positive, Strength
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
@@ -45,6 +46,13 @@ class Execution(_Block):
     def measure_options(self) -> str:
         """What `ldreg measure` is told: one GPU is enough for it."""
         return f"--gpus {min(self.gpus, 1)} --workers {self.workers} --corrupt-images {self.corrupt_images}"
+
+    @property
+    def detect_options(self) -> str:
+        """What `ldreg detect` is told: as pretraining."""
+        return (
+            f"--gpus {self.gpus} --nodes {self.nodes} --workers {self.workers} --precision {self.precision}"
+        )
 
     @property
     def cluster_resources(self) -> dict[str, int | str]:
@@ -99,6 +107,14 @@ class Transfer(_Block):
     train_images: Count | None = None  # at most; null is all
 
 
+class Detection(_Block):
+    """On what and how detectors are fine-tuned, for the exhibits that ask for it."""
+
+    dataset: Literal["composed_digits", "coco"]
+    composed: ComposedSettings = ComposedSettings()
+    settings: DetectionSettings = DetectionSettings()
+
+
 class ReportedLid(_Block):
     """Which of the measured LIDs the exhibits show as mLID."""
 
@@ -144,6 +160,7 @@ class ScaleFile(_Block):
     execution: Execution = Execution()
     evaluation: Evaluation = Evaluation()
     transfer: Transfer | None = None
+    detection: Detection | None = None
     report: Report
     cost: Cost
     exhibits: Annotated[dict[Name, dict[str, Any] | None], Field(min_length=1)]

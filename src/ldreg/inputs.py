@@ -57,12 +57,13 @@ def write_inputs(scale: Scale, results: Path) -> None:
         "How this scale's encoders are measured",
         scale.content.evaluation.model_dump(mode="json"),
     )
-    if scale.content.transfer:
-        _write_yaml(
-            results / scale.name / "transfer.yaml",
-            "How this scale's encoders are tested on other data sets",
-            scale.content.transfer.model_dump(mode="json"),
-        )
+    blocks = {
+        "transfer": "How this scale's encoders are tested on other data sets",
+        "detection": "How detectors are fine-tuned from this scale's encoders",
+    }
+    for name, title in blocks.items():
+        if block := getattr(scale.content, name):
+            _write_yaml(results / scale.name / f"{name}.yaml", title, block.model_dump(mode="json"))
     for name, content in exhibits.items():
         _write_yaml(exhibit_spec(results, scale.name, name), "What this exhibit shows", content)
 

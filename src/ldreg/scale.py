@@ -18,7 +18,21 @@ from ldreg.layers import SETTINGS, Layer, keys_and_values, method_layers, produc
 from ldreg.spec import SIZES, RunSpec, format_run, parse_run
 
 # Names of the workflow's own rules; each exhibit is a rule named like it.
-RULES = ("all", "core", "data", "pretrain", "measure", "transfer", "tsne", "detect", "synthetic", "site")
+RULES = (
+    "all",
+    "core",
+    "data",
+    "pretrain",
+    "measure",
+    "offer",
+    "transfer",
+    "tsne",
+    "compose",
+    "detect",
+    "synthetic",
+    "lid_error",
+    "site",
+)
 
 
 class Scale:
@@ -169,8 +183,8 @@ class Scale:
             cut = execution.micro_batch is not None and execution.micro_batch < share
             if execution.accumulation == "plain" and cut and spec.couples_images:
                 raise LdregError(
-                    f"{self.file}: execution.accumulation: plain is not allowed with {run}, whose loss needs the"
-                    " whole batch at once; allowed: cached"
+                    f"{self.file}: execution.accumulation: plain is not allowed with {run}, whose loss needs"
+                    " the whole batch at once; allowed: cached"
                 )
 
     def name_of(self, spec: RunSpec) -> str:

@@ -29,7 +29,7 @@ for exhibit in SCALE.exhibits:
         input:
             spec=exhibit_spec(RESULTS, SCALE.name, exhibit),
             runs=measurements_of(exhibit),
-            paper=f"{CONFIG}/paper/reported.csv",
+            paper=expand(f"{CONFIG}/paper/{{name}}.csv", name=["reported", "settings"]),
         output:
             in_report(exhibit),
         log:

@@ -1,12 +1,28 @@
 # What some exhibits ask of a trained encoder beyond what every run is measured by.
 if TRANSFERRED:
 
+    # A set that cannot be fetched is left out of the table, and is no failure.
+    rule offer:
+        output:
+            OFFER,
+        log:
+            f"{LOGS}/data/{{dataset}}.log",
+        localrule: True
+        conda:
+            "../../environment.yml"
+        params:
+            manifest=lambda wildcards: DATASET.format(dataset=wildcards.dataset),
+        message:
+            "Data for transfer: {wildcards.dataset}, if it can be had"
+        shell:
+            "ldreg data {wildcards.dataset} --output {params.manifest} --offer {output} --log {log}"
+
     rule transfer:
         input:
             spec=f"{RUN}/spec.yaml",
             settings=f"{RESULTS}/{SCALE.name}/transfer.yaml",
             pretrained_on=data_of,
-            data=expand(DATASET, dataset=TRANSFERRED),
+            data=expand(OFFER, dataset=TRANSFERRED),
             encoder=f"{RUN}/encoder.safetensors",
         output:
             expand(
@@ -42,7 +58,7 @@ rule tsne:
         f"{LOGS}/tsne/{{run}}.log",
     conda:
         "../../environment.yml"
-    threads: EXECUTION.threads
+    threads: 1
     resources:
         gpu=min(EXECUTION.gpus, 1),
         mem_mb=EXECUTION.memory_mb,
@@ -52,3 +68,47 @@ rule tsne:
         "t-SNE of {wildcards.run}"
     shell:
         "ldreg tsne {input.spec} --data {input.data} --threads {threads} {resources.options} --log {log}"
+
+
+if SCALE.content.detection:
+
+    rule compose:
+        input:
+            settings=f"{RESULTS}/{SCALE.name}/detection.yaml",
+            data=DATASET.format(dataset="digits"),
+        output:
+            COMPOSED,
+        log:
+            f"{LOGS}/compose.log",
+        conda:
+            "../../environment.yml"
+        message:
+            "Detection set, composed of digits"
+        shell:
+            "ldreg compose --settings {input.settings} --data {input.data} --output {output} --log {log}"
+
+    rule detect:
+        input:
+            spec=f"{RUN}/spec.yaml",
+            settings=f"{RESULTS}/{SCALE.name}/detection.yaml",
+            pretrained_on=data_of,
+            data=detection_data(),
+            encoder=f"{RUN}/encoder.safetensors",
+        output:
+            f"{RUN}/detection.json",
+        log:
+            f"{LOGS}/detect/{{run}}.log",
+        conda:
+            "../../environment.yml"
+        threads: EXECUTION.threads
+        resources:
+            **EXECUTION.cluster_resources,
+            gpu=EXECUTION.gpus * EXECUTION.nodes,
+            mem_mb=EXECUTION.memory_mb,
+            runtime=f"{EXECUTION.hours}h",
+            options=EXECUTION.detect_options,
+        message:
+            "Detect with {wildcards.run}"
+        shell:
+            "ldreg detect {input.spec} --settings {input.settings} --pretrained-on {input.pretrained_on}"
+            " --data {input.data} --threads {threads} {resources.options} --log {log}"

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ldreg.errors import unknown
+from ldreg.exhibits.figure_settings import BarSettings, CurveSettings, TsneSettings
 from ldreg.exhibits.settings import LedgerSettings, Settings, SweepSettings, TableSettings
+from ldreg.exhibits.table_settings import SettingsTableSettings, TimingSettings
 from ldreg.files import replacing
 
 
@@ -32,11 +34,19 @@ class Renderer:
         return getattr(import_module(self.module), self.name)
 
 
+TABLE, FIGURE = ("csv", "md", "tex", "html"), ("png", "pdf", "csv")
+
 RENDERERS: dict[str, Renderer] = {
-    "main_table": Renderer(
-        "ldreg.exhibits.tables", "main_table", TableSettings, ("csv", "md", "tex", "html")
+    "main_table": Renderer("ldreg.exhibits.tables", "main_table", TableSettings, TABLE),
+    "sweep": Renderer("ldreg.exhibits.figures", "sweep", SweepSettings, FIGURE),
+    "settings_table": Renderer(
+        "ldreg.exhibits.settings_table", "settings_table", SettingsTableSettings, TABLE
     ),
-    "sweep": Renderer("ldreg.exhibits.figures", "sweep", SweepSettings, ("png", "pdf", "csv")),
+    "timing": Renderer("ldreg.exhibits.timing", "timing", TimingSettings, TABLE),
+    "significance": Renderer("ldreg.exhibits.significance", "significance", TableSettings, TABLE),
+    "curves": Renderer("ldreg.exhibits.curves", "curves", CurveSettings, FIGURE),
+    "bars": Renderer("ldreg.exhibits.bars", "bars", BarSettings, FIGURE),
+    "tsne": Renderer("ldreg.exhibits.tsne", "tsne", TsneSettings, FIGURE),
     "ledger": Renderer("ldreg.exhibits.claims", "ledger", LedgerSettings, ("md", "json", "html")),
 }
 

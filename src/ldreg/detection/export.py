@@ -1,0 +1,140 @@
+"""Our encoders in detectron2's weight format, and the paper's recipe as a configuration of detectron2's."""
+
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ldreg.errors import LdregError
+from ldreg.files import replacing, write_text
+
+AUTHOR = "ldreg"  # any but Caffe2, whose weights detectron2 would convert
+COUNTER = "num_batches_tracked"  # of batch norms: an integer without effect at their momentum of 0.1
+LAYER = re.compile(r"layer([1-4])\.(\d+)\.(.+)")
+# Parts of a residual block: torchvision's name and detectron2's.
+PARTS = {
+    **{f"conv{n}": f"conv{n}" for n in (1, 2, 3)},
+    **{f"bn{n}": f"conv{n}.norm" for n in (1, 2, 3)},
+    "downsample.0": "shortcut",
+    "downsample.1": "shortcut.norm",
+}
+STEM = {"conv1": "stem.conv1", "bn1": "stem.conv1.norm"}
+# What tells a ResNet-50 from others: the stem, and the last convolution of the last block.
+SHAPES = {"stem.conv1.weight": (64, 3, 7, 7), "res5.2.conv3.weight": (2048, 512, 1, 1)}
+RECIPE = """\
+# Table 3 of the LDReg paper with detectron2 itself: Mask R-CNN, ResNet-50-C4, the 2x schedule of MoCo v1.
+# What is not set here has detectron2's default. Run it with the train_net.py of MoCo's repository
+# (facebookresearch/moco, detection/) or of LDReg's (HanxunH/LDReg, detectron2/), which both define the head
+# Res5ROIHeadsExtraNorm:
+#   DETECTRON2_DATASETS=<folder with coco/> python train_net.py --config-file {name} --num-gpus 4
+VERSION: 2
+MODEL:
+  META_ARCHITECTURE: GeneralizedRCNN
+  WEIGHTS: "{weights}"
+  MASK_ON: true
+  # Encoders see RGB in [0, 1]; detectron2 reads 0 to 255. (The authors' file has a STD of 1.0 and so 0 to
+  # 255, which the first batch norm undoes in training, and its precise statistics in testing.)
+  PIXEL_MEAN: [0.0, 0.0, 0.0]
+  PIXEL_STD: [255.0, 255.0, 255.0]
+  BACKBONE:
+    FREEZE_AT: 0 # nothing is frozen
+  RESNETS:
+    DEPTH: 50
+    STRIDE_IN_1X1: false # torchvision's ResNets have the stride in the 3x3 convolution
+    NORM: naiveSyncBN # synchronised batch norm; the authors' choice, as MoCo's
+  RPN:
+    PRE_NMS_TOPK_TEST: 6000
+    POST_NMS_TOPK_TEST: 1000
+  ROI_HEADS:
+    NAME: Res5ROIHeadsExtraNorm # a norm after res5
+INPUT:
+  FORMAT: RGB
+  MIN_SIZE_TRAIN: [640, 672, 704, 736, 768, 800]
+  MIN_SIZE_TEST: 800
+DATASETS:
+  TRAIN: [coco_2017_train]
+  TEST: [coco_2017_val]
+SOLVER:
+  IMS_PER_BATCH: 16 # the text's; the authors' SimCLR configuration has 8, at the same rate
+  BASE_LR: 0.02
+  STEPS: [120000, 160000]
+  MAX_ITER: 180000
+TEST:
+  PRECISE_BN:
+    ENABLED: true
+"""
+
+
+def detectron2_name(name: str) -> str | None:
+    """detectron2's name of one of torchvision's ResNet weights; None where it has none.
+
+    >>> detectron2_name("layer1.0.downsample.1.running_mean")
+    'res2.0.shortcut.norm.running_mean'
+    """
+    layer = LAYER.fullmatch(name)
+    where, rest = (f"res{int(layer[1]) + 1}.{layer[2]}.", layer[3]) if layer else ("", name)
+    part, _, kind = rest.rpartition(".")
+    names = PARTS if layer else STEM
+    return f"{where}{names[part]}.{kind}" if part in names else None
+
+
+def to_detectron2(state: Mapping[str, Tensor], where: str) -> dict[str, np.ndarray]:
+    """The weights of a ResNet-50 with torchvision's names as float32 arrays with detectron2's.
+
+    Args:
+        state: of the encoder alone, as in encoder.safetensors.
+        where: the file, for errors.
+
+    Raises:
+        LdregError: if these are not the weights of a ResNet-50 with the ImageNet stem; detectron2's C4 head
+            holds the last stage of no smaller one.
+    """
+    arrays = {}
+    for name, value in state.items():
+        if name.endswith(COUNTER):
+            continue
+        renamed = detectron2_name(name)
+        if renamed is None:
+            raise LdregError(
+                f"{where}: {name} is no weight of a ResNet-50; detectron2's C4 detector needs one"
+            )
+        arrays[renamed] = value.float().cpu().numpy()
+    for name, shape in SHAPES.items():
+        found = arrays[name].shape if name in arrays else "missing"
+        if found != shape:
+            raise LdregError(f"{where}: {name} is {found}, in a ResNet-50 for images of 3 channels {shape}")
+    return arrays
+
+
+def export_detectron2(encoder: Path, output: Path) -> tuple[Path, Path]:
+    """Write an encoder for detectron2, and beside it the paper's recipe, which names it.
+
+    Args:
+        encoder: a run's encoder.safetensors, of a ResNet-50.
+        output: the file of weights, `*.pkl`; detectron2's heuristics match its names to the detector's.
+
+    Returns:
+        The paths of the weights and of the configuration, `*.yaml`.
+
+    Raises:
+        LdregError: if the suffix is another, or the file holds no such encoder.
+    """
+    if output.suffix != ".pkl":
+        raise LdregError(f"{output}: {output.suffix!r} is not allowed; detectron2 knows its format by .pkl")
+    try:
+        arrays = to_detectron2(load_file(encoder), str(encoder))
+    except FileNotFoundError as error:
+        raise LdregError(f"{encoder}: no such file") from error
+    except (OSError, SafetensorError) as error:
+        raise LdregError(f"{encoder}: is no file of safetensors: {error}") from error
+    with replacing(output) as temporary, temporary.open("wb") as file:
+        pickle.dump({"model": arrays, "__author__": AUTHOR, "matching_heuristics": True}, file)
+    recipe = output.with_suffix(".yaml")
+    text = RECIPE.format(name=recipe.name, weights=output.resolve())
+    write_text(recipe, text)
+    return output, recipe

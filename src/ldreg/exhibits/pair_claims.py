@@ -1,0 +1,185 @@
+"""Claims about LDReg against the same method without it, context by context: results, course, cost, transfer.
+
+Each function tests one kind of claim and returns what it found where it could: (context label, result) pairs.
+"""
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from ldreg.exhibits.evidence import MONITOR, PAIRS, Evidence, gains, seeds
+from ldreg.exhibits.groups import Arm, Context
+from ldreg.exhibits.labels import METRICS, Metric, listed, name, printed
+from ldreg.exhibits.reported import PaperRow, difference
+from ldreg.exhibits.statistics import Estimate, t_interval
+from ldreg.exhibits.tables import effect
+from ldreg.exhibits.timing import change, percent
+from ldreg.exhibits.verdicts import ONE_SEED, SEVERAL, Result, above, negative, verdict
+
+Results = list[tuple[str, Result]]
+PAIRED = "paired t over seeds"
+HOURS = "pretrain_hours"  # as reported.csv calls it
+
+
+def raises(evidence: Evidence, metric: str, keeps: bool = False) -> Results:
+    """LDReg raises a metric; or `keeps` accuracy, that is, lowers it by less than the margin."""
+    about = METRICS[metric]
+    margin = evidence.settings.accuracy_margin if keeps else 0.0
+    bound = f"-{name(margin)} {about.difference_unit}" if margin else "0"
+    paper, results = evidence.reported(*PAIRS), []
+    for context, arm in evidence.pairs:
+        estimate = t_interval(gains(arm, context.control, metric))
+        if estimate is None:
+            continue
+        control, treated = paper.row(context.setting()), paper.row(context.setting(arm))
+        theirs = difference(treated, control, metric)
+        result = Result(
+            quantity=f"{about.label}, {arm.label} minus none",
+            unit=about.difference_unit,
+            test=f"{PAIRED}; supported if the interval lies above {bound}, contradicted if below",
+            estimate=estimate,
+            verdict=verdict(estimate, -margin),
+            paper=theirs,
+            paper_values="" if theirs is None else _from_to(control, treated, metric),
+        )
+        results.append((context.label, result))
+    return results
+
+
+def costs_no_time(evidence: Evidence) -> Results:
+    """Pretraining with LDReg takes hardly longer: the upper end of the change's interval is below the margin."""
+    margin, paper, results = evidence.settings.time_margin, evidence.reported("table4"), []
+    for context, arm in evidence.pairs:
+        estimate = change(arm, context.control, "wall_seconds")
+        if estimate is None:
+            continue
+        control, treated = paper.row(context.setting()), paper.row(context.setting(arm))
+        hours = [row.values[HOURS] for row in (control, treated) if row]
+        result = Result(
+            quantity=f"wall-clock of pretraining, {arm.label} against none, pairs executed alike",
+            unit="%",
+            test=f"{PAIRED} of the change in per cent; supported if the interval lies below {name(margin)} %, "
+            "contradicted if above; jobs that shared a machine slow each other down, which their files do not "
+            "tell",
+            estimate=estimate,
+            verdict=verdict(negative(estimate), -margin),
+            paper=round(percent(hours[1], hours[0]), 1) if len(hours) == 2 else None,
+            paper_values=f"{printed(hours[0])} h to {printed(hours[1])} h" if len(hours) == 2 else "",
+        )
+        results.append((context.label, result))
+    return results
+
+
+def decline_goes_away(evidence: Evidence) -> Results:
+    """mLID falls late in training without LDReg, and does not with it."""
+    margin, results = evidence.settings.decline_margin, []
+    for context, arm in evidence.pairs:
+        shared = sorted(
+            set(seeds(arm, "late_change").index) & set(seeds(context.control, "late_change").index)
+        )
+        if not shared:
+            continue
+        ours, without = (
+            t_interval(seeds(each, "late_change").loc[shared]) for each in (arm, context.control)
+        )
+        result = Result(
+            quantity=f"change of {MONITOR} of history.csv over the last half of the epochs (a line through its "
+            f"logarithm), with {arm.label}; without: {effect(without, '%')}",
+            unit="%",
+            test=f"t over seeds; supported if the interval without lies below -{name(margin)} % and that with "
+            f"LDReg above it, contradicted if that with LDReg lies below; not tested where mLID does not fall "
+            "without",
+            estimate=ours,
+            verdict=_decline_verdict(ours, without, margin),
+        )
+        results.append((context.label, result))
+    return results
+
+
+def _decline_verdict(ours: Estimate, without: Estimate, margin: float) -> str:
+    goes, falls = verdict(ours, -margin), verdict(negative(without), margin)
+    if goes == ONE_SEED or goes == "contradicted":
+        return goes
+    if falls == "contradicted":
+        return "not tested (no decline without)"
+    return goes if falls == "supported" else falls
+
+
+def transfers_better(evidence: Evidence) -> Results:
+    """Accuracy on other data sets rises, on average over them."""
+    sets = listed(evidence.settings.transfer)
+    about = Metric("accuracy", "%", "points")
+    return _outcome(evidence, ["transfer"], about, f"accuracy on other data sets ({sets}), their mean", "table2")
+
+
+def detects_better(evidence: Evidence) -> Results:
+    """Average precision of boxes and of masks rises."""
+    about = Metric("AP", "%", "points")
+    return _outcome(evidence, ["box_ap", "mask_ap"], about, "average precision in detection", "table3")
+
+
+def _outcome(evidence: Evidence, metrics: list[str], about: Metric, what: str, table: str) -> Results:
+    results = []
+    for context, arm in evidence.pairs:
+        found = above({metric: gains(arm, context.control, metric) for metric in metrics})
+        if found is None:
+            continue
+        theirs, values = _paper_outcome(evidence, table, metrics, context)
+        one = len(metrics) == 1
+        which = "" if one else f", the smaller gain ({found.at.replace('_ap', '')})"
+        result = Result(
+            quantity=f"{what}, {arm.label} minus none{which}",
+            unit=about.difference_unit,
+            test=f"{PAIRED}; supported if {'the interval lies' if one else 'both intervals lie'} above 0, "
+            f"contradicted if {'below' if one else f'one lies below {SEVERAL}'}",
+            estimate=found.estimate,
+            verdict=found.verdict,
+            paper=theirs,
+            paper_values=values,
+        )
+        results.append((context.label, result))
+    return results
+
+
+def _paper_outcome(
+    evidence: Evidence, table: str, metrics: list[str], context: Context
+) -> tuple[float | None, str]:
+    """The paper's gain: the mean over its data sets (Table 2), the smaller of two metrics (Table 3)."""
+    rows = pd.read_csv(evidence.paper)
+    model = evidence.reported(table).backbone(context.backbone)
+    rows = rows[(rows["exhibit"] == table) & (rows["dataset"] != "imagenet")]
+    rows = rows[(rows["method"] == context.method) & (rows["model"] == model)]
+    budgets = sorted(rows["epochs"].unique())
+    if not evidence.settings.scale_of_paper:
+        budgets = budgets[:1]  # at other scales the paper's usual, shorter training stands for ours
+    elif context.epochs in budgets:
+        budgets = [context.epochs]
+    else:
+        budgets = []
+    rows = rows[rows["epochs"].isin(budgets)]
+    if rows.empty:
+        return None, ""
+    cells = rows.pivot_table(
+        index=["dataset", "metric"], columns=rows["regularizer"].eq("none"), values="value", sort=False
+    )
+    gain = (cells[False] - cells[True]).round(2)
+    epochs = f"{name(budgets[0])} epochs"
+    if table == "table2":
+        each = ", ".join(f"{name(key[0])} {printed(value, signed=True)}" for key, value in gain.items())
+        return round(float(gain.mean()), 2), f"{each}; {epochs}"
+    gain = gain.droplevel("dataset")[metrics]
+    each = ", ".join(f"{key.replace('_ap', '')} {printed(value, signed=True)}" for key, value in gain.items())
+    return float(gain.min()), f"{each}; {epochs}"
+
+
+def rises_above(
+    context: Context, arm: Arm, rivals: Iterable[Arm], metric: str
+) -> dict[str, pd.Series]:
+    """How much more the arm has of a metric than each rival, by seed."""
+    return {rival.label: gains(arm, rival, metric) for rival in rivals}
+
+
+def _from_to(control: PaperRow, treated: PaperRow, metric: str) -> str:
+    """'64.3 to 64.8 with β 0.01, k 64'."""
+    values = f"{printed(control.values[metric])} to {printed(treated.values[metric])}"
+    return f"{values} with β {name(treated.beta)}, k {name(treated.k)}"

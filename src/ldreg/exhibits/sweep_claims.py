@@ -1,0 +1,108 @@
+"""Claims about several settings of one method: what a sweep shows, which form or rival is better.
+
+Each function tests one kind of claim and returns what it found where it could: (context label, result) pairs.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from ldreg.exhibits.evidence import Evidence, gains, seeds, value_of
+from ldreg.exhibits.groups import Arm, Context
+from ldreg.exhibits.labels import METRICS, name, printed, same
+from ldreg.exhibits.pair_claims import PAIRED, Results
+from ldreg.exhibits.reported import PaperRow, difference
+from ldreg.exhibits.settings import PAPER_BASE, LedgerSettings
+from ldreg.exhibits.statistics import slopes, t_interval
+from ldreg.exhibits.verdicts import SEVERAL, Result, above, negative, verdict, within
+
+# The unit in which a swept setting is read, such as its logarithm, and what a step of one on it is.
+STEPS = {
+    "beta": (math.log10, "log10(beta)", "per tenfold beta"),
+    "k": (math.log2, "log2(k)", "per doubling of k"),
+    "jitter": (float, "s", "per 1 of s"),
+}
+
+
+def falls(evidence: Evidence, metric: str, axis: str, regularizer: str = "", table: str = "figure5") -> Results:
+    """A metric falls as beta or k of a regulariser (LDReg if none is named) grows."""
+    kind, results = regularizer or evidence.settings.regularizer, []
+    for context in evidence.contexts:
+        swept = evidence.swept(context, kind, axis)
+        reported = _paper_swept(evidence, context, kind, metric, axis, table)
+        if result := _trend(swept, metric, axis, False, reported):
+            results.append((context.label, result))
+    return results
+
+
+def rises_with_jitter(evidence: Evidence, metric: str) -> Results:
+    """A metric of the unregularised method rises with the strength of its colour jitter."""
+    results = []
+    for group in evidence.series("jitter"):
+        controls = [context.control for context in group if context.control]
+        swept = {value_of(arm, "jitter"): arm for arm in controls}
+        if result := _trend(dict(sorted(swept.items())), metric, "jitter", True, {}):
+            results.append((group[0].label, result))
+    return results
+
+
+def _trend(
+    swept: Mapping[float, Arm], metric: str, axis: str, rising: bool, reported: Mapping[float, PaperRow]
+) -> Result | None:
+    if len(swept) < 2:
+        return None
+    step, symbol, unit = STEPS[axis]
+    label = METRICS[metric].label
+    table = pd.DataFrame({value: seeds(arm, metric) for value, arm in swept.items()})
+    estimate = t_interval(slopes([step(value) for value in swept], table))
+    if estimate is None:
+        return None
+    theirs = None
+    if len(reported) > 1:
+        values = pd.DataFrame([[row.values[metric] for row in reported.values()]])
+        theirs = round(float(slopes([step(value) for value in reported], values).iloc[0]), 1)
+    sides = ("above", "below") if rising else ("below", "above")
+    regularizer = next(iter(swept.values())).regularizer
+    of = "" if regularizer == "ldreg_l1" else f" ({name(regularizer) if regularizer != 'none' else 'unregularised'})"
+    points = METRICS[metric].difference_unit
+    return Result(
+        quantity=f"slope of {label} on {symbol}, at {axis} {_listed(swept)}{of}",
+        unit=f"{points} {unit}".strip(),
+        test=f"least-squares slope of {label} on {symbol} for each seed, then t over seeds; "
+        f"supported if the interval lies {sides[0]} 0, contradicted if {sides[1]}",
+        estimate=estimate,
+        verdict=verdict(estimate if rising else negative(estimate), 0.0),
+        paper=theirs,
+        paper_values=_trend_values(metric, axis, reported),
+    )
+
+
+def stable(evidence: Evidence, metric: str, axis: str) -> Results:
+    """Accuracy with LDReg moves by less than the margin as beta or k varies around `base`."""
+    settings, results = evidence.settings, []
+    about, margin = METRICS[metric], settings.stability_margin
+    for context in evidence.contexts:
+        swept = evidence.swept(context, settings.regularizer, axis)
+        if len(swept) < 2:
+            continue
+        base = _base_value(swept, settings.base.get(axis))
+        changes = {name(value): gains(arm, swept[base], metric) for value, arm in swept.items() if value != base}
+        found = within(changes, margin)
+        if found is None:
+            continue
+        reported = _paper_swept(evidence, context, settings.regularizer, metric, axis, "figure5")
+        result = Result(
+            quantity=f"largest mean change of {about.label} from {axis} {name(base)}, at {found.at}",
+            unit=f"{about.difference_unit} at {axis} {found.at}",
+            test=f"{PAIRED} of each value of {axis} ({_listed(swept)}) against {name(base)}; supported if "
+            f"every interval lies within ±{name(margin)} {about.difference_unit}, contradicted if one lies "
+            f"outside {SEVERAL}",
+            estimate=found.estimate,
+            verdict=found.verdict,
+            paper=_paper_change(reported, metric, axis, settings),
+            paper_values=_trend_values(metric, axis, reported),
+        )
+        results.append((context.label, result))
+    return results

@@ -1,0 +1,251 @@
+"""Table 4: what LDReg costs, by the wall-clock of pretrainings with and without it, their speed and memory.
+
+A time depends on the machine; the paper's stands beside ours only at its own scale. The change in per cent,
+paired by seed, is compared at every scale.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ldreg.exhibits import comparison
+from ldreg.exhibits.comparison import Groups, Row
+from ldreg.exhibits.data import Exhibit, by_seed, describe, load_runs, settings_of
+from ldreg.exhibits.groups import Arm, Context, contexts
+from ldreg.exhibits.labels import listed, printed, seeds
+from ldreg.exhibits.markup import Block, Cell
+from ldreg.exhibits.reported import Reported
+from ldreg.exhibits.sheets import sheet
+from ldreg.exhibits.statistics import Estimate, t_interval
+from ldreg.exhibits.summaries import read_summary
+from ldreg.exhibits.table_settings import TimingSettings
+from ldreg.exhibits.tables import NOT_REPORTED, NOT_RUN, effect, level
+
+NOT_MEASURED = "not measured"
+HOURS = "pretrain_hours"  # as reported.csv calls it
+# Each quantity's name, its unit, and where summary.json has it in which unit of that.
+QUANTITIES = {
+    HOURS: ("wall-clock", "h", "wall_seconds", 3600),
+    "images_per_second": ("speed", "images/s", "images_per_second", 1),
+    "peak_memory": ("peak memory", "GiB", "peak_memory_bytes", 2**30),
+}
+# Two runs that differ in these are no pair: their times differ for other reasons than LDReg.
+EXECUTION = ("device", "world_size", "threads", "precision", "micro_batch", "accumulation")
+UNITS = {"h": 1, "min": 60, "s": 3600}  # in an hour
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One quantity of one row: ours, why there is none, and the paper's."""
+
+    row: Row
+    key: str
+    unit: str
+    ours: Estimate | None
+    absent: str
+    paper: float | None
+
+    def line(self, kind: str) -> dict[str, Any]:
+        """As a line of the CSV."""
+        ours = self.ours or Estimate(math.nan, None, None, 0)
+        numbers = {"n": ours.n, "mean": ours.mean, "low": ours.low, "high": ours.high}
+        about = {"metric": self.key, "unit": self.unit, "status": "run" if self.ours else self.absent}
+        return {"kind": kind, **self.row.keys, **about, **numbers, "paper": self.paper}
+
+
+def timing(exhibit: Exhibit) -> dict[str, str]:
+    """Table 4 as CSV (one line per number), Markdown and LaTeX."""
+    settings = settings_of(exhibit, TimingSettings)
+    frame = load_runs(exhibit, (), settings)
+    summaries = {folder: read_summary(Path(folder)) for folder in frame["folder"]}
+    found = [_timed(context, summaries) for context in contexts(frame)]
+    groups = comparison.levels(found, Reported(exhibit.paper, settings), tuple(QUANTITIES), settings.not_run)
+    levels = [[[_level(row, key) for key in QUANTITIES] for row in group] for group in groups]
+    run = [*found, *[None] * (len(groups) - len(found))]
+    changes = [_changes(*each) for each in zip(run, groups, strict=True)]
+    blocks = [
+        _change_block(exhibit.scale, changes),
+        _level_block(exhibit.scale, levels, settings.scale_of_paper),
+    ]
+    cells = [reading.line("change") for group in changes for reading in group]
+    cells += [reading.line("level") for group in levels for row in group for reading in row]
+    notes = [*_notes(exhibit, frame, groups, summaries), *_unpaired(found), *settings.notes]
+    return sheet(exhibit, blocks, notes, pd.DataFrame(cells))
+
+
+def _timed(context: Context, summaries: dict[str, dict[str, Any]]) -> Context:
+    """The context with the quantities as columns of its arms' runs, NaN where they were not taken."""
+    return replace(context, arms=tuple(replace(arm, runs=_read(arm.runs, summaries)) for arm in context.arms))
+
+
+def _read(runs: pd.DataFrame, summaries: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    told = [summaries[folder] for folder in runs["folder"]]
+    columns = {}
+    for key, (_, _, source, unit) in QUANTITIES.items():
+        values = [summary.get(source) for summary in told]
+        columns[key] = [math.nan if value is None else value / unit for value in values]
+    return runs.assign(**columns, how=[_how(summary) for summary in told])
+
+
+def _how(summary: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(summary.get(key) for key in EXECUTION)
+
+
+def _level(row: Row, key: str) -> Reading:
+    ours = row.ours[key]
+    known = None if ours is None or math.isnan(ours.mean) else ours
+    return Reading(row, key, QUANTITIES[key][1], known, NOT_MEASURED if ours else NOT_RUN, row.paper[key])
+
+
+def _changes(context: Context | None, group: list[Row]) -> list[Reading]:
+    """What each regulariser of a group changes, in per cent of the runs without; one line a quantity."""
+    control = next((row for row in group if row.keys["regularizer"] == "none"), None)
+    treated = [row for row in group if row is not control]
+    arms = context.treated if context else [None] * len(treated)
+    readings = []
+    for row, arm in zip(treated, arms, strict=True):
+        for key in QUANTITIES:
+            ours = change(arm, context.control, key) if arm and context.control else None
+            theirs = row.paper[key], control.paper[key] if control else None
+            paper = None if None in theirs else percent(*theirs)
+            absent = NOT_MEASURED if arm and control else NOT_RUN
+            readings.append(Reading(row, key, "%", ours, absent, paper))
+    return readings
+
+
+def change(arm: Arm, control: Arm, key: str) -> Estimate | None:
+    """Mean change in per cent over the seeds whose two runs were executed alike; None without any."""
+    alike = _alike(arm, control)
+    changes = percent(by_seed(arm.runs, key), by_seed(control.runs, key)).dropna()
+    return t_interval(changes[[bool(alike[seed]) for seed in changes.index]])
+
+
+def percent(treated: Any, control: Any) -> Any:
+    """By how many per cent `treated` is more than `control`; Series by their index.
+
+    >>> round(percent(27.1, 27.8), 1)
+    -2.5
+    """
+    return 100 * (treated / control - 1)
+
+
+def _alike(arm: Arm, control: Arm) -> dict[int, bool]:
+    """For each seed that both have: whether its two runs were executed in the same way."""
+    ours, theirs = by_seed(arm.runs, "how"), by_seed(control.runs, "how")
+    return {seed: ours[seed] == theirs[seed] for seed in ours.index if seed in theirs.index}
+
+
+def _change_block(scale: str, changes: list[list[Reading]]) -> Block:
+    header = ("method", "regulariser", "change in", "paper", "here [95 % interval]", "seeds")
+    groups = []
+    for group in filter(None, changes):
+        rows = []
+        for place, reading in enumerate(group):
+            first = reading.key == HOURS
+            texts = [
+                reading.row.method if place == 0 else "",
+                reading.row.regularizer if first else "",
+                f"{QUANTITIES[reading.key][0]} (%)",
+                NOT_REPORTED if reading.paper is None else printed(round(reading.paper, 1), signed=True),
+                effect(reading.ours) if reading.ours else reading.absent,
+                str(reading.ours.n if reading.ours else 0),
+            ]
+            rows.append([Cell(text) for text in texts])
+        groups.append(rows)
+    return Block(f"Cost of the regulariser: the paper's and at the {scale} scale", header, groups, 3)
+
+
+def _level_block(scale: str, levels: list[list[list[Reading]]], comparable: bool) -> Block:
+    """Times in the unit that suits them; the paper's hours beside them only where they are `comparable`."""
+    shown = [group for group in levels if comparable or any(readings[0].row.run for readings in group)]
+    times = [readings[0].ours.mean for group in shown for readings in group if readings[0].ours]
+    unit = next((unit for unit, factor in UNITS.items() if max(times, default=1) * factor >= 1), "s")
+    header = ["method", "regulariser", f"wall-clock ({unit})"]
+    header += [*(["paper (h)"] if comparable else []), "images/s", "peak memory (GiB)", "seeds"]
+    rows = [
+        [_level_cells(readings, place == 0, unit, comparable) for place, readings in enumerate(group)]
+        for group in shown
+    ]
+    beside = "and in the paper" if comparable else "(another machine and task than the paper's)"
+    return Block(f"Times at the {scale} scale {beside}", tuple(header), rows)
+
+
+def _level_cells(readings: list[Reading], first: bool, unit: str, comparable: bool) -> list[Cell]:
+    time, speed, memory = readings
+    texts = [time.row.method if first else "", time.row.regularizer]
+    texts.append(level(_times(time.ours, UNITS[unit])) if time.ours else time.absent)
+    if comparable:
+        texts.append(NOT_REPORTED if time.paper is None else printed(time.paper))
+    texts += [level(each.ours) if each.ours else each.absent for each in (speed, memory)]
+    return [Cell(text) for text in (*texts, str(time.row.seeds))]
+
+
+def _times(estimate: Estimate, factor: float) -> Estimate:
+    bounds = [None if bound is None else bound * factor for bound in (estimate.low, estimate.high)]
+    return Estimate(estimate.mean * factor, *bounds, estimate.n)
+
+
+def _notes(
+    exhibit: Exhibit, frame: pd.DataFrame, groups: Groups, summaries: dict[str, dict[str, Any]]
+) -> list[str]:
+    """What a reader must know: this scale and machine, the paper's, what was timed and how."""
+    hours = {
+        row.theirs.setting: row.paper[HOURS]
+        for group in groups
+        for row in group
+        if row.theirs and row.paper[HOURS] is not None
+    }
+    theirs = "; ".join(f"{setting}: {printed(value)} h" for setting, value in hours.items())
+    count = frame["seed"].nunique()
+    interval = (
+        "1 seed: no interval, and no statement about noise."
+        if count == 1
+        else f"Means over {seeds(count)}; ± and brackets are 95 % t-intervals over seeds, for changes of the "
+        "changes in per cent paired by seed."
+    )
+    return [
+        f"Here: the {exhibit.scale} scale: {describe(frame)}. Executed on {_machines(summaries)}.",
+        f"Paper: on 4 A100 GPUs, one number a cell, no interval: {theirs or 'no row of these runs'}.",
+        interval,
+        "Wall-clock: a whole pretraining with its live measurements, without reading the data. Speed: the "
+        "median over epochs of the training images a second. Peak memory: the most that was allocated on one "
+        "GPU; not measured on a CPU.",
+        "Runs that shared the machine with other jobs slowed each other down, which their files do not tell: "
+        "a change of a few per cent is the regulariser's only if each run had the machine to itself.",
+    ]
+
+
+def _machines(summaries: dict[str, dict[str, Any]]) -> str:
+    """How the runs were executed, each way once: 'cpu, 1 process, 1 thread each, float32'."""
+    ways = dict.fromkeys(
+        f"{summary['device']}, {_count(summary['world_size'], 'process')}, "
+        f"{_count(summary['threads'], 'thread')}, {summary['precision']}"
+        for summary in summaries.values()
+        if summary.get("device") is not None
+    )
+    return "; ".join(ways) or "machines that are not known"
+
+
+def _count(count: int, noun: str) -> str:
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{count} {noun if count == 1 else plural}"
+
+
+def _unpaired(found: list[Context]) -> list[str]:
+    """A note on the pairs that are left out, if there are any."""
+    pairs = [
+        fair
+        for context in found
+        for arm in (context.treated if context.control else ())
+        for fair in _alike(arm, context.control).values()
+    ]
+    left_out = pairs.count(False)
+    if not left_out:
+        return []
+    return [
+        f"{left_out} of {len(pairs)} pairs are left out of the changes: their two runs differ in "
+        f"{listed(EXECUTION)}."
+    ]

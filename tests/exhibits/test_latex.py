@@ -1,0 +1,48 @@
+"""The LaTeX of every kind of table, compiled in one document where a LaTeX engine is installed."""
+
+import json
+import shutil
+import subprocess
+
+import pytest
+from exhibits.test_settings_table import SPECS, Made
+
+from ldreg.exhibits.data import read_exhibit
+from ldreg.exhibits.significance import significance
+from ldreg.exhibits.tables import main_table
+from ldreg.exhibits.timing import timing
+
+DOCUMENT = r"""\documentclass{article}\usepackage[utf8]{inputenc}\usepackage{booktabs,graphicx}
+\begin{document}%s\end{document}"""
+EVERYTHING = ["50 % of a_b & c # $x {y} ~ ^ \\ < > β ± \u00d7 \u2013 →, -1"]
+
+
+def test_latex_compiles(demo, tmp_path) -> None:
+    engine = shutil.which("tectonic") or shutil.which("pdflatex")
+    if engine is None:
+        pytest.skip("no LaTeX engine is installed")
+    for place, folder in enumerate((tmp_path / "runs").glob("*/seed*")):
+        summary = {"device": "cpu", "world_size": 1, "threads": 1, "precision": "float32"}
+        summary |= {"wall_seconds": 60.0 + place, "images_per_second": 1000.0 - place}
+        (folder / "summary.json").write_text(json.dumps(summary))
+    texts = [
+        function(read_exhibit(demo.spec(function.__name__, notes=EVERYTHING)))["tex"]
+        for function in (main_table, timing, significance)
+    ]
+    made = Made(tmp_path / "papers")
+    for spec in SPECS.values():
+        changes = {"temperature": 0.3} if spec.temperature else {}
+        made.add(spec, **changes)
+    texts += [made.table(number, notes=EVERYTHING)["tex"] for number in range(5, 12)]
+    # The table of the second document is broken on purpose: a compilation that cannot fail tests nothing.
+    assert compiled(engine, tmp_path, "\\clearpage\n".join(texts)) == ""
+    assert compiled(engine, tmp_path, texts[0].replace(r"\bottomrule", r"\bottomruler")) != ""
+
+
+def compiled(engine: str, folder, body: str) -> str:
+    """What is wrong with the document, '' for nothing."""
+    (folder / "document.tex").write_text(DOCUMENT % body)
+    flags = [] if engine.endswith("tectonic") else ["-interaction=nonstopmode", "-halt-on-error"]
+    done = subprocess.run([engine, *flags, "document.tex"], cwd=folder, capture_output=True, text=True)
+    wrong = [line for line in done.stdout.splitlines() if "Overfull" in line or "too large" in line]
+    return "\n".join(wrong) + (done.stdout[-2000:] if done.returncode else "")

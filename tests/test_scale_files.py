@@ -1,0 +1,125 @@
+"""The scale files that this project ships: how many runs each exhibit has, and which are shared."""
+
+from pathlib import Path
+
+import pytest
+
+from ldreg.scale import Scale
+from ldreg.spec import METHODS, PATCHES
+
+CONFIG = Path(__file__).resolve().parents[1] / "config"
+# Counted by hand, without seeds. Figure 5: none, 3 betas and 4 ks, whose axes cross in one run. Table 13:
+# none, LDReg and 4 betas of Min LID. Table 16: none, LDReg, and 2 betas each of Cov and Cov + Var.
+CORE = {"table1_simclr": 2, "figure5": 7, "claims": 7}
+SMALL = {
+    **CORE,
+    "table1": 10,
+    "figure2b": 4,
+    "table12": 5,
+    "table13": 6,
+    "table14": 6,
+    "table15": 6,
+    "table16": 6,
+}
+RUNS = {
+    "demo": SMALL,
+    "cifar10": SMALL,
+    "cifar10_cpu": {"table1_simclr": 2, "claims": 2},
+    "imagenet": {
+        **SMALL,
+        "table2_encoders": 4,
+        "table3_encoders": 6,
+        "figure2b": 5,
+        "figure4_encoders": 4,
+        "table15": 7,  # MoCo has two betas
+    },
+}
+# What each exhibit adds to those before it. Figure 5 has Table 1's SimCLR; Table 12's L1 runs are Figure 5's;
+# Table 14's usual batch is Table 1's; BYOL of Tables 3 and 16 with and without LDReg too.
+ADDED = {
+    "table1_simclr": 2,
+    "figure5": 5,
+    "claims": 0,
+    "table1": 8,
+    "table2_encoders": 2,
+    "table3_encoders": 0,
+    "figure2b": 3,
+    "figure4_encoders": 2,
+    "table12": 2,
+    "table13": 4,
+    "table14": 4,
+    "table15": 6,
+    "table16": 4,
+}
+ADDED_BY_SCALE = {
+    "demo": {},
+    "cifar10": {},
+    "cifar10_cpu": {},
+    "imagenet": {"figure2b": 4, "table13": 2, "table15": 7},  # Figure 4 has two of Table 13's Min LIDs
+}
+SEEDS = {"demo": 3, "cifar10": 3, "cifar10_cpu": 1, "imagenet": 1}
+
+
+@pytest.fixture(scope="module", params=RUNS)
+def scale(request: pytest.FixtureRequest) -> Scale:
+    return Scale.read(CONFIG / f"{request.param}.yaml")
+
+
+def test_every_scale_file_is_tested() -> None:
+    shared = {"methods", "augmentations", "exhibits"}
+    assert {path.stem for path in CONFIG.glob("*.yaml")} - shared == set(RUNS)
+
+
+def seeds(scale: Scale, exhibit: str) -> int:
+    """Of the demo, what is not in the core has one."""
+    return 1 if scale.name == "demo" and exhibit not in CORE else SEEDS[scale.name]
+
+
+def test_number_of_runs(scale: Scale) -> None:
+    expected = {name: count * seeds(scale, name) for name, count in RUNS[scale.name].items()}
+    assert {name: len(scale.runs_of(name)) for name in scale.exhibits} == expected
+    before: set[str] = set()
+    for name in scale.exhibits:
+        added = set(scale.runs_of(name)) - before
+        count = ADDED_BY_SCALE[scale.name].get(name, ADDED[name])
+        assert (name, len(added)) == (name, count * seeds(scale, name))
+        before |= added
+    assert set(scale.runs) == before
+
+
+@pytest.mark.parametrize(("name", "runs"), [("demo", 21 + 31), ("cifar10", 3 * 38), ("imagenet", 42)])
+def test_runs_in_all(name: str, runs: int) -> None:
+    assert len(Scale.read(CONFIG / f"{name}.yaml").runs) == runs
+
+
+def test_shared_runs_appear_once(scale: Scale) -> None:
+    specs = list(scale.runs.values())
+    assert len({spec.hash for spec in specs}) == len(specs)
+    plain = [spec for spec in specs if spec.regularizer == "none"]
+    assert {(spec.beta, spec.k, spec.target, spec.acts_on) for spec in plain} == {
+        (None, None, None, "representations")
+    }
+    # One baseline per seed of a method on a backbone, but for what an exhibit sweeps.
+    where = [(s.method, s.backbone, s.jitter, s.batch_size, s.epochs, s.seed) for s in plain]
+    assert len(set(where)) == len(where)
+
+
+def test_the_core_is_simclr_alone(scale: Scale) -> None:
+    assert {"table1_simclr", "claims"} <= set(scale.content.core) <= set(CORE)
+    methods = {spec.method for name in scale.content.core for spec in scale.runs_of(name).values()}
+    assert methods == {"simclr"}
+
+
+def test_every_method_is_run_with_and_without_ldreg(scale: Scale) -> None:
+    if scale.name == "cifar10_cpu":
+        return
+    arms = {(spec.method, spec.regularizer) for spec in scale.runs.values()}
+    assert {(method, kind) for method in METHODS for kind in ("none", "ldreg_l1")} <= arms
+    backbones = {(spec.method, spec.backbone) for spec in scale.runs.values() if spec.backbone in PATCHES}
+    assert {method for method, _ in backbones} == {"simclr", "mae"}
+
+
+def test_names_read_back(scale: Scale) -> None:
+    for name, spec in scale.runs.items():
+        assert scale.name_of(spec) == name
+        assert scale.spec_of(name) == spec
