@@ -1,6 +1,7 @@
 """Jobs that look at a trained encoder beyond what every run is measured by; each writes beside its spec."""
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from ldreg.config import Detection, Execution, Transfer
-from ldreg.console import say
+from ldreg.console import tell
 from ldreg.data.datasets import load
 from ldreg.data.decode import CorruptImages
 from ldreg.distributed import process_group, rank, world_size
@@ -118,13 +119,15 @@ def detect_job(
             train_and_evaluate(*about, execution.workers)
             return
         with Tracker(folder, "detect", results, {"git_commit": commit, "git_dirty": dirty}) as tracker:
+            total, shown = settings.settings.iterations, [0]
 
             def on_row(row: dict[str, float]) -> None:
                 iteration = int(row["iteration"])
-                say(
-                    terminal,
-                    f"{run}  detection {iteration}/{settings.settings.iterations}  loss {row['loss']:.2f}",
-                )
+                line = f"{run}  detection {iteration}/{total}  loss {row['loss']:.2f}"
+                print(line, file=sys.stderr, flush=True)
+                if terminal is not sys.stderr and (iteration * 5 // total > shown[0] or iteration == total):
+                    shown[0] = iteration * 5 // total  # every fifth of the way
+                    tell(terminal, line)
                 tracker.log({key: value for key, value in row.items() if key != "iteration"}, iteration)
 
             found = train_and_evaluate(*about, execution.workers, on_row)

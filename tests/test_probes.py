@@ -1,0 +1,141 @@
+import json
+
+import pytest
+import torch
+import yaml
+
+import ldreg.probes
+from ldreg.cli import main
+from ldreg.config import Execution
+from ldreg.data.datasets import load
+from ldreg.errors import LdregError
+from ldreg.evaluate.transfer import transfer
+from ldreg.frozen import channels_of, frozen_encoder, trained_weights
+from ldreg.jobs import pretrain_job
+from ldreg.probes import compose_job, detect_job, transfer_job
+from ldreg.spec import write_spec
+
+RUN = "simclr-small_cnn/none/seed0"
+TINY_DETECTION = {
+    "iterations": 4,
+    "steps": [3],
+    "batch_size": 2,
+    "warmup_iterations": 1,
+    "precise_norm_batches": 1,
+    "min_sizes": [64],
+    "max_size": 64,
+    "anchor_sizes": [28, 40],
+    "anchors_per_image": 16,
+    "pre_nms_train": 20,
+    "pre_nms_test": 20,
+    "proposals_train": 8,
+    "proposals_test": 4,
+    "regions_per_image": 8,
+    "region_size": 7,
+    "mask_channels": 8,
+}
+
+
+class NoTracker:
+    def __init__(self, folder, kind, results, tags):
+        self.kind = kind
+        NoTracker.kinds.append(kind)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def log(self, metrics, step):
+        pass
+
+
+@pytest.fixture
+def run(tmp_path, tiny_spec, data_root, monkeypatch):
+    """A trained run's spec.yaml, and the manifest of its data set."""
+    NoTracker.kinds = []
+    monkeypatch.setattr(ldreg.jobs, "Tracker", NoTracker)
+    monkeypatch.setattr(ldreg.probes, "Tracker", NoTracker)
+    spec = tmp_path / "results/tiny/runs" / RUN / "spec.yaml"
+    write_spec(spec, tiny_spec(), RUN)
+    manifest = data_root / "digits/dataset.json"
+    with (tmp_path / "terminal.txt").open("w") as terminal:
+        pretrain_job(spec, manifest, Execution(), tmp_path / "results", terminal)
+    return spec, manifest
+
+
+def offer(folder, name, **content):
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps({"dataset": name, **content}))
+    return path
+
+
+def test_transfer_writes_a_file_for_each_set_and_says_which_cannot_be_had(run, tmp_path, tiny_spec):
+    spec, manifest = run
+    settings = tmp_path / "transfer.yaml"
+    settings.write_text(yaml.safe_dump({"datasets": ["digits", "mnist"], "epochs": 2, "train_images": 200}))
+    offers = [
+        offer(tmp_path, "digits", manifest=str(manifest)),
+        offer(tmp_path, "mnist", unavailable="no way"),
+    ]
+    transfer_job(spec, settings, manifest, offers, Execution(), tmp_path)
+    assert NoTracker.kinds[-1] == "transfer"
+    found = json.loads((spec.parent / "transfer/digits.json").read_text())
+    encoder = frozen_encoder(trained_weights(spec), tiny_spec(), 1, torch.device("cpu"))
+    images = load("digits", manifest.parents[1])
+    ways = ldreg.probes._settings(settings)
+    expected = transfer(encoder, 1, images, 8, ways, torch.device("cpu"))
+    assert found == json.loads(json.dumps(expected | {"corrupt_images": 0}))
+    assert found["settings"]["epochs"] == 2 and found["rows"]["train"] <= 200
+    told = json.loads((spec.parent / "transfer/mnist.json").read_text())
+    assert told == {"dataset": "mnist", "unavailable": "no way"}
+
+
+def test_a_set_that_cannot_be_had_is_no_failure_where_it_is_only_offered(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    output = ["--output", "data/food101/dataset.json"]
+
+    def refuse(name, root):
+        raise LdregError(f"{name}: not to be had")
+
+    monkeypatch.setattr("ldreg.data.datasets.prepare", refuse)
+    assert main(["data", "food101", *output]) == 2
+    assert main(["data", "food101", *output, "--offer", "offer.json"]) == 0
+    assert json.loads((tmp_path / "offer.json").read_text()) == {
+        "dataset": "food101",
+        "unavailable": "food101: not to be had",
+    }
+    assert "food101 is left out: food101: not to be had" in capsys.readouterr().err
+
+
+def test_detection_on_a_composed_set_end_to_end(run, tmp_path):
+    spec, manifest = run
+    settings, composed = tmp_path / "detection.yaml", tmp_path / "composed/composed.json"
+    content = {"dataset": "composed_digits", "composed": {"train_images": 8, "val_images": 4}}
+    settings.write_text(yaml.safe_dump({**content, "settings": TINY_DETECTION}))
+    compose_job(settings, manifest, composed)
+    with (tmp_path / "terminal.txt").open("w") as terminal:
+        detect_job(spec, settings, manifest, composed, Execution(), tmp_path, terminal)
+    assert NoTracker.kinds[-1] == "detect"
+    found = json.loads((spec.parent / "detection.json").read_text())
+    assert (found["dataset"], found["train_images"], found["val_images"]) == ("composed_digits", 8, 4)
+    assert found["box"].keys() == found["mask"].keys() == {"ap", "ap50", "ap75"}
+    assert found["history"][-1]["iteration"] == 4
+    assert "detection 4/4" in (tmp_path / "terminal.txt").read_text()
+
+
+def test_an_encoder_that_was_not_trained_and_data_that_is_not_there_are_told(run, tmp_path):
+    spec, manifest = run
+    (spec.parent / "encoder.safetensors").unlink()
+    settings = tmp_path / "transfer.yaml"
+    settings.write_text("datasets: [digits]\n")
+    with pytest.raises(
+        LdregError, match=r"encoder\.safetensors: no such file; train it first: ldreg pretrain"
+    ):
+        transfer_job(spec, settings, manifest, [], Execution(), tmp_path)
+    with pytest.raises(LdregError, match=r"nowhere/dataset.json: not found or damaged; prepare it first"):
+        channels_of(tmp_path / "nowhere/dataset.json")
+    settings.write_text("datasets: [svhn]\n")
+    with pytest.raises(LdregError, match=r"transfer\.yaml: datasets\[0\]: 'svhn' is not allowed"):
+        transfer_job(spec, settings, manifest, [], Execution(), tmp_path)
