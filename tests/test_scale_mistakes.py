@@ -212,3 +212,24 @@ def test_sums_over_micro_batches_are_refused_before_anything_runs(demo: Callable
         content["exhibits"] = {"table1": {"runs": [{"method": "byol", "regularizer": "none"}]}}
 
     assert demo(byol_alone).content.execution.micro_batch == 64
+
+
+def test_exhibits_ask_for_no_transfer_or_detection_that_the_scale_does_not_make(
+    demo: Callable[..., Scale],
+) -> None:
+    def other_sets(content: dict[str, Any]) -> None:
+        content["transfer"]["datasets"] = ["mnist"]
+
+    message = (
+        r"^scale.yaml: exhibits.table2.settings.datasets: fashion_mnist is not transferred to; .*: mnist$"
+    )
+    with pytest.raises(LdregError, match=message):
+        demo(other_sets)
+    with pytest.raises(
+        LdregError, match=r"allowed \(transfer.datasets\): none, as the scale has no transfer$"
+    ):
+        demo(lambda content: content.pop("transfer"))
+    with pytest.raises(
+        LdregError, match=r"^scale.yaml: detection: missing; renderer detection_table needs it$"
+    ):
+        demo(lambda content: content.pop("detection"))

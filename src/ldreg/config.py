@@ -146,7 +146,8 @@ class Exhibit(_Block):
     caption: str
     category: str
     runs: tuple[dict[str, Any], ...] = ()  # none for what is computed without networks
-    seeds: Seeds | None = None  # of its runs; null means the scale's
+    runs_of: tuple[Name, ...] = ()  # exhibits whose runs it takes too, where the scale declares them
+    seeds: Seeds | None = None  # of its own runs; null means the scale's
     settings: dict[str, Any] = {}
 
 

@@ -37,14 +37,18 @@ def exhibit_outputs(results: Path, scale: Scale, exhibit: str) -> list[Path]:
 
 
 def exhibit_inputs(results: Path, scale: Scale, exhibit: str) -> list[Path]:
-    """The measurements that rendering an exhibit reads; each is some rule's output."""
+    """The measurements that rendering an exhibit reads; each is some rule's output.
+
+    With the runs of other exhibits it takes what these read of them, such as their transfer to other data.
+    """
     about = scale.exhibits[exhibit]
     settings = RENDERERS[about.renderer].settings.model_validate(about.settings)
     names = ("summary.json", *MEASURED, *settings.run_files)
     folders = [run_folder(results, scale.name, run) for run in scale.runs_of(exhibit)]
-    return [folder / name for folder in folders for name in names] + [
-        results / scale.name / name for name in settings.scale_files
-    ]
+    own = [folder / name for folder in folders for name in names]
+    own += [results / scale.name / name for name in settings.scale_files]
+    taken = [path for other in scale.taken_from(exhibit) for path in exhibit_inputs(results, scale, other)]
+    return list(dict.fromkeys([*own, *taken]))
 
 
 def write_inputs(scale: Scale, results: Path) -> None:
@@ -76,7 +80,7 @@ def _exhibit(scale: Scale, results: Path, name: str) -> dict[str, Any]:
     return {
         "exhibit": name,
         "scale": scale.name,
-        **exhibit.model_dump(mode="json", exclude={"runs", "seeds", "settings"}),
+        **exhibit.model_dump(mode="json", exclude={"runs", "runs_of", "seeds", "settings"}),
         "settings": defaults | exhibit.settings,
         "runs": [str(run_folder(results, scale.name, run)) for run in runs],
         "paper": str(scale.folder / "paper" / "reported.csv"),

@@ -106,13 +106,35 @@ class Scale:
             if result[name].renderer not in RENDERERS:
                 file, place = origin(("renderer",))
                 raise unknown(f"{file}: {dotted(place)}", result[name].renderer, RENDERERS)
-            if RENDERERS[result[name].renderer].needs_runs and not result[name].runs:
-                file, place = origin(("runs",))
-                raise LdregError(
-                    f"{file}: {dotted(place)}: missing; renderer {result[name].renderer} needs some"
-                )
+            self._check_runs(result[name], shared, origin)
             self._check_settings(result[name], lambda location, of=origin: of(("settings", *location)))
         return result
+
+    def _check_runs(
+        self,
+        exhibit: Exhibit,
+        shared: Mapping[str, Any],
+        origin: Callable[[Location], tuple[str, Location]],
+    ) -> None:
+        """Check that an exhibit has the runs that its renderer needs, or takes some."""
+        blocks = {
+            name: {**(shared.get(name) or {}), **(own or {})} for name, own in self.content.exhibits.items()
+        }
+        for other in exhibit.runs_of:
+            file, place = origin(("runs_of",))
+            if other not in {**shared, **blocks}:
+                raise unknown(f"{file}: {dotted(place)}", other, {**shared, **blocks})
+            if "runs_of" in blocks.get(other, {}):
+                raise LdregError(
+                    f"{file}: {dotted(place)}: {other!r} is not allowed; it takes runs of others itself:"
+                    " name those"
+                )
+        if RENDERERS[exhibit.renderer].needs_runs and not (
+            exhibit.runs or set(exhibit.runs_of) & set(blocks)
+        ):
+            file, place = origin(("runs_of" if exhibit.runs_of else "runs",))
+            wrong = "no exhibit of this scale" if exhibit.runs_of else "missing"
+            raise LdregError(f"{file}: {dotted(place)}: {wrong}; renderer {exhibit.renderer} needs some")
 
     def _check_settings(self, exhibit: Exhibit, origin: Callable[[Location], tuple[str, Location]]) -> None:
         """Check what a renderer will be told: now, and not when everything has been trained.
@@ -131,6 +153,17 @@ class Scale:
                 if value not in allowed:
                     file, place = origin((key,))
                     raise unknown(f"{file}: {dotted(place)}", value, allowed)
+        block = self.content.transfer
+        for dataset in getattr(settings, "datasets", ()):
+            if block is None or dataset not in block.datasets:
+                file, place = origin(("datasets",))
+                offered = ", ".join(block.datasets) if block else "none, as the scale has no transfer"
+                raise LdregError(
+                    f"{file}: {dotted(place)}: {dataset} is not transferred to; allowed (transfer.datasets):"
+                    f" {offered}"
+                )
+        if "detection.json" in settings.run_files and self.content.detection is None:
+            raise LdregError(f"{self.file}: detection: missing; renderer {exhibit.renderer} needs it")
         if "mlid" in exhibit.settings:
             measured = self.content.evaluation
             for key, allowed in (("k", measured.lid_ks), ("batch_rows", (None, measured.lid_batch_rows))):
@@ -141,12 +174,16 @@ class Scale:
                     raise LdregError(f"{file}: {dotted(place)}: {value} is not measured; allowed: {choice}")
 
     def seeds_of(self, exhibit: str) -> tuple[int, ...]:
-        """The seeds of one exhibit's runs: its own, else the scale's."""
+        """The seeds of the runs that one exhibit has itself: its own, else the scale's."""
         return self.exhibits[exhibit].seeds or self.content.seeds
+
+    def taken_from(self, exhibit: str) -> list[str]:
+        """The exhibits of this scale whose runs one exhibit takes."""
+        return [other for other in self.exhibits[exhibit].runs_of if other in self.exhibits]
 
     @cache  # noqa: B019 - a scale lives as long as the process
     def runs_of(self, exhibit: str) -> dict[str, RunSpec]:
-        """The runs that one exhibit needs, by name, in the order its grids give."""
+        """The runs that one exhibit needs, by name, in the order its grids give, then those of others."""
         own = "runs" in (self.content.exhibits[exhibit] or {})
         file = self.file if own else str(self.folder / "exhibits.yaml")
         place: Location = ("exhibits", exhibit, "runs") if own else (exhibit, "runs")
@@ -156,6 +193,8 @@ class Scale:
                 for seed in self.seeds_of(exhibit):
                     spec = self._resolve(Layer(file, (*place, index), point), seed)
                     result[self.name_of(spec)] = spec
+        for other in self.taken_from(exhibit):
+            result |= self.runs_of(other)
         return result
 
     def _check_sizes(self) -> None:

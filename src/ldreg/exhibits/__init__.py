@@ -13,6 +13,7 @@ from typing import Any
 
 from ldreg.errors import unknown
 from ldreg.exhibits.figure_settings import BarSettings, CurveSettings, TsneSettings
+from ldreg.exhibits.outcome_settings import DetectionTableSettings, TransferTableSettings
 from ldreg.exhibits.settings import LedgerSettings, Settings, SweepSettings, TableSettings
 from ldreg.exhibits.table_settings import SettingsTableSettings, TimingSettings
 from ldreg.files import replacing
@@ -47,6 +48,8 @@ RENDERERS: dict[str, Renderer] = {
     "curves": Renderer("ldreg.exhibits.curves", "curves", CurveSettings, FIGURE),
     "bars": Renderer("ldreg.exhibits.bars", "bars", BarSettings, FIGURE),
     "tsne": Renderer("ldreg.exhibits.tsne", "tsne", TsneSettings, FIGURE),
+    "transfer_table": Renderer("ldreg.exhibits.outcomes", "transfer_table", TransferTableSettings, TABLE),
+    "detection_table": Renderer("ldreg.exhibits.outcomes", "detection_table", DetectionTableSettings, TABLE),
     "ledger": Renderer("ldreg.exhibits.claims", "ledger", LedgerSettings, ("md", "json", "html")),
 }
 

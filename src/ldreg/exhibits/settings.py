@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ldreg.spec import DATASETS
+
 MetricName = Literal["linear_top1", "linear_top5", "knn_top1", "effective_rank", "rankme", "mlid"]
 
 REPORTED_AXES = ("method", "backbone", "batch_size", "epochs", "beta", "k")  # columns of reported.csv
@@ -97,8 +99,25 @@ class SweepSettings(Settings):
 
 
 class LedgerSettings(Settings):
-    """Settings of `ledger`: which regulariser is meant by LDReg, and the margins of its tests."""
+    """Settings of `ledger`: which regulariser is meant by LDReg, and the margins of its tests.
+
+    Margins say what is too small to matter, so that a claim of no effect can be tested at all. transfer: data
+    sets and detection: whether to test what encoders are worth elsewhere, of the runs that have been.
+    """
 
     regularizer: Literal["ldreg_l1", "ldreg_l2", "ldreg_per_sample", "min_lid"] = "ldreg_l1"
-    accuracy_margin: float = Field(default=0.5, gt=0)  # points by which accuracy may fall and still be kept
-    stability_margin: float = Field(default=1.0, gt=0)  # points by which it may move and still be stable
+    # Points by which accuracy may fall and still be kept: what the paper's own gains are about (0.1 to 0.9).
+    accuracy_margin: float = Field(default=0.5, gt=0)
+    # Points by which it may move and still be stable or alike: the paper's curves that it calls so move 0.75.
+    stability_margin: float = Field(default=1.0, gt=0)
+    # Per cent by which a pretraining may take longer: twice the difference that the paper calls none (2.5).
+    time_margin: float = Field(default=5.0, gt=0)
+    # Per cent of mLID over half a training that are no decline: too little to be seen in Figure 2 (a).
+    decline_margin: float = Field(default=1.0, gt=0)
+    transfer: tuple[Literal[DATASETS], ...] = ()
+    detection: bool = False
+
+    @property
+    def run_files(self) -> tuple[str, ...]:
+        """The course of a training. Files of transfer and detection come from the exhibits of `runs_of`."""
+        return ("history.csv",)

@@ -1,8 +1,8 @@
 """From per-seed differences to a verdict: when a claim is supported, contradicted, or cannot be decided.
 
 A claim about several settings at once (every batch size, each rival) is supported when every plain interval
-says so: that needs no adjustment, since the chance that all of several tests are wrong is no larger than that
-of one. It is contradicted by any one setting, and its interval is adjusted for how many there are (Bonferroni).
+says so: that needs no adjustment, since all of several tests are wrong no more often than one is. It is
+contradicted by any one setting, whose interval is adjusted for how many there are (Bonferroni).
 """
 
 import math

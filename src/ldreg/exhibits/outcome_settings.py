@@ -1,0 +1,42 @@
+"""What the exhibits of the paper's Tables 2 and 3 may be told; of pydantic alone, as `settings`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ldreg.exhibits.settings import Settings
+from ldreg.spec import DATASETS
+
+
+class OutcomeSettings(Settings):
+    """What both tables share.
+
+    not_run: whether to name the paper's data sets, and its pairs with and without LDReg, that were not run.
+    notes: sentences to stand below the table.
+    """
+
+    not_run: bool = True
+    notes: tuple[str, ...] = ()
+
+
+class TransferTableSettings(OutcomeSettings):
+    """Settings of `transfer_table`; datasets: of those that the scale's `transfer` names, the columns."""
+
+    datasets: Annotated[tuple[Literal[DATASETS], ...], Field(min_length=1)]
+    paper_exhibits: tuple[str, ...] = ("table2",)
+
+    @property
+    def run_files(self) -> tuple[str, ...]:
+        """One file for each data set."""
+        return tuple(f"transfer/{dataset}.json" for dataset in self.datasets)
+
+
+class DetectionTableSettings(OutcomeSettings):
+    """Settings of `detection_table`."""
+
+    paper_exhibits: tuple[str, ...] = ("table3",)
+
+    @property
+    def run_files(self) -> tuple[str, ...]:
+        """Both kinds of average precision stand in one file."""
+        return ("detection.json",)
