@@ -104,6 +104,6 @@ def test_the_claims_and_the_sweeps_render(results: Path) -> None:
     claims = {each["id"]: each for each in json.loads(rendered(results, "claims")[".json"])["claims"]}
     assert claims["mlid_rises"]["paper"] == pytest.approx(1.2)
     cells = pd.read_csv(io.StringIO(rendered(results, "figure2b")[".csv"]))
-    assert set(cells["jitter"]) == {0.2, 0.4, 0.6, 0.8, 1.0}
+    assert cells["setting"].nunique() == 5
     cells = pd.read_csv(io.StringIO(rendered(results, "figure5")[".csv"]))
     assert cells["paper"].notna().all()

@@ -1,95 +1,66 @@
 """The claims ledger: what the paper says, how the runs at hand test it, and the verdict."""
 
 import json
-from typing import Any
+from collections import Counter
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from ldreg.exhibits.data import Exhibit, check_keys, describe, load_runs, settings_of
-from ldreg.exhibits.groups import contexts
+from ldreg.exhibits.evidence import read_evidence
 from ldreg.exhibits.labels import name, printed
 from ldreg.exhibits.markup import Block, Cell, markdown
-from ldreg.exhibits.reported import Reported
+from ldreg.exhibits.paper_claims import CLAIMS, METRICS_OF_CLAIMS, Claim
 from ldreg.exhibits.settings import LedgerSettings
 from ldreg.exhibits.statistics import LEVEL
 from ldreg.exhibits.tables import effect
-from ldreg.exhibits.verdicts import Claim, Result, judge
+from ldreg.exhibits.verdicts import ONE_SEED, Result
 
-CLAIMS = (
-    Claim("mlid_rises", "LDReg raises mLID", "abstract; Table 1; Figure 2 (a, d)", "raises", "mlid"),
-    Claim(
-        "rank_rises",
-        "LDReg raises effective rank",
-        "abstract; Table 1; Figure 2 (c)",
-        "raises",
-        "effective_rank",
-    ),
-    Claim("accuracy_rises", "LDReg raises linear accuracy", "abstract; Table 1", "raises", "linear_top1"),
-    Claim("accuracy_kept", "LDReg does not lower linear accuracy", "Table 1", "keeps", "linear_top1"),
-    Claim(
-        "rank_falls_with_beta",
-        "larger beta lowers effective rank",
-        "Figure 5 (c)",
-        "falls",
-        "effective_rank",
-        "beta",
-    ),
-    Claim(
-        "rank_falls_with_k", "larger k lowers effective rank", "Figure 5 (d)", "falls", "effective_rank", "k"
-    ),
-    Claim(
-        "accuracy_stable_over_beta",
-        "linear accuracy is stable over beta",
-        "Figure 5 (a)",
-        "stable",
-        "linear_top1",
-        "beta",
-    ),
-    Claim(
-        "accuracy_stable_over_k",
-        "linear accuracy is stable over k",
-        "Figure 5 (b)",
-        "stable",
-        "linear_top1",
-        "k",
-    ),
-)
 NOT_TESTED = "not tested"
-Ledger = list[tuple[Claim, str, Result | None]]  # claim, context, what its test gave
+VERDICTS = ("supported", "contradicted", "inconclusive", NOT_TESTED)
+
+
+class Entry(NamedTuple):
+    """A claim and what its test gave in one context."""
+
+    claim: Claim
+    context: str
+    result: Result
 
 
 def ledger(exhibit: Exhibit) -> dict[str, str]:
     """Every claim with its test, estimate, interval, verdict and the paper's number, as Markdown and JSON."""
     settings = settings_of(exhibit, LedgerSettings)
-    frame = load_runs(exhibit, tuple(dict.fromkeys(claim.metric for claim in CLAIMS)), settings)
+    frame = load_runs(exhibit, METRICS_OF_CLAIMS, settings)
     check_keys(exhibit, frame, settings.base)
-    paper = Reported(exhibit.paper, settings)
-    found = contexts(frame)
-    entries: Ledger = []
-    for claim in CLAIMS:
-        results = [(context.label, judge(claim, context, paper, settings)) for context in found]
-        tested = [(claim, label, result) for label, result in results if result is not None]
-        entries += tested or [(claim, "", None)]
-    opening = _opening(exhibit, frame, settings)
+    evidence = read_evidence(frame, settings, exhibit.paper)
+    found = [Entry(claim, *tested) for claim in CLAIMS for tested in claim.test(evidence)]
+    # Sections in the order of the runs, what compares methods last.
+    order = [context.label for context in evidence.contexts]
+    sections = dict.fromkeys(label for label in order if any(entry.context == label for entry in found))
+    sections |= dict.fromkeys(entry.context for entry in found)
+    opening = _opening(exhibit, frame, settings, found)
     content = {
         "exhibit": exhibit.exhibit,
         "scale": exhibit.scale,
         "seeds": int(frame["seed"].nunique()),
         "level": LEVEL,
         "remarks": opening,
-        "claims": [_json(*entry) for entry in entries],
+        "claims": [line for claim in CLAIMS for line in _json(claim, found)],
     }
     return {
-        "md": _markdown(exhibit, opening, entries),
+        "md": _markdown(exhibit, opening, found, list(sections)),
         "json": json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
     }
 
 
-def _opening(exhibit: Exhibit, frame: pd.DataFrame, settings: LedgerSettings) -> str:
+def _opening(exhibit: Exhibit, frame: pd.DataFrame, settings: LedgerSettings, found: list[Entry]) -> str:
     where = f"the {exhibit.scale} scale: {describe(frame)}"
     parts = [f"The paper's claims as they stand, tested on the runs of {where}."]
     if frame["seed"].nunique() == 1:
         parts.append("One seed has no interval, so nothing can be decided.")
+    elif any(entry.result.verdict == ONE_SEED for entry in found):
+        parts.append("Some settings have one seed: it has no interval, so nothing can be decided there.")
     if not settings.scale_of_paper:
         parts.append(
             "The paper's own setting is ImageNet with larger encoders: a verdict holds for this scale alone."
@@ -97,7 +68,8 @@ def _opening(exhibit: Exhibit, frame: pd.DataFrame, settings: LedgerSettings) ->
     parts += [
         "Runs are paired by seed.",
         "Intervals are 95 % t-intervals over seeds, each for its own claim and not adjusted for the number "
-        "of claims: of twenty effects that are truly zero, about one would get an interval without zero.",
+        "of claims: of twenty effects that are truly zero, about one would get an interval without zero. "
+        f"There are {len(found)} tests here.",
         "Inconclusive means that the interval is too wide to say, not that there is no effect.",
         f"mLID: {settings.mlid}.",
         f"Effective rank: eigenvalues of the {name(settings.effective_rank)}.",
@@ -105,42 +77,77 @@ def _opening(exhibit: Exhibit, frame: pd.DataFrame, settings: LedgerSettings) ->
     return " ".join(parts)
 
 
-def _markdown(exhibit: Exhibit, opening: str, entries: Ledger) -> str:
-    header = ("claim of the paper", "verdict", "here [95 % interval]", "seeds", "paper")
+def _markdown(exhibit: Exhibit, opening: str, found: list[Entry], sections: list[str]) -> str:
     parts = [f"## {exhibit.title or exhibit.exhibit}", opening]
-    for context in dict.fromkeys(label for _, label, result in entries if result):
-        rows = [_row(claim, result) for claim, label, result in entries if label == context and result]
-        parts.append(markdown(Block(context, header, [rows])))
+    if len(sections) > 1:
+        parts.append(markdown(_overview(found)))
+    header = ("claim of the paper", "verdict", "here [95 % interval]", "seeds", "paper")
+    for section in sections:
+        rows = [_row(entry) for entry in found if entry.context == section]
+        parts.append(markdown(Block(section, header, [rows])))
+    tested = {entry.claim.id for entry in found}
     untested = [
-        f"- {claim.text} ({claim.source}): {NOT_TESTED}" for claim, _, result in entries if not result
+        f"- {claim.text} ({claim.source}): {NOT_TESTED}, needs {claim.needs}"
+        for claim in CLAIMS
+        if claim.id not in tested
     ]
     if untested:
-        parts += ["### Not tested: the runs of this scale do not include what is needed", "\n".join(untested)]
-    details = [_detail(claim, label, result) for claim, label, result in entries if result]
+        parts += ["### Not tested: these runs do not include what is needed", "\n".join(untested)]
+    details = [_detail(claim, found) for claim in CLAIMS if claim.id in tested]
     if details:
         parts += ["### How each was tested", "\n".join(details)]
     return "\n\n".join(parts) + "\n"
 
 
-def _row(claim: Claim, result: Result) -> list[Cell]:
+def _overview(found: list[Entry]) -> Block:
+    """Each claim once: its verdict, or how often each was given."""
+    rows = []
+    for claim in CLAIMS:
+        verdicts = [entry.result.verdict for entry in found if entry.claim is claim]
+        counts = Counter(verdict.partition(" (")[0] for verdict in verdicts)
+        several = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict])
+        short = (verdicts or [NOT_TESTED])[0] if len(verdicts) < 2 else several
+        rows.append([Cell(claim.text), Cell(claim.source), Cell(short)])
+    return Block("All claims", ("claim of the paper", "where", "verdict"), [rows], words=3)
+
+
+def _row(entry: Entry) -> list[Cell]:
+    result = entry.result
     theirs = "not given" if result.paper is None else printed(result.paper, signed=True)
-    texts = (claim.text, result.verdict, effect(result.estimate, result.unit), str(result.estimate.n), theirs)
+    estimate = effect(result.estimate, result.unit)
+    texts = (entry.claim.text, result.verdict, estimate, str(result.estimate.n), theirs)
     return [Cell(text) for text in texts]
 
 
-def _detail(claim: Claim, context: str, result: Result) -> str:
-    stands = f"Paper ({claim.source})" + (f": {result.paper_values}" if result.paper_values else "")
-    return f"- **{claim.text}**, {context}. Estimate: {result.quantity}. Test: {result.test}. {stands}."
+def _detail(claim: Claim, found: list[Entry]) -> str:
+    """What was estimated and tested: on one line, or one line a context and the test once where it is one."""
+    entries = [entry for entry in found if entry.claim is claim]
+    tests = dict.fromkeys(entry.result.test for entry in entries)
+    if len(entries) == 1:
+        (entry,) = entries
+        about = f"Estimate: {entry.result.quantity}. Test: {entry.result.test}."
+        values = f": {entry.result.paper_values}" if entry.result.paper_values else ""
+        return f"- **{claim.text}**, {entry.context}. {about} Paper ({claim.source}){values}."
+    shared = f" Test: {next(iter(tests))}." if len(tests) == 1 else ""
+    lines = [f"- **{claim.text}**.{shared} Paper: {claim.source}."]
+    for _, context, result in entries:
+        own = "" if shared else f". Test: {result.test}"
+        values = f". Paper: {result.paper_values}" if result.paper_values else ""
+        lines.append(f"  - {context}: {result.quantity}{own}{values}.")
+    return "\n".join(lines)
 
 
-def _json(claim: Claim, context: str, result: Result | None) -> dict[str, Any]:
-    entry: dict[str, Any] = {"id": claim.id, "claim": claim.text, "source": claim.source}
-    if result is None:
-        return {**entry, "verdict": NOT_TESTED}
+def _json(claim: Claim, found: list[Entry]) -> list[dict[str, Any]]:
+    about = {"id": claim.id, "claim": claim.text, "source": claim.source}
+    lines = [{**about, **_tested(entry)} for entry in found if entry.claim is claim]
+    return lines or [{**about, "verdict": NOT_TESTED, "reason": f"needs {claim.needs}"}]
+
+
+def _tested(entry: Entry) -> dict[str, Any]:
+    result = entry.result
     estimate = result.estimate
     return {
-        **entry,
-        "context": context,
+        "context": entry.context,
         "verdict": result.verdict,
         "test": result.test,
         "quantity": result.quantity,

@@ -3,12 +3,10 @@
 Each function tests one kind of claim and returns what it found where it could: (context label, result) pairs.
 """
 
-from collections.abc import Iterable
-
 import pandas as pd
 
-from ldreg.exhibits.evidence import MONITOR, PAIRS, Evidence, gains, seeds
-from ldreg.exhibits.groups import Arm, Context
+from ldreg.exhibits.evidence import MONITOR, Evidence, gains, seeds
+from ldreg.exhibits.groups import Context
 from ldreg.exhibits.labels import METRICS, Metric, listed, name, printed
 from ldreg.exhibits.reported import PaperRow, difference
 from ldreg.exhibits.statistics import Estimate, t_interval
@@ -26,7 +24,7 @@ def raises(evidence: Evidence, metric: str, keeps: bool = False) -> Results:
     about = METRICS[metric]
     margin = evidence.settings.accuracy_margin if keeps else 0.0
     bound = f"-{name(margin)} {about.difference_unit}" if margin else "0"
-    paper, results = evidence.reported(*PAIRS), []
+    paper, results = evidence.reported_pairs, []
     for context, arm in evidence.pairs:
         estimate = t_interval(gains(arm, context.control, metric))
         if estimate is None:
@@ -47,7 +45,7 @@ def raises(evidence: Evidence, metric: str, keeps: bool = False) -> Results:
 
 
 def costs_no_time(evidence: Evidence) -> Results:
-    """Pretraining with LDReg takes hardly longer: the upper end of the change's interval is below the margin."""
+    """Pretraining with LDReg takes hardly longer: by less than the margin, at the interval's upper end."""
     margin, paper, results = evidence.settings.time_margin, evidence.reported("table4"), []
     for context, arm in evidence.pairs:
         estimate = change(arm, context.control, "wall_seconds")
@@ -56,11 +54,11 @@ def costs_no_time(evidence: Evidence) -> Results:
         control, treated = paper.row(context.setting()), paper.row(context.setting(arm))
         hours = [row.values[HOURS] for row in (control, treated) if row]
         result = Result(
-            quantity=f"wall-clock of pretraining, {arm.label} against none, pairs executed alike",
+            quantity=f"wall-clock of pretraining, {arm.label} against none",
             unit="%",
-            test=f"{PAIRED} of the change in per cent; supported if the interval lies below {name(margin)} %, "
-            "contradicted if above; jobs that shared a machine slow each other down, which their files do not "
-            "tell",
+            test=f"{PAIRED} of the change in per cent, of pairs executed alike; supported if the interval "
+            f"lies below {name(margin)} %, contradicted if above; runs that shared a machine with other jobs "
+            "slowed each other down, which their files do not tell",
             estimate=estimate,
             verdict=verdict(negative(estimate), -margin),
             paper=round(percent(hours[1], hours[0]), 1) if len(hours) == 2 else None,
@@ -83,12 +81,12 @@ def decline_goes_away(evidence: Evidence) -> Results:
             t_interval(seeds(each, "late_change").loc[shared]) for each in (arm, context.control)
         )
         result = Result(
-            quantity=f"change of {MONITOR} of history.csv over the last half of the epochs (a line through its "
-            f"logarithm), with {arm.label}; without: {effect(without, '%')}",
+            quantity=f"late change of mLID with {arm.label}; without: {effect(without, '%')}",
             unit="%",
-            test=f"t over seeds; supported if the interval without lies below -{name(margin)} % and that with "
-            f"LDReg above it, contradicted if that with LDReg lies below; not tested where mLID does not fall "
-            "without",
+            test=f"{MONITOR} of history.csv over the last half of the epochs, by a line through its "
+            "logarithm for each seed, then t over seeds; supported if the interval without LDReg lies below "
+            f"-{name(margin)} % and that with it above, contradicted if that with it lies below; not tested "
+            "where that without lies above",
             estimate=ours,
             verdict=_decline_verdict(ours, without, margin),
         )
@@ -109,7 +107,9 @@ def transfers_better(evidence: Evidence) -> Results:
     """Accuracy on other data sets rises, on average over them."""
     sets = listed(evidence.settings.transfer)
     about = Metric("accuracy", "%", "points")
-    return _outcome(evidence, ["transfer"], about, f"accuracy on other data sets ({sets}), their mean", "table2")
+    return _outcome(
+        evidence, ["transfer"], about, f"accuracy on other data sets ({sets}), their mean", "table2"
+    )
 
 
 def detects_better(evidence: Evidence) -> Results:
@@ -170,13 +170,6 @@ def _paper_outcome(
     gain = gain.droplevel("dataset")[metrics]
     each = ", ".join(f"{key.replace('_ap', '')} {printed(value, signed=True)}" for key, value in gain.items())
     return float(gain.min()), f"{each}; {epochs}"
-
-
-def rises_above(
-    context: Context, arm: Arm, rivals: Iterable[Arm], metric: str
-) -> dict[str, pd.Series]:
-    """How much more the arm has of a metric than each rival, by seed."""
-    return {rival.label: gains(arm, rival, metric) for rival in rivals}
 
 
 def _from_to(control: PaperRow, treated: PaperRow, metric: str) -> str:

@@ -1,4 +1,4 @@
-"""Claims about several settings of one method: what a sweep shows, which form or rival is better.
+"""Claims about sweeps: what grows, falls or stays as beta, k or the strength of the views varies.
 
 Each function tests one kind of claim and returns what it found where it could: (context label, result) pairs.
 """
@@ -16,7 +16,7 @@ from ldreg.exhibits.pair_claims import PAIRED, Results
 from ldreg.exhibits.reported import PaperRow, difference
 from ldreg.exhibits.settings import PAPER_BASE, LedgerSettings
 from ldreg.exhibits.statistics import slopes, t_interval
-from ldreg.exhibits.verdicts import SEVERAL, Result, above, negative, verdict, within
+from ldreg.exhibits.verdicts import SEVERAL, Result, negative, verdict, within
 
 # The unit in which a swept setting is read, such as its logarithm, and what a step of one on it is.
 STEPS = {
@@ -26,7 +26,9 @@ STEPS = {
 }
 
 
-def falls(evidence: Evidence, metric: str, axis: str, regularizer: str = "", table: str = "figure5") -> Results:
+def falls(
+    evidence: Evidence, metric: str, axis: str, regularizer: str = "", table: str = "figure5"
+) -> Results:
     """A metric falls as beta or k of a regulariser (LDReg if none is named) grows."""
     kind, results = regularizer or evidence.settings.regularizer, []
     for context in evidence.contexts:
@@ -65,7 +67,11 @@ def _trend(
         theirs = round(float(slopes([step(value) for value in reported], values).iloc[0]), 1)
     sides = ("above", "below") if rising else ("below", "above")
     regularizer = next(iter(swept.values())).regularizer
-    of = "" if regularizer == "ldreg_l1" else f" ({name(regularizer) if regularizer != 'none' else 'unregularised'})"
+    of = (
+        ""
+        if regularizer == "ldreg_l1"
+        else f" ({name(regularizer) if regularizer != 'none' else 'unregularised'})"
+    )
     points = METRICS[metric].difference_unit
     return Result(
         quantity=f"slope of {label} on {symbol}, at {axis} {_listed(swept)}{of}",
@@ -88,7 +94,9 @@ def stable(evidence: Evidence, metric: str, axis: str) -> Results:
         if len(swept) < 2:
             continue
         base = _base_value(swept, settings.base.get(axis))
-        changes = {name(value): gains(arm, swept[base], metric) for value, arm in swept.items() if value != base}
+        changes = {
+            name(value): gains(arm, swept[base], metric) for value, arm in swept.items() if value != base
+        }
         found = within(changes, margin)
         if found is None:
             continue
@@ -106,3 +114,43 @@ def stable(evidence: Evidence, metric: str, axis: str) -> Results:
         )
         results.append((context.label, result))
     return results
+
+
+def _base_value(values: Iterable[float], wanted: Any) -> float:
+    """The value that `base` names, else the smallest."""
+    ascending = sorted(values)
+    return next((value for value in ascending if same(value, wanted)), ascending[0])
+
+
+def _paper_swept(
+    evidence: Evidence, context: Context, kind: str, metric: str, axis: str, table: str
+) -> dict[float, PaperRow]:
+    """The paper's rows along the axis; Table 1 prints what Figure 5 only draws."""
+    where = evidence.settings.paper_at(axis)
+    where |= {"method": context.method, "backbone": context.backbone, "regularizer": kind}
+    exhibits = ("table1", table) if table == "figure5" else (table,)
+    rows = [row for row in evidence.reported(*exhibits).rows(**where) if metric in row.values]
+    return {getattr(row, axis): row for row in sorted(rows, key=lambda row: getattr(row, axis))}
+
+
+def _paper_change(
+    reported: Mapping[float, PaperRow], metric: str, axis: str, settings: LedgerSettings
+) -> float | None:
+    """The paper's largest change from its own base."""
+    if len(reported) < 2:
+        return None
+    base = reported[_base_value(reported, (settings.paper_base or PAPER_BASE).get(axis))]
+    return max((difference(row, base, metric) for row in reported.values()), key=abs)
+
+
+def _listed(values: Iterable[float]) -> str:
+    return ", ".join(name(float(value)) for value in values)
+
+
+def _trend_values(metric: str, axis: str, reported: Mapping[float, PaperRow]) -> str:
+    """'64.8, 65.0, 64.25 at beta 0.01, 0.05, 0.1, in part read off the figure'."""
+    if not reported:
+        return ""
+    values = ", ".join(printed(row.values[metric]) for row in reported.values())
+    drawn = any(metric in row.approximate for row in reported.values())
+    return f"{values} at {axis} {_listed(reported)}{', in part read off the figure' if drawn else ''}"

@@ -6,7 +6,7 @@ contradicted by any one setting, whose interval is adjusted for how many there a
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -110,9 +110,13 @@ def _intervals(values: Mapping[str, pd.Series]) -> tuple[dict[str, Estimate], di
     return plain, wide
 
 
-def _joint(plain: Mapping[str, Estimate], contradicted: bool, agrees) -> str:
+def _joint(plain: Mapping[str, Estimate], contradicted: bool, agrees: Callable[[Estimate], bool]) -> str:
+    """The verdict on all settings together."""
     if contradicted:
         return "contradicted"
-    if reason := next(filter(None, map(_undecided, plain.values())), ""):
-        return reason
-    return "supported" if all(map(agrees, plain.values())) else "inconclusive"
+    reasons = {at: _undecided(estimate) for at, estimate in plain.items()}
+    if ONE_SEED in reasons.values():
+        return ONE_SEED
+    if not all(agrees(estimate) for at, estimate in plain.items() if not reasons[at]):
+        return "inconclusive"
+    return ALL_EQUAL if ALL_EQUAL in reasons.values() else "supported"
