@@ -32,5 +32,6 @@ rule core:
 include: "workflow/rules/data.smk"
 include: "workflow/rules/runs.smk"
 include: "workflow/rules/probes.smk"
+include: "workflow/rules/synthetic.smk"
 include: "workflow/rules/exhibits.smk"
 include: "workflow/rules/site.smk"

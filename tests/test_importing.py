@@ -433,7 +433,10 @@ def test_data_that_would_be_newer_than_the_run(tiny: Project, fail: Any) -> None
     torch.save(tiny.state(), "weights.pth")
     shutil.rmtree("data")
     data = "data/digits/dataset.json"
-    assert fail("weights.pth") == f"{data}: not found or damaged; prepare it first: ldreg data digits --output {data}"
+    assert (
+        fail("weights.pth")
+        == f"{data}: not found or damaged; prepare it first: ldreg data digits --output {data}"
+    )
 
 
 def test_writing_that_fails_leaves_nothing_half_written(

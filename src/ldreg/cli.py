@@ -151,6 +151,24 @@ def _tsne(arguments: argparse.Namespace, terminal: TextIO) -> None:
         tsne_job(arguments.spec, arguments.data, _execution(arguments))
 
 
+def _lid_error(arguments: argparse.Namespace, terminal: TextIO) -> None:
+    from ldreg.evaluate.lid_error import lid_error_job
+    from ldreg.launch import check_gpus, claimed_gpus
+
+    check_gpus(arguments.gpus)
+    with claimed_gpus(arguments.gpus):
+        lid_error_job(arguments.spec, arguments.data, _execution(arguments))
+
+
+def _synthetic(arguments: argparse.Namespace, terminal: TextIO) -> None:
+    import torch
+
+    from ldreg.synthetic import compute
+
+    torch.set_num_threads(1)  # so that equal seeds give equal bytes
+    compute(arguments.figure, arguments.seeds, arguments.output)
+
+
 def _compose(arguments: argparse.Namespace, terminal: TextIO) -> None:
     from ldreg.probes import compose_job
 
@@ -295,12 +313,24 @@ def _parser() -> argparse.ArgumentParser:
     tsne = command("tsne", _tsne, "embed a trained run's test representations by t-SNE", logs=True)
     tsne.add_argument("spec", type=Path)
 
-    for job in (pretrain, measure, tsne):
+    synthetic = command(
+        "synthetic", _synthetic, "compute what Figure 1 or 3 shows: points in the plane", logs=True
+    )
+    synthetic.add_argument("figure", choices=("figure1", "figure3"))
+    synthetic.add_argument("--seeds", type=_at_least(0), nargs="+", default=[0])
+    synthetic.add_argument("--output", type=Path, required=True, help="its .json, beside the exhibit's spec")
+
+    lid_error = command(
+        "lid-error", _lid_error, "compare the LID of mini-batches with the whole split's", logs=True
+    )
+    lid_error.add_argument("spec", type=Path)
+
+    for job in (pretrain, measure, tsne, lid_error):
         job.add_argument("--data", type=Path, required=True, help="dataset.json of the run's data set")
     for job in (pretrain, detect):
         job.add_argument("--nodes", type=_at_least(1), default=1, help="several are started by SLURM's srun")
         job.add_argument("--precision", choices=("float32", "bf16", "fp16"), default="float32")
-    for job in (pretrain, measure, transfer, tsne, detect):
+    for job in (pretrain, measure, transfer, tsne, lid_error, detect):
         job.add_argument("--gpus", type=int, default=0, help="per node; 0 is the CPU, several start torchrun")
         job.add_argument("--threads", type=_at_least(1), default=1)
         job.add_argument(

@@ -62,10 +62,12 @@ def _verdicts(ledger: dict[str, Any]) -> Table:
     """The claims with their verdicts, as a table."""
     title = "Claims of the paper, tested here"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
-    for head in ("claim", "verdict", "here [95 % interval]"):
+    several = len({claim.get("context") for claim in ledger["claims"]} - {None}) > 1
+    for head in ("claim", *(["of"] if several else []), "verdict", "here [95 % interval]"):
         table.add_column(head)
     for claim in ledger["claims"]:
-        table.add_row(claim["claim"], claim["verdict"], _interval(claim))
+        where = [claim.get("context", "")] if several else []
+        table.add_row(claim["claim"], *where, claim["verdict"], _interval(claim))
     return table
 
 

@@ -5,11 +5,12 @@ Pure functions of their seeds, the same on every run with one thread; `compute` 
 DANCo with its defaults (k = 10, at most as many dimensions as coordinates). In the plane DANCo weighs one
 dimension against two and reports whichever fits better, so a GID here is 1 or 2.
 
-What is learned (figure 3, figure 1 d) is a **linear layer on random Fourier features** of the points (Rahimi &
-Recht 2007). A linear layer on the two coordinates themselves, as the paper's wording may mean, cannot do it:
-a linear map keeps a uniform cloud uniform, so the LID stays at 2 and the loss is flat, until the cloud is
-flattened to a ribbon narrower than a neighbourhood, and the ribbon whose mean |ln(LID / 1.6)| is least has
-mLID 1.68: tried, with several optimisers. Features no wider than a neighbourhood let each region move alone.
+What is learned (figure 3, figure 1 d) is a **linear layer on random Fourier features** of the points (Rahimi
+& Recht 2007). A linear layer on the coordinates themselves, as the paper's wording may mean, cannot do it. A
+linear map keeps a uniform cloud uniform, so that LID stays at 2 and the loss is flat, until the cloud is a
+ribbon narrower than a neighbourhood; and the ribbon of the least mean |ln(LID / 1.6)| was found at mLID 1.68.
+Features narrower than a neighbourhood let each small region move by itself. What this finds for low targets
+are small rings and clusters rather than lines: LID is a matter of distances alone.
 """
 
 import json
@@ -18,6 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
@@ -33,7 +35,7 @@ CLOUD_K = 20
 TURNS = 5  # of the spiral
 ANCHOR_POINTS, ANCHOR_K = 1000, 40  # figure 1 a and b: one LID, so more neighbours for a steadier one
 STRIP = (0.3, 0.12)  # half length and half height of the region that collapses in figure 1 b
-WIDTH, FREQUENCY = 2048, 80.0  # Fourier features: how many, and radians per side of the square
+WIDTH, FREQUENCY = 2048, 100.0  # Fourier features: how many, and radians per side of the square
 DECIMALS = 6  # of stored coordinates
 
 Panel = dict[str, Any]  # "points" (n, 2) and numbers, for one seed; lists of numbers for several
@@ -53,10 +55,10 @@ def figure1(seeds: Sequence[int], points: int = POINTS, width: int = WIDTH) -> d
 
     - `spread`, `collapsed` (a, b): `lid` of an anchor at the origin, among uniform points, and after those
       around it have fallen onto a curve through it.
-    - `cloud_1.1` ... `cloud_1.9` (c): points on a spiral that fills a disc, with Gaussian noise of the standard
-      deviation `noise` (in sides of the square around the disc) at which mLID is 1.1 ... 1.9.
-    - `restored` (d): the first of these clouds after 60 steps on LDReg alone, and the `trace` of mLID over them.
-      The L1 form has no upper bound: longer, and mLID passes 2, since each point can move by itself.
+    - `cloud_1.1` ... `cloud_1.9` (c): points on a spiral that fills a disc, with Gaussian noise of a standard
+      deviation (`noise`, in diameters of the disc) at which mLID is 1.1 ... 1.9.
+    - `restored` (d): the first of these clouds after 60 steps on LDReg alone, with the `trace` of mLID. L1
+      has no upper bound: with more steps mLID passes 2, since points can move nearly one by one.
     """
     each = [_figure1_of(seed, points, width) for seed in seeds]
     settings = {"anchor_points": ANCHOR_POINTS, "anchor_k": ANCHOR_K, "points": points, "k": CLOUD_K}
@@ -70,7 +72,7 @@ def figure3(
     width: int = WIDTH,
     steps: int = 200,
 ) -> dict[str, Any]:
-    """Figure 3 (appendix A): uniform points of the unit square through a layer trained on the target-LID loss.
+    """Figure 3 (appendix A): uniform points of the unit square, through a layer trained on target LID.
 
     Panels are named by their target, "1.0" ...; all targets of a seed start from the same points.
     """
@@ -103,7 +105,7 @@ def _figure1_of(seed: int, points: int, width: int) -> dict[str, Panel]:
         panels[f"cloud_{mlid}"] = {**measured(curve + noise * normal, CLOUD_K, seed), "noise": noise}
     start = panels[f"cloud_{CLOUD_MLIDS[0]}"]["points"]
     features = fourier_features(start, generator, width)
-    moved, losses = train_layer(features, LDReg(beta=1.0, k=CLOUD_K), steps=60, rate=0.002)
+    moved, losses = train_layer(features, LDReg(beta=1.0, k=CLOUD_K), steps=60, rate=0.001)
     panels["restored"] = measured(moved, CLOUD_K, seed)
     panels["restored"]["trace"] = [math.exp(-loss) for loss in losses] + [panels["restored"]["mlid"]]
     return panels
@@ -122,8 +124,8 @@ def _over_seeds(each: Sequence[dict[str, Panel]]) -> dict[str, Panel]:
 def measured(points: Tensor, k: int, seed: int) -> Panel:
     """A cloud (n, 2) with its mLID, its mean Fisher-Rao distance from LID 2, and its GID.
 
-    The paper leaves open what its FR distance refers to: here mean_i |ln(2 / LID_i)|, zero for a cloud that is
-    two-dimensional around every point.
+    The paper leaves open what its FR distance refers to: here mean_i |ln(2 / LID_i)|, zero for a cloud that
+    is two-dimensional around every point.
     """
     lid = lid_mom(points, k=k)
     return {
@@ -140,10 +142,11 @@ def global_dimension(points: Tensor, seed: int) -> float:
     Raises:
         ValueError: where DANCo finds none, as for points that lie exactly on lines or are duplicates.
     """
-    from skdim.id import DANCo  # scikit-learn and numba with it: a second
+    from skdim.id import DANCo  # late: it brings scikit-learn, which nothing else here needs
 
     # The seed is that of DANCo's own reference clouds.
-    dimension = float(DANCo(random_state=seed).fit(points.double().numpy()).dimension_)
+    with np.errstate(divide="ignore", invalid="ignore"):  # what comes of it is refused below
+        dimension = float(DANCo(random_state=seed).fit(points.double().numpy()).dimension_)
     if not math.isfinite(dimension):
         raise ValueError("DANCo gives these points no dimension: neighbours lie exactly on lines")
     return dimension
@@ -161,7 +164,7 @@ def spiral(points: int, generator: Generator) -> Tensor:
     """Points (n, 2) scattered evenly along an Archimedean spiral in the disc of diameter 1.
 
     Its turns are equally far apart, so that the cloud fills the disc evenly: two-dimensional from afar, with
-    the same spread in all directions, while each point's neighbours lie on a curve.
+    nearly the same spread in all directions, while each point's neighbours lie on a curve.
     """
     radius = torch.rand(points, generator=generator).sqrt()
     angle = 2 * math.pi * TURNS * radius
@@ -169,7 +172,7 @@ def spiral(points: int, generator: Generator) -> Tensor:
 
 
 def noise_for(curve: Tensor, normal: Tensor, mlid: float, k: int) -> float:
-    """Factor of the standard normal displacements (n, 2) at which the noisy curve has this mLID, by bisection."""
+    """Factor of the displacements `normal` (n, 2) at which the noisy curve has this mLID, by bisection."""
     low, high = math.log(1e-4), math.log(0.1)
     for _ in range(14):
         middle = (low + high) / 2
@@ -184,7 +187,7 @@ def fourier_features(
     """(n, 2 + width): the coordinates, then sqrt(2 / width) cos(w . x + b) (Rahimi & Recht 2007).
 
     w ~ N(0, frequency^2) and b ~ U(0, 2 pi). Their inner product approaches a Gaussian kernel of standard
-    deviation 1 / frequency, about a quarter of the radius of a neighbourhood here.
+    deviation 1 / frequency, about a fifth of the radius of a neighbourhood here.
     """
     directions = frequency * torch.randn(2, width, generator=generator)
     phases = 2 * math.pi * torch.rand(width, generator=generator)
@@ -214,5 +217,5 @@ def train_layer(
         loss.backward()
         optimizer.step()
         schedule.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     return layer(features).detach(), losses

@@ -70,6 +70,29 @@ rule tsne:
         "ldreg tsne {input.spec} --data {input.data} --threads {threads} {resources.options} --log {log}"
 
 
+rule lid_error:
+    input:
+        spec=f"{RUN}/spec.yaml",
+        data=data_of,
+        encoder=f"{RUN}/encoder.safetensors",
+    output:
+        f"{RUN}/lid_error.json",
+    log:
+        f"{LOGS}/lid_error/{{run}}.log",
+    conda:
+        "../../environment.yml"
+    threads: EXECUTION.threads
+    resources:
+        gpu=min(EXECUTION.gpus, 1),
+        mem_mb=EXECUTION.memory_mb,
+        runtime=f"{EXECUTION.hours}h",
+        options=EXECUTION.measure_options,
+    message:
+        "LID in mini-batches of {wildcards.run}"
+    shell:
+        "ldreg lid-error {input.spec} --data {input.data} --threads {threads} {resources.options} --log {log}"
+
+
 if SCALE.content.detection:
 
     rule compose:

@@ -12,9 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from ldreg.errors import unknown
+from ldreg.exhibits.beyond_settings import CostSettings, LidErrorSettings, SurfaceSettings
 from ldreg.exhibits.figure_settings import BarSettings, CurveSettings, TsneSettings
 from ldreg.exhibits.outcome_settings import DetectionTableSettings, TransferTableSettings
-from ldreg.exhibits.settings import LedgerSettings, Settings, SweepSettings, TableSettings
+from ldreg.exhibits.settings import (
+    Figure1Settings,
+    Figure3Settings,
+    LedgerSettings,
+    Settings,
+    SweepSettings,
+    TableSettings,
+)
 from ldreg.exhibits.table_settings import SettingsTableSettings, TimingSettings
 from ldreg.files import replacing
 
@@ -50,6 +58,16 @@ RENDERERS: dict[str, Renderer] = {
     "tsne": Renderer("ldreg.exhibits.tsne", "tsne", TsneSettings, FIGURE),
     "transfer_table": Renderer("ldreg.exhibits.outcomes", "transfer_table", TransferTableSettings, TABLE),
     "detection_table": Renderer("ldreg.exhibits.outcomes", "detection_table", DetectionTableSettings, TABLE),
+    "surface": Renderer("ldreg.exhibits.surface", "surface", SurfaceSettings, FIGURE),
+    "scatter": Renderer("ldreg.exhibits.scatter", "scatter", Settings, FIGURE),
+    "lid_error": Renderer("ldreg.exhibits.lid_error", "lid_error", LidErrorSettings, FIGURE),
+    "equal_cost": Renderer("ldreg.exhibits.equal_cost", "equal_cost", CostSettings, FIGURE),
+    "figure1": Renderer(
+        "ldreg.exhibits.synthetic_figures", "figure1", Figure1Settings, FIGURE, needs_runs=False
+    ),
+    "figure3": Renderer(
+        "ldreg.exhibits.synthetic_figures", "figure3", Figure3Settings, FIGURE, needs_runs=False
+    ),
     "ledger": Renderer("ldreg.exhibits.claims", "ledger", LedgerSettings, ("md", "json", "html")),
 }
 

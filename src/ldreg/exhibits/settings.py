@@ -121,3 +121,19 @@ class LedgerSettings(Settings):
     def run_files(self) -> tuple[str, ...]:
         """The course of a training. Files of transfer and detection come from the exhibits of `runs_of`."""
         return ("history.csv",)
+
+
+class Figure1Settings(Settings):
+    """Settings of `figure1`, which has no runs: `ldreg synthetic` computes what it shows."""
+
+    @property
+    def scale_files(self) -> tuple[str, ...]:
+        return ("exhibits/figure1.json",)
+
+
+class Figure3Settings(Settings):
+    """Likewise of `figure3`."""
+
+    @property
+    def scale_files(self) -> tuple[str, ...]:
+        return ("exhibits/figure3.json",)

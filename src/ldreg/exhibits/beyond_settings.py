@@ -1,0 +1,40 @@
+"""What the `settings` of the exhibits beyond the paper may say; of pydantic alone, as `settings`."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from ldreg.exhibits.settings import MetricName, Settings
+
+
+class SurfaceSettings(Settings):
+    """Settings of `surface`: one heatmap over beta and k for each batch size (down) and metric (across)."""
+
+    regularizer: Literal["ldreg_l1", "ldreg_l2", "ldreg_per_sample", "min_lid"] = "ldreg_l1"
+    metrics: tuple[MetricName, ...] = Field(
+        default=("linear_top1", "effective_rank", "mlid"), min_length=1, max_length=3
+    )
+
+
+class LidErrorSettings(Settings):
+    """Settings of `lid_error`: errors of the mini-batch LID, two panels for each estimator and setting.
+
+    ks: which of the measured neighbourhood sizes are drawn. rows_per_neighbour: N / k where k grows with the
+    batch: 32 as in the paper's Table 14 (512, 1024, 2048 with k 16, 32, 64), which counts images.
+    """
+
+    estimators: tuple[Literal["mom", "mle"], ...] = Field(default=("mom", "mle"), min_length=1)
+    ks: tuple[int, ...] = Field(default=(8, 16, 32, 64), min_length=1, max_length=6)
+    rows_per_neighbour: int = Field(default=32, gt=1)
+
+    @property
+    def run_files(self) -> tuple[str, ...]:
+        return ("lid_error.json",)
+
+
+class CostSettings(Settings):
+    """Settings of `equal_cost`: one panel for each metric, over the wall-clock of a run."""
+
+    metrics: tuple[MetricName, ...] = Field(
+        default=("linear_top1", "mlid", "effective_rank"), min_length=1, max_length=3
+    )
