@@ -131,7 +131,7 @@ def test_demo_plan_is_told(folder: Path, capfd: pytest.CaptureFixture[str], plac
         shutil.move(DEMO, place)
     assert main(["plan", place]) == 0
     output, error = capfd.readouterr()
-    assert "52 to pretrain" in output and error == ""
+    assert "66 to pretrain" in output and error == ""
 
 
 @pytest.mark.parametrize("mistake", [line for line in MISTAKES.splitlines() if line])

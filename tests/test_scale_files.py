@@ -10,52 +10,76 @@ from ldreg.spec import METHODS, PATCHES
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 # Counted by hand, without seeds. Figure 5: none, 3 betas and 4 ks, whose axes cross in one run. Table 13:
 # none, LDReg and 4 betas of Min LID. Table 16: none, LDReg, and 2 betas each of Cov and Cov + Var.
-CORE = {"table1_simclr": 2, "figure5": 7, "claims": 7}
+CORE = {"table1_simclr": 2, "figure3": 0, "figure5": 7, "claims": 7}
 SMALL = {
     **CORE,
+    "figure1": 0,
     "table1": 10,
+    "table2": 2,
+    "figure2a": 8,
     "figure2b": 4,
+    "figure2cd": 8,
+    "figure4": 4,
     "table12": 5,
     "table13": 6,
     "table14": 6,
     "table15": 6,
     "table16": 6,
+    **{
+        "table4": 2,
+        "table5": 4,
+        "table6": 2,
+        "table7": 2,
+        "table8": 2,
+        "table9": 2,
+        "table10": 2,
+        "table11": 6,
+    },
+    "significance": 10,
+    "lid_in_batches": 2,
 }
 RUNS = {
-    "demo": SMALL,
+    "demo": {
+        **SMALL,
+        "table3": 2,
+        "significance": 2,
+        "surface": 2 + 3 * 3 * 2,
+        "accuracy_and_lid": 9 + 2 + 2 * 6 + 2 * 2 - 1,  # SimCLR's own LDReg is among the first nine
+        "equal_cost": 3 + 4 + 1,
+    },
     "cifar10": SMALL,
     "cifar10_cpu": {"table1_simclr": 2, "claims": 2},
     "imagenet": {
         **SMALL,
         "table2_encoders": 4,
         "table3_encoders": 6,
+        "table2": 4,
+        "table3": 6,
         "figure2b": 5,
-        "figure4_encoders": 4,
         "table15": 7,  # MoCo has two betas
     },
 }
-# What each exhibit adds to those before it. Figure 5 has Table 1's SimCLR; Table 12's L1 runs are Figure 5's;
-# Table 14's usual batch is Table 1's; BYOL of Tables 3 and 16 with and without LDReg too.
+# What each exhibit adds to those before it, without seeds; the others add nothing. Figure 5 has Table 1's
+# SimCLR; Table 12's L1 runs are Figure 5's; Table 14's usual batch is Table 1's; BYOL of Tables 3 and 16 with
+# and without LDReg too.
 ADDED = {
     "table1_simclr": 2,
     "figure5": 5,
-    "claims": 0,
     "table1": 8,
     "table2_encoders": 2,
-    "table3_encoders": 0,
     "figure2b": 3,
-    "figure4_encoders": 2,
+    "figure4": 2,
     "table12": 2,
-    "table13": 4,
     "table14": 4,
     "table15": 6,
     "table16": 4,
 }
+# With seeds. Figure 4 has two of Table 13's Min LIDs, with the first seed alone.
 ADDED_BY_SCALE = {
-    "demo": {},
-    "cifar10": {},
+    "demo": {"table13": 2, "surface": 12, "equal_cost": 2},
+    "cifar10": {"table13": 4 * 3 - 2},
     "cifar10_cpu": {},
-    "imagenet": {"figure2b": 4, "table13": 2, "table15": 7},  # Figure 4 has two of Table 13's Min LIDs
+    "imagenet": {"figure2b": 4, "table13": 2, "table15": 7},
 }
 SEEDS = {"demo": 3, "cifar10": 3, "cifar10_cpu": 1, "imagenet": 1}
 
@@ -71,8 +95,11 @@ def test_every_scale_file_is_tested() -> None:
 
 
 def seeds(scale: Scale, exhibit: str) -> int:
-    """Of the demo, what is not in the core has one."""
-    return 1 if scale.name == "demo" and exhibit not in CORE else SEEDS[scale.name]
+    """Of the demo, what is on the core's runs has three and the rest one; Figure 4 draws one."""
+    if exhibit == "figure4":
+        return 1
+    on_core = (*CORE, "table4", "table9", "table10", "significance", "lid_in_batches")
+    return 1 if scale.name == "demo" and exhibit not in on_core else SEEDS[scale.name]
 
 
 def test_number_of_runs(scale: Scale) -> None:
@@ -82,13 +109,13 @@ def test_number_of_runs(scale: Scale) -> None:
     before: set[str] = set()
     for name in own:
         added = set(scale.runs_of(name)) - before
-        count = ADDED_BY_SCALE[scale.name].get(name, ADDED[name])
-        assert (name, len(added)) == (name, count * seeds(scale, name))
+        count = ADDED_BY_SCALE[scale.name].get(name, ADDED.get(name, 0) * seeds(scale, name))
+        assert (name, len(added)) == (name, count)
         before |= added
     assert set(scale.runs) == before
 
 
-@pytest.mark.parametrize(("name", "runs"), [("demo", 21 + 31), ("cifar10", 3 * 38), ("imagenet", 42)])
+@pytest.mark.parametrize(("name", "runs"), [("demo", 21 + 31 + 14), ("cifar10", 3 * 38), ("imagenet", 42)])
 def test_runs_in_all(name: str, runs: int) -> None:
     assert len(Scale.read(CONFIG / f"{name}.yaml").runs) == runs
 

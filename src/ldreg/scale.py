@@ -28,6 +28,7 @@ RULES = (
     "transfer",
     "tsne",
     "compose",
+    "coco",
     "detect",
     "synthetic",
     "lid_error",
@@ -117,20 +118,20 @@ class Scale:
         origin: Callable[[Location], tuple[str, Location]],
     ) -> None:
         """Check that an exhibit has the runs that its renderer needs, or takes some."""
-        blocks = {
-            name: {**(shared.get(name) or {}), **(own or {})} for name, own in self.content.exhibits.items()
-        }
+        declared = self.content.exhibits
         for other in exhibit.runs_of:
             file, place = origin(("runs_of",))
-            if other not in {**shared, **blocks}:
-                raise unknown(f"{file}: {dotted(place)}", other, {**shared, **blocks})
-            if "runs_of" in blocks.get(other, {}):
+            if other not in {**shared, **declared}:
+                raise unknown(f"{file}: {dotted(place)}", other, {**shared, **declared})
+            if other in declared and (
+                "runs_of" in (declared[other] or {}) or "runs_of" in shared.get(other, {})
+            ):
                 raise LdregError(
                     f"{file}: {dotted(place)}: {other!r} is not allowed; it takes runs of others itself:"
                     " name those"
                 )
         if RENDERERS[exhibit.renderer].needs_runs and not (
-            exhibit.runs or set(exhibit.runs_of) & set(blocks)
+            exhibit.runs or set(exhibit.runs_of) & set(declared)
         ):
             file, place = origin(("runs_of" if exhibit.runs_of else "runs",))
             wrong = "no exhibit of this scale" if exhibit.runs_of else "missing"

@@ -21,22 +21,47 @@ def workflow(fresh_workflow: Callable[[Path], Workflow], tmp_path: Path) -> Work
 
 
 # Runs, counted by hand in tests/test_scale_files.py. ImageNet is nobody's here: a plan needs no data.
-CORE = ("table1_simclr", "figure5", "claims")
-SMALL = (*CORE, "table1", "figure2b", *(f"table{number}" for number in range(12, 17)))
+CORE = ("table1_simclr", "figure3", "figure5", "claims")
+TABLES = [f"table{number}" for number in (1, 2, *range(4, 17))]
+FIGURES = ["figure1", "figure2a", "figure2b", "figure2cd", "figure4"]
+SMALL = (*CORE, *TABLES, *FIGURES, "claims_all", "significance", "lid_in_batches")
+BEYOND = ("surface", "accuracy_and_lid", "equal_cost")
 
 
 @pytest.mark.parametrize(
-    ("scale", "runs", "exhibits"),
+    ("scale", "runs", "exhibits", "probes"),
     [
-        (None, 21 + 31, SMALL),  # 3 seeds in the core, 1 elsewhere
-        ("config/cifar10.yaml", 3 * 38, SMALL),
-        ("config/cifar10_cpu.yaml", 2, ("table1_simclr", "claims")),
-        ("config/imagenet.yaml", 42, (*SMALL, "table2_encoders", "table3_encoders", "figure4_encoders")),
+        # 3 seeds in the core, 1 elsewhere; two data sets to transfer to.
+        (
+            None,
+            21 + 31 + 14,
+            (*SMALL, *BEYOND, "table3"),
+            {"offer": 2, "transfer": 2, "compose": 1, "detect": 2, "lid_error": 6},
+        ),
+        ("config/cifar10.yaml", 3 * 38, SMALL, {"offer": 3, "transfer": 6, "lid_error": 6}),
+        ("config/cifar10_cpu.yaml", 2, ("table1_simclr", "claims"), None),
+        (
+            "config/imagenet.yaml",
+            42,
+            (*SMALL, "table2_encoders", "table3_encoders", "table3"),
+            {"offer": 6, "transfer": 4, "coco": 1, "detect": 6, "lid_error": 2},
+        ),
     ],
 )
-def test_jobs_of_a_scale(workflow: Workflow, scale: str | None, runs: int, exhibits: tuple[str, ...]) -> None:
-    expected = {"data": 1, "pretrain": runs, "measure": runs, **dict.fromkeys(exhibits, 1)}
-    assert workflow.jobs(scale=scale) == {**expected, "all": 1}
+def test_jobs_of_a_scale(
+    workflow: Workflow, scale: str | None, runs: int, exhibits: tuple[str, ...], probes: dict[str, int] | None
+) -> None:
+    expected = {
+        "data": 1,
+        "pretrain": runs,
+        "measure": runs,
+        **dict.fromkeys(exhibits, 1),
+        "site": 1,
+        "all": 1,
+    }
+    if probes:
+        expected |= {"synthetic": 2, "tsne": 4, **probes}
+    assert workflow.jobs(scale=scale) == expected
     name = Path(scale).stem if scale else "demo"
     assert [path.name for path in workflow.path("results").iterdir()] == [name]
 
@@ -45,7 +70,7 @@ def test_jobs_of_a_scale(workflow: Workflow, scale: str | None, runs: int, exhib
     ("scale", "runs"), [(None, 21), ("config/cifar10.yaml", 21), ("config/imagenet.yaml", 7)]
 )
 def test_jobs_of_the_core(workflow: Workflow, scale: str | None, runs: int) -> None:
-    expected = {"data": 1, "pretrain": runs, "measure": runs, **dict.fromkeys(CORE, 1)}
+    expected = {"data": 1, "pretrain": runs, "measure": runs, "synthetic": 1, **dict.fromkeys(CORE, 1)}
     assert workflow.jobs("core", scale=scale) == {**expected, "core": 1}
 
 

@@ -45,6 +45,7 @@ RUN = f"{RESULTS}/{SCALE.name}/runs/{{run}}"
 LOGS = f"{RESULTS}/{SCALE.name}/logs"
 SITE = f"{RESULTS}/{SCALE.name}/index.html"
 DATASET = f"{EXECUTION.data}/{{dataset}}/dataset.json"
+COCO = f"{EXECUTION.data}/coco/annotations/instances_train2017.json"
 COMPOSED = f"{RESULTS}/{SCALE.name}/composed_digits/composed.json"
 OFFER = f"{RESULTS}/{SCALE.name}/transfer/{{dataset}}.json"
 TRANSFERRED = SCALE.content.transfer.datasets if SCALE.content.transfer else ()
@@ -85,5 +86,4 @@ def about_of(exhibit):
 
 def detection_data():
     """COCO is the user's own; the small set is composed."""
-    coco = f"{EXECUTION.data}/coco/annotations/instances_train2017.json"
-    return coco if SCALE.content.detection.dataset == "coco" else COMPOSED
+    return COCO if SCALE.content.detection.dataset == "coco" else COMPOSED

@@ -110,6 +110,21 @@ if SCALE.content.detection:
         shell:
             "ldreg compose --settings {input.settings} --data {input.data} --output {output} --log {log}"
 
+    # Runs only where the file is not there.
+    rule coco:
+        output:
+            COCO,
+        log:
+            f"{LOGS}/data/coco.log",
+        localrule: True
+        conda:
+            "../../environment.yml"
+        message:
+            "COCO: looked for"
+        shell:
+            "echo 'error: {output}: no such file; COCO is not fetched: put your own there, with train2017, val2017"
+            " and instances_val2017.json beside it' | tee {log} >&2; exit 1"
+
     rule detect:
         input:
             spec=f"{RUN}/spec.yaml",

@@ -13,8 +13,9 @@ rule site:
     conda:
         "../../environment.yml"
     params:
+        folder=lambda wildcards, output: Path(output[0]).parent,
         exhibits=list(SCALE.exhibits),
     message:
         "Page: {output}"
     shell:
-        "ldreg site {RESULTS}/{SCALE.name} --exhibits {params.exhibits} --log {log}"
+        "ldreg site {params.folder} --exhibits {params.exhibits} --log {log}"
