@@ -20,7 +20,7 @@ RENDERER = {"table1_simclr": "main_table", "figure5": "sweep", "claims": "ledger
 OUTPUTS = {
     name: [f"{name}.{suffix}" for suffix in RENDERERS[kind].suffixes] for name, kind in RENDERER.items()
 }
-MEASURED_AND_SHOWN = {"measure": 6, "table1_simclr": 1, "figure5": 1, "claims": 1, "all": 1}
+MEASURED_AND_SHOWN = {"measure": 6, "table1_simclr": 1, "figure5": 1, "claims": 1, "site": 1, "all": 1}
 ALL = {"pretrain": 6, **MEASURED_AND_SHOWN}
 
 Change = Callable[[dict[str, Any]], Any]
@@ -46,7 +46,7 @@ def workflow(finished: Workflow, tmp_path: Path) -> Workflow:
 
 def test_every_output_is_there_and_nothing_half_written(finished: Workflow) -> None:
     folder = finished.path("results/tiny")
-    expected = {"evaluation.yaml"}
+    expected = {"evaluation.yaml", "index.html", "logs/site.log"}
     for run in finished.runs:
         expected |= {f"runs/{run}/{name}" for name in ("spec.yaml", "mlflow.json", *PRETRAINED, *MEASURED)}
         expected |= {f"logs/{rule}/{run}.log" for rule in ("pretrain", "measure")}
@@ -122,15 +122,15 @@ def _execution(content: dict[str, Any]) -> None:
 
 CHANGES: dict[str, tuple[Change, dict[str, int]]] = {
     # That run, with two seeds, and the only exhibit that shows it.
-    "a beta": (_beta, {"pretrain": 2, "measure": 2, "figure5": 1, "all": 1}),
-    "a caption": (_caption, {"table1_simclr": 1, "all": 1}),
+    "a beta": (_beta, {"pretrain": 2, "measure": 2, "figure5": 1, "site": 1, "all": 1}),
+    "a caption": (_caption, {"table1_simclr": 1, "site": 1, "all": 1}),
     "how it is executed": (_execution, {}),
     "how it is measured": (lambda content: content["evaluation"].update(linear_epochs=3), MEASURED_AND_SHOWN),
     "a setting of every run": (lambda content: content["run"].update(epochs=3), ALL),
     "one more seed": (lambda content: content["seeds"].append(2), {**ALL, "pretrain": 3, "measure": 3}),
     "one seed less": (
         lambda content: content["seeds"].pop(),
-        {"table1_simclr": 1, "figure5": 1, "claims": 1, "all": 1},
+        {"table1_simclr": 1, "figure5": 1, "claims": 1, "site": 1, "all": 1},
     ),
 }
 
@@ -177,9 +177,9 @@ def test_report_holds_tables_figure_and_captions_without_a_network(workflow: Wor
         figure = archive.read(held["figure5.png"])
     assert {"table1_simclr.html", "figure5.png", "claims.html"} <= set(held)
     assert figure == workflow.path("results/tiny/exhibits/figure5.png").read_bytes()
-    for caption in ("Linear accuracy, effective rank", "as the weight beta and", "What the paper claims"):
+    for caption in ("Linear accuracy, effective rank", "as the weight beta and", "Each claim of the paper"):
         assert caption in page
-    assert "2 seed(s)" in page
+    assert "2 seeds (0, 1)" in page and "Differs from the paper" in page
     assert 'src="http' not in page and "@import" not in page
 
 
