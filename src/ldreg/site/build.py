@@ -26,6 +26,12 @@ _DOTS_PER_PIXEL = (
     200 / 128
 )  # of the figures' 200 dots an inch: their text is then as large as the page's notes
 
+CATEGORIES = (
+    "Tables",
+    "Figures",
+    "Claims",
+    "Settings",
+)  # in this order, where none is asked for; others last
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -69,13 +75,15 @@ class Shown:
 def build_site(folder: Path, exhibits: Iterable[str] = ()) -> Path:
     """Write `<folder>/index.html` and return its path; `folder` is results/<scale>.
 
-    `exhibits` are their names in the order in which they are shown; by default all that have a spec, by name.
-    Those that are not made yet are listed as such.
+    `exhibits` are their names in the order in which they are shown; by default all that have a spec, the
+    paper's first, by name. Those that are not made yet are listed as such.
 
     Raises:
         LdregError: no exhibit is declared, or one, a run or the paper's settings cannot be read.
     """
     shown = [_shown(path) for path in _specs(folder, exhibits)]
+    if not exhibits:
+        shown.sort(key=lambda each: CATEGORIES.index(each.category) if each.category in CATEGORIES else 99)
     made = [each for each in shown if each.files]
     parts = [_category(name, made, folder) for name in dict.fromkeys(each.category for each in made)]
     missing = [each for each in shown if not each.files]
