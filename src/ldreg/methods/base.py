@@ -65,19 +65,28 @@ class Method(nn.Module):
 
 
 class MomentumMethod(Method):
-    """A method whose targets come from a slowly following copy of encoder and projector (BYOL, MoCo v3).
+    """A method that predicts what a slowly following copy of encoder and projector makes (BYOL, MoCo v3).
 
     The copy starts equal to the trained networks. Its weights follow them as an exponential moving average
     whose momentum rises from `momentum` to 1 by half a cosine. Its buffers do not: the statistics of its
     batch norms are those of the batches that it sees itself, as in the authors' codes.
     """
 
-    def __init__(self, encoder: nn.Module, projector: nn.Module, momentum: float) -> None:
+    def __init__(
+        self, encoder: nn.Module, projector: nn.Module, predictor: nn.Module, momentum: float
+    ) -> None:
         super().__init__()
-        self.encoder, self.projector = encoder, projector
+        self.encoder, self.projector, self.predictor = encoder, projector, predictor
         self.momentum_encoder = copy.deepcopy(encoder).requires_grad_(False)
         self.momentum_projector = copy.deepcopy(projector).requires_grad_(False)
         self.momentum = momentum
+
+    def forward(self, *views: Tensor) -> Outputs:
+        # One pass per view, so that batch norm takes its statistics per view, as the authors do.
+        representations = [self.encoder(view) for view in views]
+        embeddings = [self.projector(rows) for rows in representations]
+        predictions = [self.predictor(rows).float() for rows in embeddings]
+        return Outputs(representations, [rows.float() for rows in embeddings], predictions)
 
     @torch.no_grad()
     def targets(self, *views: Tensor) -> Targets:

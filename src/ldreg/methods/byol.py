@@ -25,14 +25,9 @@ class BYOL(MomentumMethod):
 
     def __init__(self, spec: RunSpec, channels: int) -> None:
         encoder, dim = build_encoder(spec, channels)
-        super().__init__(encoder, build_head(dim, spec.projector, end="linear"), spec.momentum)
-        self.predictor = build_head(spec.projector[-1], spec.predictor, end="linear")
-
-    def forward(self, *views: Tensor) -> Outputs:
-        representations = [self.encoder(view) for view in views]
-        embeddings = [self.projector(rows) for rows in representations]
-        predictions = [self.predictor(rows).float() for rows in embeddings]
-        return Outputs(representations, [rows.float() for rows in embeddings], predictions)
+        projector = build_head(dim, spec.projector, end="linear")
+        predictor = build_head(spec.projector[-1], spec.predictor, end="linear")
+        super().__init__(encoder, projector, predictor, spec.momentum)
 
     def loss(self, outputs: Outputs, targets: Targets) -> Tensor:
         first, second = outputs.predictions

@@ -20,17 +20,12 @@ class MoCo(MomentumMethod):
 
     def __init__(self, spec: RunSpec, channels: int) -> None:
         encoder, dim = build_encoder(spec, channels)
-        super().__init__(encoder, build_head(dim, spec.projector, end="norm"), spec.momentum)
+        projector = build_head(dim, spec.projector, end="norm")
         # As in the authors' code, the norm that ends the predictor is a transformer's alone.
         end = "norm" if spec.backbone in PATCHES else "linear"
-        self.predictor = build_head(spec.projector[-1], spec.predictor, end)
+        predictor = build_head(spec.projector[-1], spec.predictor, end)
+        super().__init__(encoder, projector, predictor, spec.momentum)
         self.temperature = spec.temperature
-
-    def forward(self, *views: Tensor) -> Outputs:
-        representations = [self.encoder(view) for view in views]
-        embeddings = [self.projector(rows) for rows in representations]
-        predictions = [self.predictor(rows).float() for rows in embeddings]
-        return Outputs(representations, [rows.float() for rows in embeddings], predictions)
 
     def loss(self, outputs: Outputs, targets: Targets) -> Tensor:
         first, second = outputs.predictions
