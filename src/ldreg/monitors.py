@@ -2,8 +2,8 @@
 
 Local dimension comes from the training batches themselves, as the authors' monitors take it from validation
 batches; the encoder is not run again for it. What costs more than a hundredth of a step is taken every
-`EVERY` steps alone, or in the epochs that hold such a step, so that all of it stays below 3 % of the training
-time (`benchmarks/monitors.py`).
+`EVERY` steps alone, or in the epochs that hold such a step. Measured on a CPU, all of it takes 0.4 % of a
+ResNet-18's training time and 3.3 % of the demo's, whose steps are 60 ms (`benchmarks/monitors_cpu.json`).
 """
 
 from collections import deque
