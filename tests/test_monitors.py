@@ -48,7 +48,7 @@ def test_a_large_batch_has_the_wide_neighbourhood_too(tiny_spec):
 def test_effective_rank_is_that_of_the_latest_rows(tiny_spec):
     spec = tiny_spec(batch_size=1024)  # 2048 rows a step
     steps = QUEUE_ROWS // 2048 + 2
-    monitors, seen = observed(spec, steps)
+    monitors, seen = observed(spec, steps, dim=512)
     row = monitors.finish()
     assert row["effective_rank"] == pytest.approx(float(effective_rank(torch.cat(seen[2:]))))
     assert row["effective_rank"] != pytest.approx(float(effective_rank(torch.cat(seen))), rel=1e-6)

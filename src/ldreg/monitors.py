@@ -3,7 +3,7 @@
 Local dimension comes from the training batches themselves, as the authors' monitors take it from validation
 batches; the encoder is not run again for it. What costs more than a hundredth of a step is taken every
 `EVERY` steps alone, or in the epochs that hold such a step. Measured on a CPU, all of it takes 0.4 % of a
-ResNet-18's training time and 3.3 % of the demo's, whose steps are 60 ms (`benchmarks/monitors_cpu.json`).
+ResNet-18's training time and 2.6 % of the demo's, whose steps are 65 ms (`benchmarks/monitors_cpu.json`).
 """
 
 from collections import deque
@@ -23,7 +23,8 @@ Row = dict[str, float | None]
 
 EVERY = 25  # steps between two measurements of LID; the very last step is one of them
 MLE_KS = (32, 512)  # of the authors' monitors
-QUEUE_ROWS = 4096  # latest representations, over all ranks, whose effective rank is taken
+# Latest representations, over all ranks, whose effective rank is taken: at most, and for each dimension.
+QUEUE_ROWS, QUEUE_ROWS_PER_DIMENSION = 4096, 8
 PROBE_LR = 1e-3  # of Adam
 
 
@@ -44,7 +45,7 @@ class Monitors:
         self.mle_ks = [k for k in MLE_KS if k <= rows - 2]
         self.last = steps * spec.epochs
         self.probe = _Probe(dim, classes, device)
-        self.queue: deque[Tensor] = deque(maxlen=-(-QUEUE_ROWS // rows))
+        self.queue: deque[Tensor] = deque(maxlen=-(-min(QUEUE_ROWS, QUEUE_ROWS_PER_DIMENSION * dim) // rows))
         self.device = device
         self.step = 0
         self._begin()
