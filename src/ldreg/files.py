@@ -1,6 +1,6 @@
 """Whole files or none: every output appears by rename, so an interrupted job leaves nothing half-written.
 
-And YAML read with errors in one line.
+And YAML and JSON read with errors in one line.
 """
 
 import json
@@ -43,6 +43,25 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` to `path` as indented JSON; NaN and infinity are refused with ValueError."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, missing: str = "no such file") -> dict[str, Any]:
+    """The keys and values of a JSON file; `missing` is what its error says when there is none.
+
+    Raises:
+        LdregError: if there is no such file, if it is broken (naming the line) or has no keys and values.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise LdregError(f"{path}: {missing}") from error
+    except json.JSONDecodeError as error:
+        raise LdregError(f"{path}: line {error.lineno}: not valid JSON: {error.msg}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise LdregError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise LdregError(f"{path}: expected keys and values, found a {type(content).__name__}")
+    return content
 
 
 def read_yaml(path: Path) -> dict[Any, Any]:

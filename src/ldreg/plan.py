@@ -1,10 +1,10 @@
 """What a scale needs before anything of it runs: jobs, hours and disk."""
 
-import json
 import statistics
 from pathlib import Path
 from typing import Any
 
+from ldreg.files import read_json
 from ldreg.inputs import PRETRAINED, run_folder
 from ldreg.networks import build_backbone
 from ldreg.scale import Scale
@@ -56,7 +56,7 @@ def _finished(scale: Scale, results: Path) -> list[dict[str, Any]]:
     for run, spec in scale.runs.items():
         folder = run_folder(results, scale.name, run)
         if all((folder / name).is_file() for name in PRETRAINED):
-            summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+            summary = read_json(folder / "summary.json")
             found += [summary] if summary["spec_hash"] == spec.hash else []
     return found
 

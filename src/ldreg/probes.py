@@ -1,6 +1,5 @@
 """Jobs that look at a trained encoder beyond what every run is measured by; each writes beside its spec."""
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -17,7 +16,7 @@ from ldreg.data.decode import CorruptImages
 from ldreg.distributed import process_group, rank, world_size
 from ldreg.errors import explain
 from ldreg.evaluate.transfer import TransferSettings, transfer
-from ldreg.files import read_yaml, write_json
+from ldreg.files import read_json, read_yaml, write_json
 from ldreg.frozen import channels_of, frozen_encoder, trained_weights
 from ldreg.spec import read_spec
 from ldreg.tracking import Tracker, git_state
@@ -52,7 +51,7 @@ def transfer_job(
     with process_group(execution.gpus) as device, Tracker(folder, "transfer", results, tags):
         encoder = frozen_encoder(weights, spec, channels, device)
         for offer in data:
-            found = json.loads(offer.read_text(encoding="utf-8"))
+            found = read_json(offer)
             name = found["dataset"]
             if "unavailable" in found:
                 write_json(folder / "transfer" / f"{name}.json", found)

@@ -1,6 +1,5 @@
 """What a scale has found, on the screen: Table 1, the verdicts, and where everything lies."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from rich.table import Table
 
 from ldreg.errors import LdregError
 from ldreg.exhibits.terminal import terminal_table
-from ldreg.files import read_yaml
+from ldreg.files import read_json, read_yaml
 from ldreg.tracking import tracking_uri
 
 TABLES = ("table1_simclr", "table1")  # the first of them that has been made is printed
@@ -33,7 +32,7 @@ def show(folder: Path, console: Console | None = None) -> None:
     for path in made:
         content = read_yaml(path)
         if content["renderer"] == "ledger":
-            ledger = json.loads(path.with_name(f"{content['exhibit']}.json").read_text(encoding="utf-8"))
+            ledger = read_json(path.with_name(f"{content['exhibit']}.json"))
             console.print(_verdicts(ledger))
     console.print("[bold]Where to look[/bold]")
     pages = [

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import math
 import os
 from collections import Counter
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from ldreg.data.decode import CorruptImageError, read_image
 from ldreg.errors import LdregError
+from ldreg.files import read_json
 
 Annotation = dict[str, Any]
 Target = dict[str, Tensor]  # boxes, labels, masks
@@ -84,7 +84,7 @@ def read_coco(images: Path, annotations: Path) -> CocoSet:
             categories, if an id comes twice, if an object is of an unknown image or category or lacks a box
             or mask, or if an image file is not there.
     """
-    content = _read_json(annotations)
+    content = read_json(annotations)
     for key in ("images", "annotations", "categories"):
         entries = content.get(key)
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -174,22 +174,6 @@ def _mask(task: Task, found: Annotation) -> np.ndarray:
             f" {mask.shape[0]} pixels, but the image has {task.width} x {task.height}"
         )
     return mask
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise LdregError(f"{path}: no such file") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise LdregError(f"{path}: cannot be read: {error}") from error
-    except ValueError as error:
-        raise LdregError(f"{path}: not valid JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise LdregError(
-            f"{path}: expected images, annotations and categories, found a {type(content).__name__}"
-        )
-    return content
 
 
 def _check_images(folder: Path, annotations: Path, entries: list[dict[str, Any]]) -> None:

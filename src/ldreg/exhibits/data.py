@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ldreg.errors import LdregError, explain, unknown
 from ldreg.exhibits.labels import METRICS, listed, present, same, seeds
 from ldreg.exhibits.settings import Settings
-from ldreg.files import read_yaml
+from ldreg.files import read_json, read_yaml
 
 # Keys that say what is added to the loss. Two runs that differ in these alone are a pair.
 REGULARIZER_KEYS = ("regularizer", "beta", "k", "target", "acts_on", "regularizer_start")
@@ -25,7 +25,8 @@ BOOKKEEPING_KEYS = (
     "seed",
     "monitor_k",
     "knn_every",
-)  # What a linear evaluation is, by the `protocol` of linear.json.
+)
+# What a linear evaluation is, by the `protocol` of linear.json.
 PROTOCOLS = {
     "cached": " (a linear classifier on stored representations, without crops, its learning rate chosen on a "
     "hold-out of the training split)",
@@ -119,29 +120,32 @@ def _hashable(value: Any) -> Any:
     return json.dumps(value, sort_keys=True) if isinstance(value, (list, dict)) else value
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        present = ", ".join(sorted(entry.name for entry in path.parent.iterdir())) or "nothing"
-        raise LdregError(f"{path}: not measured yet; the folder holds {present}")
-    return json.loads(path.read_text(encoding="utf-8"))
+def read_measured(path: Path) -> dict[str, Any]:
+    """What a job measured of a run; LdregError when its file is missing (naming what is there) or broken."""
+    if path.is_file():
+        return read_json(path)
+    if not path.parent.is_dir():
+        raise LdregError(f"{path}: not measured yet; there is no folder {path.parent}")
+    there = ", ".join(sorted(entry.name for entry in path.parent.iterdir())) or "nothing"
+    raise LdregError(f"{path}: not measured yet; the folder holds {there}")
 
 
 def _measured(folder: Path, metric: str, settings: Settings) -> float:
     """One number of one run; see `load_runs`."""
     if metric in ("linear_top1", "linear_top5", "knn_top1"):
         source, key = metric.split("_")
-        return _number(folder / f"{source}.json", _read_json(folder / f"{source}.json"), key)
+        return finite_number(folder / f"{source}.json", read_measured(folder / f"{source}.json"), key)
     path = folder / "dimensionality.json"
-    content = _read_json(path)
+    content = read_measured(path)
     if metric == "effective_rank":
-        return _number(path, content.get("effective_rank", {}), settings.effective_rank)
+        return finite_number(path, content.get("effective_rank", {}), settings.effective_rank)
     if metric == "rankme":
-        return _number(path, content, "rankme")
+        return finite_number(path, content, "rankme")
     wanted = settings.mlid.model_dump()
     entries = content.get("lid", [])
     for entry in entries:
         if all(entry[key] == value for key, value in wanted.items()):
-            return _number(path, entry, "mlid")
+            return finite_number(path, entry, "mlid")
     there = "; ".join(_lid_words(entry) for entry in entries) or "nothing"
     raise LdregError(f"{path}: lid: no entry with {_lid_words(wanted)}; there is {there}")
 
@@ -151,7 +155,8 @@ def _lid_words(entry: dict[str, Any]) -> str:
     return f"estimator {entry['estimator']}, k {entry['k']}, batch_rows {rows}"
 
 
-def _number(path: Path, content: dict[str, Any], key: str) -> float:
+def finite_number(path: Path, content: dict[str, Any], key: str) -> float:
+    """`content[key]`; LdregError, naming `path`, when it is no finite number."""
     value = content.get(key)
     if not isinstance(value, (int, float)) or not math.isfinite(value):
         raise LdregError(f"{path}: {key}: no finite number ({value}); the keys are {', '.join(content)}")
@@ -172,7 +177,7 @@ def describe(frame: pd.DataFrame) -> str:
 def _imported(frame: pd.DataFrame) -> str:
     """Which encoders were not trained here, whatever their specs say of epochs and batches."""
     paths = [Path(folder) / "summary.json" for folder in frame["folder"]]
-    files = [_read_json(path).get("imported", {}).get("file") for path in paths if path.is_file()]
+    files = [read_measured(path).get("imported", {}).get("file") for path in paths if path.is_file()]
     names = [name for name in files if name]
     return (
         f"; {len(names)} of {len(frame)} encoders imported ({listed(names)}), not trained here"
@@ -183,7 +188,7 @@ def _imported(frame: pd.DataFrame) -> str:
 
 def linear_protocol(frame: pd.DataFrame) -> str:
     """How the linear accuracies of the runs were measured and how the paper's were, for notes."""
-    probes = [_read_json(Path(folder) / "linear.json") for folder in frame["folder"]]
+    probes = [read_measured(Path(folder) / "linear.json") for folder in frame["folder"]]
     kinds = dict.fromkeys(probe["protocol"] for probe in probes)
     ours = "; ".join(f"protocol {kind}{PROTOCOLS.get(kind, '')}" for kind in kinds)
     edge = sum(probe["at_grid_edge"] for probe in probes)

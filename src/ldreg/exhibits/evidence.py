@@ -1,6 +1,5 @@
 """What the claims are tested on: the runs by context and arm, with what their other files say of them."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from ldreg.exhibits.settings import LedgerSettings
 from ldreg.exhibits.statistics import differences
 from ldreg.exhibits.summaries import read_summary
 from ldreg.exhibits.timing import EXECUTION
+from ldreg.files import read_json
 
 # Where the paper compares a method with and without LDReg on ImageNet, best first.
 PAIRS = ("table1", "figure5", "table15")
@@ -169,7 +169,7 @@ def _told_of(folder: Path, settings: LedgerSettings) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return read_json(path) if path.is_file() else {}
 
 
 def late_change(history: Path) -> float:

@@ -21,7 +21,7 @@ from ldreg.exhibits.outcome_settings import OutcomeSettings
 from ldreg.exhibits.reported import Reported
 from ldreg.exhibits.settings import TableSettings
 from ldreg.exhibits.sheets import sheet
-from ldreg.exhibits.tables import BOLD, NOT_REPORTED, _bold_best, _notes, effect, level
+from ldreg.exhibits.tables import BOLD, NOT_REPORTED, best_in_bold, effect, level, table_notes
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def outcome_table(
         *_lines("level", levels, columns, comparable=settings.scale_of_paper),
     ]
     # What these measurements share with Table 1 is told in the same words.
-    shared = _notes(exhibit, TableSettings(metrics=()), frame, effects)
+    shared = table_notes(exhibit, TableSettings(metrics=()), frame, effects)
     notes = [*shared, *about, BOLD, *settings.notes]
     return sheet(exhibit, blocks, notes, pd.concat(cells, ignore_index=True))
 
@@ -196,8 +196,8 @@ def _level_rows(group: list[Row], columns: list[Column], comparable: bool) -> li
         ours = [row.ours[column.key] for row in group]
         theirs = [row.paper[column.key] for row in group]
         means = [None if estimate is None else round(estimate.mean, 2) for estimate in ours]
-        here.append(_bold_best([level(estimate) for estimate in ours], means))
-        paper.append(_bold_best([_printed(value, column) for value in theirs], theirs))
+        here.append(best_in_bold([level(estimate) for estimate in ours], means))
+        paper.append(best_in_bold([_printed(value, column) for value in theirs], theirs))
     lines = []
     for place, row in enumerate(group):
         source = [Cell("here")] if comparable else []

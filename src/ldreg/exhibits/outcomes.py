@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from ldreg.errors import LdregError
-from ldreg.exhibits.data import Exhibit, _number, _read_json, load_runs, settings_of
+from ldreg.exhibits.data import Exhibit, finite_number, load_runs, read_measured, settings_of
 from ldreg.exhibits.labels import listed, name
 from ldreg.exhibits.outcome_settings import DetectionTableSettings, TransferTableSettings
 from ldreg.exhibits.outcome_table import Column, Elsewhere, outcome_table
@@ -34,14 +33,14 @@ def transfer_table(exhibit: Exhibit) -> dict[str, str]:
         dataset: {folder: Path(folder) / "transfer" / f"{dataset}.json" for folder in frame["folder"]}
         for dataset in settings.datasets
     }
-    every = {dataset: [_content(path) for path in of_set.values()] for dataset, of_set in paths.items()}
+    every = {dataset: [read_measured(path) for path in of_set.values()] for dataset, of_set in paths.items()}
     missing = {
         dataset: found[0]["unavailable"] for dataset, found in every.items() if "unavailable" in found[0]
     }
     files = {dataset: found for dataset, found in every.items() if dataset not in missing}
     values = {
         folder: {
-            dataset: _number(paths[dataset][folder], found[place], found[place]["metric"])
+            dataset: finite_number(paths[dataset][folder], found[place], found[place]["metric"])
             for dataset, found in files.items()
         }
         for place, folder in enumerate(frame["folder"])
@@ -64,10 +63,10 @@ def detection_table(exhibit: Exhibit) -> dict[str, str]:
     settings = settings_of(exhibit, DetectionTableSettings)
     frame = load_runs(exhibit, (), settings)
     paths = {folder: Path(folder) / "detection.json" for folder in frame["folder"]}
-    files = {folder: _content(path) for folder, path in paths.items()}
+    files = {folder: read_measured(path) for folder, path in paths.items()}
     values = {
         folder: {
-            f"{kind}_{key}": _number(paths[folder], found.get(kind, {}), key)
+            f"{kind}_{key}": finite_number(paths[folder], found.get(kind, {}), key)
             for kind in KINDS
             for key in PRECISIONS
         }
@@ -82,12 +81,6 @@ def detection_table(exhibit: Exhibit) -> dict[str, str]:
     paper = Elsewhere(exhibit.paper, settings, lambda dataset, metric: metric if dataset == COCO else None)
     notes = _detection_notes(list(files.values()))
     return outcome_table(exhibit, settings, frame, columns, values, paper, "Average precision (%)", notes)
-
-
-def _content(path: Path) -> dict[str, Any]:
-    if not path.parent.is_dir():
-        raise LdregError(f"{path}: not measured yet; there is no folder {path.parent}")
-    return _read_json(path)
 
 
 def _transferred(dataset: str, metric: str) -> str | None:

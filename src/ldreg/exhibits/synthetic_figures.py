@@ -4,7 +4,6 @@ Each figure is a list of rows first, the CSV, and is drawn from these rows: pane
 drawn as points and lines; panel, series, seed, value for numbers, with the paper's beside them.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from ldreg.errors import LdregError
 from ldreg.exhibits import style
 from ldreg.exhibits.data import Exhibit
 from ldreg.exhibits.statistics import t_interval
+from ldreg.files import read_json
 
 COLUMNS = ["panel", "series", "x", "y", "seed", "value", "paper"]
 NAMES = {"lid": "LID", "mlid": "mLID", "fr_distance": "FR", "gid": "GID"}
@@ -246,9 +246,7 @@ def _paper(path: Path) -> dict[str, float]:
 
 def _read(path: Path, figure: str) -> dict[str, Any]:
     """The JSON of one figure; LdregError where it is missing or another figure's."""
-    if not path.is_file():
-        raise LdregError(f"{path}: not computed yet; make it first: ldreg synthetic {figure} --output {path}")
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = read_json(path, f"not computed yet; make it first: ldreg synthetic {figure} --output {path}")
     if content.get("figure") != figure:
         raise LdregError(f"{path}: figure: {content.get('figure')!r} is not allowed; it should be {figure!r}")
     return content

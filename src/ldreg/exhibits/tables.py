@@ -65,7 +65,7 @@ def build(exhibit: Exhibit) -> Content:
         _effect_block(exhibit.scale, effects, settings),
         _level_block(exhibit.scale, levels, settings),
     ]
-    notes = _notes(exhibit, settings, frame, effects)
+    notes = table_notes(exhibit, settings, frame, effects)
     return Content(levels, effects, blocks, notes, pd.concat(tables, ignore_index=True))
 
 
@@ -88,10 +88,10 @@ def _level_rows(group: list[Row], settings: TableSettings) -> list[list[Cell]]:
     for metric in settings.metrics:
         ours = [row.ours[metric] for row in group]
         means = [None if estimate is None else round(estimate.mean, 2) for estimate in ours]
-        columns.append(_bold_best([level(estimate) for estimate in ours], means))
+        columns.append(best_in_bold([level(estimate) for estimate in ours], means))
         if settings.scale_of_paper:
             theirs = [row.paper[metric] for row in group]
-            columns.append(_bold_best([NOT_REPORTED if v is None else printed(v) for v in theirs], theirs))
+            columns.append(best_in_bold([NOT_REPORTED if v is None else printed(v) for v in theirs], theirs))
     return [
         [Cell(row.method if place == 0 else ""), Cell(row.regularizer)]
         + [column[place] for column in columns]
@@ -100,7 +100,7 @@ def _level_rows(group: list[Row], settings: TableSettings) -> list[list[Cell]]:
     ]
 
 
-def _bold_best(texts: list[str], values: list[float | None]) -> list[Cell]:
+def best_in_bold(texts: list[str], values: list[float | None]) -> list[Cell]:
     """Cells with the highest value in bold, as in the paper; nothing is bold where nothing is compared."""
     known = [value for value in values if value is not None]
     best = max(known) if len(known) > 1 else None
@@ -159,8 +159,8 @@ def _decimals(estimate: Estimate) -> int:
     return 1 if abs(estimate.mean) >= 100 else 2
 
 
-def _notes(exhibit: Exhibit, settings: TableSettings, frame: pd.DataFrame, effects: Groups) -> list[str]:
-    """What a reader must know: this scale, the paper's, the interval, the measurements."""
+def table_notes(exhibit: Exhibit, settings: TableSettings, frame: pd.DataFrame, effects: Groups) -> list[str]:
+    """What a reader of a table must know: this scale, the paper's, the interval, the measurements."""
     count = frame["seed"].nunique()
     notes = [f"Here: the {exhibit.scale} scale: {describe(frame)}."]
     run = [row.theirs.setting for group in effects for row in group if row.run and row.theirs]

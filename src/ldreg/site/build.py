@@ -4,7 +4,6 @@ It is made of files alone (exhibits, their specs, the runs' specs and summaries)
 same bytes. Figures are linked, not embedded: the page lies beside the files it shows.
 """
 
-import json
 import re
 import struct
 from collections.abc import Iterable, Sequence
@@ -16,7 +15,7 @@ from typing import Any
 from ldreg.errors import LdregError, unknown
 from ldreg.exhibits import RENDERERS
 from ldreg.exhibits.labels import listed
-from ldreg.files import read_yaml, write_text
+from ldreg.files import read_json, read_yaml, write_text
 from ldreg.site.differences import about_runs, differences, measured_otherwise, settings_rows
 from ldreg.site.stylesheet import STYLESHEET
 from ldreg.site.tables import VERDICTS, badge, body
@@ -288,14 +287,6 @@ def _missing(shown: Sequence[Shown]) -> str:
         "<p>Declared by this scale; the command makes one of them.</p>\n"
         f'<ul class="missing">\n{items}\n</ul>\n</section>'
     )
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The content of a JSON file; LdregError when it is broken."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise LdregError(f"{path}: cannot be read: {error}") from error
 
 
 def png_size(path: Path) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ldreg.errors import LdregError
-from ldreg.files import read_yaml, write_json
+from ldreg.files import read_json, read_yaml, write_json
 
 Kind = Literal["pretrain", "measure", "transfer", "detect"]
 Point = tuple[str, float, int, int]  # a metric's name, its value, the time (ms since 1970) and the step
@@ -29,14 +29,7 @@ def load(path: Path, *keys: str) -> dict[str, Any]:
     if path.suffix == ".yaml":
         value = read_yaml(path)
     else:
-        try:
-            value = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise LdregError(f"{path}: no such file; the job that writes it has not finished") from error
-        except (OSError, ValueError) as error:
-            raise LdregError(f"{path}: cannot be read: {error}") from error
-        if not isinstance(value, dict):
-            raise LdregError(f"{path}: expected keys and values, found {type(value).__name__}")
+        value = read_json(path, "no such file; the job that writes it has not finished")
     for key in keys:
         if key not in value:
             raise LdregError(f"{path}: key {key} is missing")

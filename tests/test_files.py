@@ -1,0 +1,37 @@
+"""JSON is read with errors in one line that names the file."""
+
+import pytest
+
+from ldreg.errors import LdregError
+from ldreg.files import read_json, write_json
+
+
+def test_read_json_gives_what_write_json_wrote(tmp_path) -> None:
+    content = {"mlid": 4.75, "there": None, "lid": [{"k": 16}]}
+    write_json(tmp_path / "a.json", content)
+    assert read_json(tmp_path / "a.json") == content
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{\n"a": 1,\n}', "line 3: not valid JSON: "),
+        (b"[1]", "expected keys and values, found a list"),
+        (b"\xff", "cannot be read: "),
+    ],
+)
+def test_read_json_names_what_is_wrong(tmp_path, content: bytes, message: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(LdregError) as caught:
+        read_json(path)
+    assert str(caught.value).startswith(f"{path}: {message}")
+    assert "\n" not in str(caught.value)
+
+
+def test_read_json_of_a_missing_file_says_what_the_caller_knows(tmp_path) -> None:
+    path = tmp_path / "a.json"
+    with pytest.raises(LdregError, match="a.json: no such file$"):
+        read_json(path)
+    with pytest.raises(LdregError, match="a.json: not measured yet$"):
+        read_json(path, "not measured yet")
