@@ -31,7 +31,7 @@ def test_read_json_names_what_is_wrong(tmp_path, content: bytes, message: str) -
 
 def test_read_json_of_a_missing_file_says_what_the_caller_knows(tmp_path) -> None:
     path = tmp_path / "a.json"
-    with pytest.raises(LdregError, match="a.json: no such file$"):
+    with pytest.raises(LdregError, match=r"a\.json: no such file$"):
         read_json(path)
-    with pytest.raises(LdregError, match="a.json: not measured yet$"):
+    with pytest.raises(LdregError, match=r"a\.json: not measured yet$"):
         read_json(path, "not measured yet")

@@ -8,10 +8,14 @@ import torch
 from safetensors.torch import save_file
 
 from ldreg.config import Execution
+from ldreg.data.datasets import Split
 from ldreg.errors import LdregError
+from ldreg.evaluate import tsne
+from ldreg.evaluate.features import represent
 from ldreg.evaluate.tsne import CLASSES, embed, first_classes, perplexity, tsne_job
+from ldreg.frozen import frozen_encoder
 from ldreg.networks import build_encoder
-from ldreg.spec import write_spec
+from ldreg.spec import read_spec, write_spec
 
 
 def clusters(rows: int = 30) -> torch.Tensor:
@@ -94,6 +98,21 @@ def test_the_job_writes_one_line_per_test_image_and_the_same_bytes_again(run, da
     tsne_job(run / "spec.yaml", manifest, Execution())
     assert (run / "tsne.csv").read_bytes() == content
     torch.set_num_threads(threads)
+
+
+def test_a_line_holds_the_place_and_the_label_of_one_image(run, data_root, digits, monkeypatch) -> None:
+    few = torch.tensor([5, 40, 7, 300])  # out of order on purpose
+    monkeypatch.setattr(tsne, "first_classes", lambda labels: few)
+    monkeypatch.setattr(tsne, "embed", lambda features: features[:, :2].double().numpy())
+    tsne_job(run / "spec.yaml", data_root / "digits/dataset.json", Execution())
+    lines = list(csv.DictReader((run / "tsne.csv").read_text().splitlines()))
+    assert [int(line["label"]) for line in lines] == digits.test.labels[few].tolist()
+    _, spec = read_spec(run / "spec.yaml")
+    encoder = frozen_encoder(run / "encoder.safetensors", spec, 1, torch.device("cpu"))
+    for line, row in zip(lines, few.tolist(), strict=True):
+        one = Split(digits.test.images[row : row + 1], digits.test.labels[row : row + 1])
+        alone, _ = represent(encoder, one, spec.image_size, torch.device("cpu"))
+        assert [float(line["x"]), float(line["y"])] == pytest.approx(alone[0, :2].tolist(), abs=2e-6)
 
 
 def test_an_untrained_run_is_named(run, data_root) -> None:

@@ -5,9 +5,13 @@ import shutil
 import subprocess
 
 import pytest
+from exhibits.conftest import Runs
+from exhibits.test_outcomes import LDREG, SIX, add_transfer
+from exhibits.test_outcomes_detection import add_detection
 from exhibits.test_settings_table import SPECS, Made
 
 from ldreg.exhibits.data import read_exhibit
+from ldreg.exhibits.outcomes import detection_table, transfer_table
 from ldreg.exhibits.significance import significance
 from ldreg.exhibits.tables import main_table
 from ldreg.exhibits.timing import timing
@@ -34,9 +38,24 @@ def test_latex_compiles(demo, tmp_path) -> None:
         changes = {"temperature": 0.3} if spec.temperature else {}
         made.add(spec, **changes)
     texts += [made.table(number, notes=EVERYTHING)["tex"] for number in range(5, 12)]
+    texts += outcomes(tmp_path)
     # The table of the second document is broken on purpose: a compilation that cannot fail tests nothing.
     assert compiled(engine, tmp_path, "\\clearpage\n".join(texts)) == ""
     assert compiled(engine, tmp_path, texts[0].replace(r"\bottomrule", r"\bottomruler")) != ""
+
+
+def outcomes(root) -> list[str]:
+    """Tables 2 and 3, with all the paper's data sets and rows that were not run."""
+    transferred, detected = Runs(root / "transferred"), Runs(root / "detected")
+    for seed in range(3):
+        for spec in ({}, LDREG):
+            add_transfer(transferred, seed, dict.fromkeys(SIX, 70.0 + seed), **spec)
+            add_detection(detected, seed, 20.0 + seed, **spec)
+    specs = {
+        transfer_table: transferred.spec("transfer_table", datasets=list(SIX), notes=EVERYTHING),
+        detection_table: detected.spec("detection_table", notes=EVERYTHING),
+    }
+    return [table(read_exhibit(spec))["tex"] for table, spec in specs.items()]
 
 
 def compiled(engine: str, folder, body: str) -> str:
