@@ -63,7 +63,10 @@ def test_with_the_runs_of_others_come_the_files_that_these_read(
     ("others", "message"),
     [
         (("tabel1",), r"scale.yaml: exhibits.mine.runs_of: 'tabel1' is unknown; did you mean 'table1'"),
-        (("claims", "mine"), r"exhibits.mine.runs_of: 'mine' is not allowed; it takes runs of others itself"),
+        (
+            ("claims", "mine"),
+            r"exhibits.mine.runs_of: 'mine' is not allowed; it takes the runs of mine itself",
+        ),
         (("table16",), r"exhibits.mine.runs_of: no exhibit of this scale; renderer ledger needs some"),
         ((), r"exhibits.mine.runs: missing; renderer ledger needs some"),
     ],

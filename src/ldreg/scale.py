@@ -107,28 +107,26 @@ class Scale:
             if result[name].renderer not in RENDERERS:
                 file, place = origin(("renderer",))
                 raise unknown(f"{file}: {dotted(place)}", result[name].renderer, RENDERERS)
-            self._check_runs(result[name], shared, origin)
+            self._check_runs(name, result[name], shared, origin)
             self._check_settings(result[name], lambda location, of=origin: of(("settings", *location)))
         return result
 
     def _check_runs(
         self,
+        name: str,
         exhibit: Exhibit,
         shared: Mapping[str, Any],
         origin: Callable[[Location], tuple[str, Location]],
     ) -> None:
-        """Check that an exhibit has the runs that its renderer needs, or takes some."""
+        """Check that an exhibit has the runs that its renderer needs, or takes some, and not its own."""
         declared = self.content.exhibits
         for other in exhibit.runs_of:
             file, place = origin(("runs_of",))
             if other not in {**shared, **declared}:
                 raise unknown(f"{file}: {dotted(place)}", other, {**shared, **declared})
-            if other in declared and (
-                "runs_of" in (declared[other] or {}) or "runs_of" in shared.get(other, {})
-            ):
+            if name in self._takes(other, shared):
                 raise LdregError(
-                    f"{file}: {dotted(place)}: {other!r} is not allowed; it takes runs of others itself:"
-                    " name those"
+                    f"{file}: {dotted(place)}: {other!r} is not allowed; it takes the runs of {name} itself"
                 )
         if RENDERERS[exhibit.renderer].needs_runs and not (
             exhibit.runs or set(exhibit.runs_of) & set(declared)
@@ -136,6 +134,17 @@ class Scale:
             file, place = origin(("runs_of" if exhibit.runs_of else "runs",))
             wrong = "no exhibit of this scale" if exhibit.runs_of else "missing"
             raise LdregError(f"{file}: {dotted(place)}: {wrong}; renderer {exhibit.renderer} needs some")
+
+    def _takes(self, exhibit: str, shared: Mapping[str, Any]) -> set[str]:
+        """An exhibit, those of this scale whose runs it takes, whose runs these take, and so on."""
+        found, wanted = set(), [exhibit]
+        while wanted:
+            name = wanted.pop()
+            if name not in found and name in self.content.exhibits:
+                found.add(name)
+                block = {**shared.get(name, {}), **(self.content.exhibits[name] or {})}
+                wanted += block.get("runs_of", ())
+        return found
 
     def _check_settings(self, exhibit: Exhibit, origin: Callable[[Location], tuple[str, Location]]) -> None:
         """Check what a renderer will be told: now, and not when everything has been trained.

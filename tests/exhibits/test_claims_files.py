@@ -5,6 +5,8 @@ import math
 import pytest
 from ledgers import LDREG, OUTCOMES, entries, ledger, pair, write
 
+from ldreg.errors import LdregError
+
 HOW = {"device": "cpu", "world_size": 1, "threads": 1, "precision": "float32"}
 MOMENTS = (1.0, -1.0, -1.0, 1.0)  # adds nothing to a slope over four epochs
 
@@ -128,6 +130,22 @@ def test_transfer_of_the_papers_1000_epochs(runs) -> None:
     assert claim["paper_values"].endswith("; 1000 epochs")
 
 
+def test_a_data_set_that_could_not_be_had_is_left_out_of_the_mean(runs) -> None:
+    absent = {"dataset": "dtd", "unavailable": "it cannot be fetched here"}
+    for place, (plain, treated) in enumerate(pairs(runs, 3)):
+        for folder in (plain, treated):
+            write(folder, "transfer/dtd.json", absent)
+        transferred(plain, mnist=50.0)
+        transferred(treated, mnist=53.0 + place)
+    claim = ledger(runs, transfer=["mnist", "dtd"])[0]["transfer_rises"]
+    assert (claim["seeds"], claim["estimate"]) == (3, 4.0)
+    assert "(MNIST)" in claim["quantity"] and "DTD" not in claim["quantity"]
+    assert ledger(runs, transfer=["dtd"])[0]["transfer_rises"]["verdict"] == "not tested"
+    transferred(plain, dtd=50.0)  # had for one run alone: means over different sets are not comparable
+    with pytest.raises(LdregError, match="different data sets"):
+        ledger(runs, transfer=["mnist", "dtd"])
+
+
 def test_a_run_without_all_data_sets_is_left_out_of_transfer(runs) -> None:
     for place, (plain, treated) in enumerate(pairs(runs, 3)):
         transferred(plain, mnist=50.0, **({"dtd": 50.0} if place else {}))
@@ -148,7 +166,7 @@ def test_detection_rises_for_boxes_and_masks(runs, method, gains, expected) -> N
     claim = claims["detection_rises"]
     assert claim["verdict"] == expected
     assert claim["estimate"] == pytest.approx(sum(gains) / len(gains))
-    assert "(mask)" in claim["quantity"]
+    assert ", of mask (" in claim["quantity"]
     assert claim["paper"] == pytest.approx({"simclr": 0.02, "byol": 0.3}[method])
     assert ledger(runs)[0]["detection_rises"]["verdict"] == "not tested"
 

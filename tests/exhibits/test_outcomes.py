@@ -108,24 +108,31 @@ def test_effects_are_paired_by_seed_and_stand_beside_the_papers(demo) -> None:
     effects, _ = effects_and_levels(transferred(demo, **DEMO))
     assert effects[1:5] == [
         [
-            "SimCLR, small CNN",
+            "SimCLR, small CNN, 40 epochs",
             "LDReg β 0.1, k 16",
             "MNIST (points)",
             "not given",
             f"+3.00 [{3 - HALF:+.2f}, {3 + HALF:+.2f}]",
+            "",
             "3",
         ],
-        ["40 epochs, batch size 256", "", "Fashion-MNIST (points)", "not given", "-1.00 [-1.00, -1.00]", "3"],
-        ["", "", "Food-101 (points)", "+0.1", "not run", "0"],
-        ["", "", "CIFAR-10 (points)", "+0.1", "not run", "0"],
+        ["", "", "Fashion-MNIST (points)", "not given", "-1.00 [-1.00, -1.00]", "", "3"],
+        ["", "", "Food-101 (points)", "+0.1", "not run", "", "0"],
+        ["", "", "CIFAR-10 (points)", "+0.1", "not run", "", "0"],
     ]
-    assert [row[2:5] for row in effects[5:]] == [
+    assert [row[2:5] for row in effects[5:9]] == [
         ["CIFAR-100 (points)", "-0.6", "not run"],
         ["Birdsnap (points)", "+1.4", "not run"],
         ["Stanford Cars (points)", "+0.6", "not run"],
         ["DTD (points)", "-0.1", "not run"],
     ]
-    line = cells(transferred(demo, **DEMO), "dataset").loc[("effect", "mnist")]
+    # The paper's encoder of 1000 epochs, which was not run here either.
+    assert effects[9][:3] == ["SimCLR, ResNet-50, 1000 epochs", "LDReg β 0.01, k 64", "MNIST (points)"]
+    assert [row[3:5] for row in effects[11:]] == [
+        [gain, "not run"] for gain in ("+2.2", "+1.7", "+3.5", "+1.2", "+6.3", "+0.1")
+    ]
+    table = cells(transferred(demo, **DEMO), "dataset", "setting")
+    line = table.loc[("effect", "mnist", "40 epochs")]
     assert (line["metric"], line["unit"], line["status"]) == ("linear_top1", "points", "run")
     assert float(line["mean"]) == pytest.approx(3) and float(line["high"]) == pytest.approx(
         3 + HALF, abs=1e-5
@@ -146,16 +153,21 @@ def test_levels_at_another_scale_are_ours_alone(demo) -> None:
         assert number not in files["md"].split("### ")[2].split("\n- ")[0].replace("69.00 ± 0.00", "")
     table = cells(files, "dataset", "regularizer")
     absent = table.loc[("level", "food101", "none")]
-    assert (absent["status"], absent["n"], absent["mean"]) == ("not run", 0, "")
+    assert set(absent["status"]) == {"not run"} and set(absent["n"]) == {0} and set(absent["mean"]) == {""}
+    assert list(absent["paper"].astype(float)) == [69.0, 71.1]  # of 100 and of 1000 epochs
     assert not table.loc["level"]["comparable"].any()
 
 
 def test_the_papers_budgets_are_told_apart(demo) -> None:
     longer = {"paper_values": {"epochs": {40: 1000}, "batch_size": {256: 4096}}}
     effects, _ = effects_and_levels(transferred(demo, **{**DEMO, **longer}))
-    assert [row[3] for row in effects[3:]] == ["+2.2", "+1.7", "+3.5", "+1.2", "+6.3", "+0.1"]
-    effects, _ = effects_and_levels(transferred(demo, datasets=["mnist"]))  # neither is named: none stands
-    assert {row[3] for row in effects[1:]} == {"not given"}
+    assert [row[3] for row in effects[3:9]] == ["+2.2", "+1.7", "+3.5", "+1.2", "+6.3", "+0.1"]
+    assert effects[9][0] == "SimCLR, ResNet-50, 100 epochs"
+    # Neither is named: none stands for ours, and both were not run.
+    effects, _ = effects_and_levels(transferred(demo, datasets=["mnist"]))
+    assert {row[3] for row in effects[1:8]} == {"not given"}
+    heads = [row[0] for row in effects[1:] if row[0]]
+    assert heads[1:] == ["SimCLR, ResNet-50, 100 epochs", "SimCLR, ResNet-50, 1000 epochs"]
 
 
 def test_levels_stand_above_the_papers_at_its_own_scale(papers) -> None:
@@ -172,11 +184,12 @@ def test_levels_stand_above_the_papers_at_its_own_scale(papers) -> None:
         "seeds",
     ]
     half = 12.7062 / 2  # of two values that are 1 apart
-    none, theirs, ldreg, theirs_too = levels[1:]
-    assert none[:4] == ["SimCLR, ResNet-50", "none", "here", f"60.50 ± {half:.2f}"] and none[-1] == "2"
+    none, theirs, ldreg, theirs_too = levels[1:5]
+    name = "SimCLR, ResNet-50, 100 epochs"
+    assert none[:4] == [name, "none", "here", f"60.50 ± {half:.2f}"] and none[-1] == "2"
     assert theirs == [
         *(
-            "100 epochs, batch size 2048",
+            "",
             "",
             "paper",
             "69.0",
@@ -190,11 +203,15 @@ def test_levels_stand_above_the_papers_at_its_own_scale(papers) -> None:
     ]
     assert ldreg[3] == f"**61.00 ± {half:.2f}**" and none[8] == ldreg[8] == f"**65.50 ± {half:.2f}**"
     assert theirs_too[2:5] == ["paper", "**69.1**", "**89.2**"]
-    assert effects[1][3:] == ["+0.1", "+0.50 [+0.50, +0.50]", "2"] and "not run" not in files["md"]
+    assert effects[1][3:] == ["+0.1", "+0.50 [+0.50, +0.50]", "+0.40", "2"]
+    # What was not run is the paper's encoder of 1000 epochs alone.
+    assert levels[5][:4] == ["SimCLR, ResNet-50, 1000 epochs", "none", "here", "not run"]
+    assert all(row[3] == "not run" for row in levels[5::2])
     table = cells(files, "regularizer", "dataset")
-    line = table.loc[("level", "ldreg_l1", "cars")]
+    line = table.loc[("level", "ldreg_l1", "cars")].iloc[0]
     assert float(line["paper"]) == 37.3 and line["comparable"] and "100 epochs" in line["paper_setting"]
-    assert line["setting"] == "100 epochs, batch size 2048"
+    assert line["setting"] == "100 epochs"
+    assert float(line["difference"]) == pytest.approx(float(line["mean"]) - 37.3)
 
 
 def test_data_sets_of_one_side_alone(papers) -> None:
@@ -212,11 +229,11 @@ def test_longer_training_is_another_encoder(papers) -> None:
     add_transfer(papers, 0, dict.fromkeys(SIX, 72.0), **{**PAPERS_LDREG, **longer})
     effects, levels = effects_and_levels(transferred(papers, datasets=SIX, scale_of_paper=True))
     assert [row[0] for row in levels[1:]] == [
-        *("SimCLR, ResNet-50", "100 epochs, batch size 2048", "", ""),
-        *("SimCLR, ResNet-50", "1000 epochs, batch size 4096", "", ""),
+        *("SimCLR, ResNet-50, 100 epochs", "", "", ""),
+        *("SimCLR, ResNet-50, 1000 epochs", "", "", ""),
     ]
     assert levels[7][3:5] == ["**72.00**", "**72.00**"] and levels[8][3] == "**73.3**"
-    assert effects[7][3:] == ["+2.2", "+2.00 (1 seed, no interval)", "1"]
+    assert effects[7][3:] == ["+2.2", "+2.00 (1 seed, no interval)", "-0.20", "1"]
 
 
 def test_the_metric_is_that_of_the_data_set(runs) -> None:
@@ -283,7 +300,7 @@ def test_markdown_is_aligned_and_latex_balanced(demo) -> None:
     files = transferred(demo, **DEMO)
     for block in files["md"].split("### ")[1:]:
         lines = [line for line in block.splitlines() if line.startswith("|")]
-        assert len({len(line) for line in lines}) == 1 and len(lines[0]) < 120
+        assert len({len(line) for line in lines}) == 1 and len(lines[0]) < 140
     assert files["tex"].count("{") == files["tex"].count("}")
     assert files["tex"].count(r"\begin{tabular}") == 2 and "Fashion-MNIST" in files["tex"]
 
@@ -295,5 +312,7 @@ def test_what_transfer_writes_is_what_is_read(runs) -> None:
     folder = add_transfer(runs, 0, {})
     (folder / "transfer/mnist.json").write_text(json.dumps(found))
     files = transferred(runs, datasets=["mnist"])
-    assert float(cells(files, "dataset").loc[("level", "mnist"), "mean"]) == pytest.approx(found["top1"])
+    assert float(cells(files, "dataset").loc[("level", "mnist"), "mean"].iloc[0]) == pytest.approx(
+        found["top1"]
+    )
     assert "the best of 2 pairs" in files["md"] and "MNIST 40 / 40" in files["md"]

@@ -49,13 +49,16 @@ def test_effects_are_paired_and_stand_beside_the_papers(pair) -> None:
         "linear accuracy (points)",
         "+0.5",
         interval,
+        "+2.50",
         "3",
     ]
     assert "+0.50 [+0.50, +0.50]" in effects and "-1.00 [-1.00, -1.00]" in effects
     cells = pd.read_csv(io.StringIO(files[".csv"])).set_index(["kind", "method", "backbone", "metric"])
     ours = cells.loc[("effect", "simclr", "small_cnn", "linear_top1")]
     assert ours["mean"] == pytest.approx(3) and ours["high"] == pytest.approx(3 + HALF, abs=1e-5)
-    assert (ours["paper"], ours["n"], ours["status"]) == (0.5, 3, "run")
+    assert (ours["paper"], ours["difference"], ours["n"], ours["status"]) == (0.5, 2.5, 3, "run")
+    levels = cells.loc["level"]
+    assert levels["difference"].isna().all() and levels["paper"].notna().any()  # of another task
 
 
 def test_levels_are_never_beside_the_papers_at_another_scale(pair) -> None:
@@ -78,6 +81,8 @@ def test_levels_stand_beside_the_papers_at_its_own_scale(runs) -> None:
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
     assert cells[2][2:4] == ["64.20 ± 0.00", "64.3"]
     assert cells[3][2:4] == ["**64.90 ± 0.00**", "**64.8**"]
+    table = pd.read_csv(io.StringIO(files[".csv"])).set_index(["kind", "regularizer", "metric"])
+    assert table.loc[("level", "ldreg_l1", "linear_top1"), "difference"].max() == pytest.approx(0.1)
     assert ["MAE, ViT-B/16", "none", "not run", "57.0"] in [row[:4] for row in cells]
 
 
@@ -111,7 +116,7 @@ def test_a_seed_missing_in_one_arm(runs) -> None:
         runs.add(seed, top1=91 + seed, **LDREG)
     files = written(runs.spec("main_table"))
     effect = line(files[".md"].split("SimCLR-Tuned")[0], "linear accuracy (points)")
-    assert effect[-1] == "2" and effect[-2].startswith("+2.50 [")
+    assert effect[-1] == "2" and effect[-3].startswith("+2.50 [")
     levels = files[".md"].split("### Levels")[1]
     assert line(levels, "none")[-1] == "3" and line(levels, "LDReg")[-1] == "2"
 
@@ -136,7 +141,7 @@ def test_what_was_not_run_says_so(pair, runs) -> None:
 def test_without_the_unregularised_runs_there_is_no_effect(runs) -> None:
     runs.add(0, **LDREG)
     effect = line(written(runs.spec("main_table"))[".md"].split("SimCLR-Tuned")[0], "LDReg")
-    assert effect[-2:] == ["not run", "0"]
+    assert effect[-3:] == ["not run", "", "0"]
 
 
 def test_all_listed_betas_are_shown(runs) -> None:
@@ -181,7 +186,7 @@ def test_notes_name_the_linear_protocol_and_stand_once(pair, runs, scale_of_pape
 
 def test_markdown_is_aligned_and_fits_a_terminal(pair) -> None:
     rows = [row for row in written(pair.spec("main_table"))[".md"].splitlines() if row.startswith("|")]
-    assert max(map(len, rows)) < 120
+    assert max(map(len, rows)) < 130
     effects = rows[: next(i for i, row in enumerate(rows) if "linear accuracy (%)" in row)]
     assert len({tuple(m.start() for m in re.finditer(r"\|", row)) for row in effects}) == 1
 

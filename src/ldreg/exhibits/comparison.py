@@ -87,11 +87,17 @@ def table(kind: str, groups: Groups, comparable: bool) -> pd.DataFrame:
                     "status": "run" if ours else "not run",
                     **{"n": None, "mean": None, "low": None, "high": None, **known},
                     "paper": row.paper[metric],
+                    "difference": _difference(ours, row.paper[metric], comparable),
                     "paper_setting": row.theirs.setting if row.theirs else None,
                     "comparable": comparable and row.paper[metric] is not None,
                 }
             )
     return pd.DataFrame(lines)
+
+
+def _difference(ours: Estimate | None, theirs: float | None, comparable: bool) -> float | None:
+    """Ours minus the paper's, where they may be compared."""
+    return ours.mean - theirs if comparable and ours is not None and theirs is not None else None
 
 
 def _keys(context: Context, arm: Arm) -> dict[str, str | float | None]:
@@ -114,9 +120,22 @@ def _absent(row: PaperRow, values: dict[str, float | None]) -> Row:
 
 
 def _not_run(found: list[Context], paper: Reported) -> list[tuple[PaperRow, PaperRow]]:
-    """The pairs (without, with) of the paper's first exhibit whose method and encoder we have not run."""
+    """The pairs (without, with) of the paper's first exhibit whose method and encoder we have not run.
+
+    Nor, where it has several budgets of epochs and batches for these (Tables 2 and 3), with that budget.
+    """
     done = {(context.method, paper.backbone(context.backbone)) for context in found}
-    rows = [row for row in paper.first() if (row.method, row.backbone) not in done]
+    ours = [paper.row(context.setting(arm)) for context in found for arm in context.arms]
+    budgets = {row.budget for row in ours if row}
+    several: dict[tuple[str, str], set[tuple[str, ...]]] = {}
+    for row in paper.first():
+        several.setdefault((row.method, row.backbone), set()).add(row.budget)
+    rows = [
+        row
+        for row in paper.first()
+        if (row.method, row.backbone) not in done
+        or (len(several[row.method, row.backbone]) > 1 and row.budget not in budgets)
+    ]
     controls = {row.budget: row for row in rows if row.regularizer == "none"}
     treated = [row for row in rows if row.regularizer != "none" and row.budget in controls]
     return [(controls[row.budget], row) for row in treated]

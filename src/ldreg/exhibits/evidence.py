@@ -143,7 +143,7 @@ def _labels(arms: Sequence[Arm]) -> str:
 
 
 # What is read of other files of a run's folder, NaN where they do not say it (imported encoders, say).
-TOLD = ("wall_seconds", "how", "late_change", "transfer", "box_ap", "mask_ap")
+TOLD = ("wall_seconds", "how", "late_change", "transfer", "transfer_sets", "box_ap", "mask_ap")
 
 
 def _arms(context: Context, settings: LedgerSettings) -> tuple[Arm, ...]:
@@ -160,12 +160,18 @@ def _told_of(folder: Path, settings: LedgerSettings) -> dict[str, Any]:
     found = {"wall_seconds": summary.get("wall_seconds", math.nan)}
     found["how"] = tuple(summary.get(key) for key in EXECUTION)
     found["late_change"] = late_change(folder / "history.csv")
-    files = [folder / "transfer" / f"{dataset}.json" for dataset in settings.transfer]
-    contents = [_read(path) for path in files]
-    known = bool(files) and all(contents)
-    found["transfer"] = np.mean([each[each["metric"]] for each in contents]) if known else math.nan
+    found |= _transferred(folder, settings.transfer)
     detected = _read(folder / "detection.json") if settings.detection else {}
     return found | {f"{kind}_ap": detected.get(kind, {}).get("ap", math.nan) for kind in ("box", "mask")}
+
+
+def _transferred(folder: Path, datasets: Sequence[str]) -> dict[str, Any]:
+    """Mean accuracy over the data sets that could be had, and which; NaN until all have been tried."""
+    contents = {dataset: _read(folder / "transfer" / f"{dataset}.json") for dataset in datasets}
+    had = {dataset: found for dataset, found in contents.items() if "unavailable" not in found}
+    known = bool(had) and all(had.values())
+    mean = float(np.mean([found[found["metric"]] for found in had.values()])) if known else math.nan
+    return {"transfer": mean, "transfer_sets": tuple(had)}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from ldreg.exhibits.outcome_settings import OutcomeSettings
 from ldreg.exhibits.reported import Reported
 from ldreg.exhibits.settings import TableSettings
 from ldreg.exhibits.sheets import sheet
-from ldreg.exhibits.tables import BOLD, NOT_REPORTED, best_in_bold, effect, level, table_notes
+from ldreg.exhibits.tables import BOLD, NOT_REPORTED, best_in_bold, effect, gap, level, table_notes
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def outcome_table(
     """
     keys = tuple(column.key for column in columns)
     measured = pd.DataFrame.from_dict(values, orient="index").reindex(columns=keys)
-    found = [_measured(context, measured) for context in contexts(frame)]
+    found = [_measured(context, measured) for context in _labelled(contexts(frame))]
     levels = _told(comparison.levels(found, paper, keys, settings.not_run))
     effects = _told(comparison.effects(found, paper, keys, settings.not_run))
     blocks = [
@@ -91,19 +91,31 @@ def outcome_table(
 
 
 def _measured(context: Context, values: pd.DataFrame) -> Context:
-    """The context with `values` as columns of its arms' runs, and with epochs and batch size in its label.
-
-    They tell the encoders of Tables 2 and 3 apart, where others are told apart only if they differ.
-    """
-    extra = re.sub(r"(^|, )(epochs|batch size) [^,]+", "", context.extra).removeprefix(", ")
-    extra = ", ".join([_budget(context.epochs, context.batch_size), *([extra] if extra else [])])
+    """The context with `values` as columns of its arms' runs."""
     arms = tuple(replace(arm, runs=arm.runs.join(values, on="folder")) for arm in context.arms)
-    return replace(context, arms=arms, extra=extra)
+    return replace(context, arms=arms)
 
 
-def _budget(epochs: float, batch_size: float) -> str:
-    words = [f"{name(epochs)} epochs"] if present(epochs) else []
-    return ", ".join([*words, *([f"batch size {name(batch_size)}"] if present(batch_size) else [])])
+def _labelled(found: list[Context]) -> list[Context]:
+    """Contexts with their epochs in the label, by which the paper tells its encoders apart in Tables 2 and 3.
+
+    The batch size follows from them, and stands there only where it does not.
+    """
+    made = []
+    for context in found:
+        extra = re.sub(r"(^|, )(epochs|batch size) [^,]+", "", context.extra).removeprefix(", ")
+        twin = any(
+            (other.method, other.backbone, other.epochs) == (context.method, context.backbone, context.epochs)
+            and other.batch_size != context.batch_size
+            for other in found
+        )
+        words = [_epochs(context.epochs), f"batch size {name(context.batch_size)}" if twin else "", extra]
+        made.append(replace(context, extra=", ".join(filter(None, words))))
+    return made
+
+
+def _epochs(epochs: float) -> str:
+    return f"{name(epochs)} epochs" if present(epochs) else ""
 
 
 def _told(groups: Groups) -> Groups:
@@ -118,7 +130,7 @@ def _told_row(row: Row) -> Row:
     }
     if row.keys["setting"] or row.theirs is None:
         return replace(row, ours=ours)
-    budget = _budget(row.theirs.epochs, row.theirs.batch_size)
+    budget = _epochs(row.theirs.epochs)
     return replace(row, ours=ours, method=f"{row.method}, {budget}", keys=row.keys | {"setting": budget})
 
 
@@ -141,15 +153,12 @@ def _lines(kind: str, groups: Groups, columns: list[Column], comparable: bool) -
 
 
 def _stacked(label: str, rows: list[list[Cell]]) -> list[list[Cell]]:
-    """`rows` with the label before them: method and encoder, below them the rest if there are two rows."""
-    method, backbone, *rest = label.split(", ")
-    words = [f"{method}, {backbone}", ", ".join(rest)] if len(rows) > 1 else [label]
-    words += [""] * (len(rows) - len(words))
-    return [[Cell(word), *row] for word, row in zip(words, rows, strict=True)]
+    """`rows` with the label before the first of them."""
+    return [[Cell("" if place else label), *row] for place, row in enumerate(rows)]
 
 
 def _effect_block(scale: str, groups: Groups, columns: list[Column]) -> Block:
-    header = ("encoder", "regulariser", "change in", "paper", "here [95 % interval]", "seeds")
+    header = ("encoder", "regulariser", "change in", "paper", "here [95 % interval]", "difference", "seeds")
     title = f"Effect of the regulariser (with minus without): the paper's and at the {scale} scale"
     cells = [
         _stacked(group[0].method, [line for row in group for line in _effect_rows(row, columns)])
@@ -167,6 +176,7 @@ def _effect_rows(row: Row, columns: list[Column]) -> list[list[Cell]]:
             f"{column.label} (points)",
             _printed(theirs, column, signed=True),
             effect(ours),
+            gap(ours, theirs),
             str(ours.n if ours else 0),
         ]
         lines.append([Cell(text) for text in texts])

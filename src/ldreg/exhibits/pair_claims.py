@@ -5,6 +5,7 @@ Each function tests one kind of claim and returns what it found where it could: 
 
 import pandas as pd
 
+from ldreg.errors import LdregError
 from ldreg.exhibits.evidence import MONITOR, Evidence, gains, seeds
 from ldreg.exhibits.groups import Context
 from ldreg.exhibits.labels import METRICS, Metric, listed, name, printed
@@ -83,10 +84,10 @@ def decline_goes_away(evidence: Evidence) -> Results:
         result = Result(
             quantity=f"late change of mLID with {arm.label}; without: {effect(without, '%')}",
             unit="%",
-            test=f"{MONITOR} of history.csv over the last half of the epochs, by a line through its "
-            "logarithm for each seed, then t over seeds; supported if the interval without LDReg lies below "
-            f"-{name(margin)} % and that with it above, contradicted if that with it lies below; not tested "
-            "where that without lies above",
+            test=f"{MONITOR} of training batches (history.csv) over the last half of the epochs, by a line "
+            "through its logarithm for each seed, then t over seeds; supported if the interval without LDReg "
+            f"lies below -{name(margin)} % and that with it above, contradicted if that with it lies below; "
+            "not tested where that without lies above",
             estimate=ours,
             verdict=_decline_verdict(ours, without, margin),
         )
@@ -104,12 +105,17 @@ def _decline_verdict(ours: Estimate, without: Estimate, margin: float) -> str:
 
 
 def transfers_better(evidence: Evidence) -> Results:
-    """Accuracy on other data sets rises, on average over them."""
-    sets = listed(evidence.settings.transfer)
+    """Accuracy on other data sets rises, on average over those that could be had."""
     about = Metric("accuracy", "%", "points")
-    return _outcome(
-        evidence, ["transfer"], about, f"accuracy on other data sets ({sets}), their mean", "table2"
-    )
+    arms = [arm.runs for context in evidence.contexts for arm in context.arms]
+    had = {sets for runs in arms for sets in runs["transfer_sets"][runs["transfer"].notna()]}
+    if len(had) > 1:
+        found = " and ".join(listed(sets) or "none" for sets in sorted(had))
+        raise LdregError(
+            f"claims: transfer: runs were tested on different data sets ({found}); run all again"
+        )
+    what = f"accuracy on other data sets ({listed(*had)}), their mean" if had else ""
+    return _outcome(evidence, ["transfer"], about, what, "table2")
 
 
 def detects_better(evidence: Evidence) -> Results:
@@ -126,7 +132,7 @@ def _outcome(evidence: Evidence, metrics: list[str], about: Metric, what: str, t
             continue
         theirs, values = _paper_outcome(evidence, table, metrics, context)
         one = len(metrics) == 1
-        which = "" if one else f", the smaller gain ({found.at.replace('_ap', '')})"
+        which = "" if one else f", of {found.at.replace('_ap', '')} ({found.named('the smaller gain')})"
         result = Result(
             quantity=f"{what}, {arm.label} minus none{which}",
             unit=about.difference_unit,

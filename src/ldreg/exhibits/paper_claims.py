@@ -101,7 +101,7 @@ CLAIMS = (
         "decline_goes_away",
         "with LDReg the late decline of mLID over epochs goes away",
         "Figure 2 (a)",
-        f"{PAIR}, and their {MONITOR} over the last half of the epochs (history.csv)",
+        f"{PAIR}, and their {MONITOR} in three epochs or more of the last half (history.csv)",
         decline_goes_away,
     ),
     Claim(

@@ -39,7 +39,7 @@ def forms_alike(evidence: Evidence, metric: str = "linear_top1") -> Results:
             if row.k == other.k
         }
         result = Result(
-            quantity=f"largest mean difference in {about.label}, L2 minus L1, at {found.at}",
+            quantity=f"{about.label}, L2 minus L1, at {found.at} ({found.named('the largest difference')})",
             unit=f"{about.difference_unit} at {found.at}",
             test=f"{PAIRED} at {'; '.join(pairs)}; supported if every interval lies within ±{name(margin)} "
             f"{about.difference_unit}, contradicted if one lies outside {SEVERAL}",
@@ -76,7 +76,8 @@ def min_lid_lowers(evidence: Evidence, metric: str = "mlid") -> Results:
         rows = [row for row in paper(context, "min_lid") if metric in row.values]
         theirs = {name(row.beta): difference(row, *paper(context, "none"), metric) for row in rows}
         result = Result(
-            quantity=f"{METRICS[metric].label}, Min LID minus none, the smallest fall: at beta {found.at}",
+            quantity=f"{METRICS[metric].label}, Min LID minus none, at beta {found.at} "
+            f"({found.named('the smallest fall')})",
             unit=f"{METRICS[metric].difference_unit} at beta {found.at}".strip(),
             test=f"{PAIRED} at beta {', '.join(drops)}; supported if every interval lies below 0, "
             f"contradicted if one lies above {SEVERAL}",
@@ -110,7 +111,8 @@ def helps_at_every_batch_size(evidence: Evidence, metric: str = "linear_top1") -
             if row.batch_size == other.batch_size
         }
         result = Result(
-            quantity=f"{about.label}, LDReg minus none, the smallest gain: at batch size {decided.at}",
+            quantity=f"{about.label}, LDReg minus none, at batch size {decided.at} "
+            f"({decided.named('the smallest gain')})",
             unit=f"{about.difference_unit} at batch size {decided.at}",
             test=f"{PAIRED} at batch size {', '.join(ascending)}; {EACH_ABOVE}",
             estimate=decided.estimate,
@@ -141,7 +143,7 @@ def beats_global_terms(evidence: Evidence, metric: str) -> Results:
             for row in rows
         }
         result = Result(
-            quantity=f"{about.label}, {arm.label} minus {found.at}, the smallest lead",
+            quantity=f"{about.label}, {arm.label} minus {found.at} ({found.named('the smallest lead')})",
             unit=f"{about.difference_unit} over {found.at}".strip(),
             test=f"{PAIRED} against {'; '.join(leads)}; {EACH_ABOVE}",
             estimate=found.estimate,
@@ -170,7 +172,8 @@ def byol_gains_most(evidence: Evidence, metric: str = "mlid") -> Results:
     own = factors.pop(byol[0].label, None)
     theirs = {label: math.log(own / factor) for label, factor in factors.items()} if own else {}
     result = Result(
-        quantity=f"gain in the logarithm of mLID by LDReg, of BYOL minus that of {found.at}, the closest",
+        quantity=f"gain in the logarithm of mLID by LDReg, of BYOL minus that of {found.at} "
+        f"({found.named('the closest')})",
         unit=f"in ln(mLID) over {found.at}",
         test=f"{PAIRED} against {'; '.join(leads)}, whose methods are those of Figure 2 (a); {EACH_ABOVE}",
         estimate=found.estimate,

@@ -102,7 +102,8 @@ def stable(evidence: Evidence, metric: str, axis: str) -> Results:
             continue
         reported = _paper_swept(evidence, context, settings.regularizer, metric, axis, "figure5")
         result = Result(
-            quantity=f"largest mean change of {about.label} from {axis} {name(base)}, at {found.at}",
+            quantity=f"{about.label} at {axis} {found.at} minus that at {name(base)} "
+            f"({found.named('the largest change')})",
             unit=f"{about.difference_unit} at {axis} {found.at}",
             test=f"{PAIRED} of each value of {axis} ({_listed(swept)}) against {name(base)}; supported if "
             f"every interval lies within ±{name(margin)} {about.difference_unit}, contradicted if one lies "

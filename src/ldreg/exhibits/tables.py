@@ -21,6 +21,7 @@ from ldreg.exhibits.statistics import Estimate
 
 NOT_RUN = "not run"
 NOT_REPORTED = "not given"
+DIFFERENCE = "Difference: the effect here minus the paper's."
 BOLD = "Bold: the highest mean of each method, as in the paper; it says nothing about significance."
 
 
@@ -110,7 +111,7 @@ def best_in_bold(texts: list[str], values: list[float | None]) -> list[Cell]:
 
 
 def _effect_block(scale: str, groups: Groups, settings: TableSettings) -> Block:
-    header = ("method", "regulariser", "change in", "paper", "here [95 % interval]", "seeds")
+    header = ("method", "regulariser", "change in", "paper", "here [95 % interval]", "difference", "seeds")
     title = f"Effect of the regulariser (with minus without): the paper's and at the {scale} scale"
     cells = [
         [line for place, row in enumerate(group) for line in _effect_rows(row, place == 0, settings)]
@@ -129,10 +130,16 @@ def _effect_rows(row: Row, first: bool, settings: TableSettings) -> list[list[Ce
             METRICS[metric].effect,
             NOT_REPORTED if theirs is None else printed(theirs, signed=True),
             effect(ours),
+            gap(ours, theirs),
             str(ours.n if ours else 0),
         ]
         lines.append([Cell(text) for text in texts])
     return lines
+
+
+def gap(ours: Estimate | None, theirs: float | None) -> str:
+    """Ours minus the paper's; '' where one of them is missing."""
+    return "" if ours is None or theirs is None else number(ours.mean - theirs, True, _decimals(ours))
 
 
 def level(estimate: Estimate | None) -> str:
@@ -161,18 +168,21 @@ def _decimals(estimate: Estimate) -> int:
 
 def table_notes(exhibit: Exhibit, settings: TableSettings, frame: pd.DataFrame, effects: Groups) -> list[str]:
     """What a reader of a table must know: this scale, the paper's, the interval, the measurements."""
-    count = frame["seed"].nunique()
+    counts = sorted({row.seeds for group in effects for row in group if row.run}) or [frame["seed"].nunique()]
     notes = [f"Here: the {exhibit.scale} scale: {describe(frame)}."]
     run = [row.theirs.setting for group in effects for row in group if row.run and row.theirs]
     theirs = "; ".join(dict.fromkeys(run)) or "no row of the paper"
     notes.append(f"Paper: ImageNet, one number a cell, no interval. Beside the rows run here: {theirs}.")
-    if count == 1:
-        notes.append("1 seed: no interval, and no statement about noise.")
-    else:
+    if counts[-1] > 1:
+        fewer = " or fewer" if counts[0] < counts[-1] else ""
         notes.append(
-            f"Means over {seeds(count)}; ± and brackets are 95 % t-intervals over seeds, "
-            "for effects of the differences paired by seed."
+            f"Means over {seeds(counts[-1])}{fewer}; ± and brackets are 95 % t-intervals over seeds, for "
+            "effects of the differences paired by seed."
         )
+    if counts[0] == 1:
+        rows = "" if counts[-1] == 1 else " Rows of "
+        notes.append(f"{rows}1 seed: no interval, and no statement about noise.".strip())
+    notes.append(DIFFERENCE)
     if {"linear_top1", "linear_top5"} & set(settings.metrics):
         notes.append(linear_protocol(frame))
     if "mlid" in settings.metrics:

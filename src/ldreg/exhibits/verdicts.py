@@ -39,6 +39,10 @@ class Decision:
     at: str
     estimate: Estimate
 
+    def named(self, extreme: str) -> str:
+        """What the setting is: the `extreme` of all, unless another one is that which contradicts."""
+        return "which contradicts" if self.verdict == "contradicted" else extreme
+
 
 def verdict(estimate: Estimate, bound: float) -> str:
     """Whether a quantity is above `bound`, by its interval; without an interval nothing is decided.
