@@ -144,6 +144,24 @@ def test_without_the_unregularised_runs_there_is_no_effect(runs) -> None:
     assert effect[-3:] == ["not run", "", "0"]
 
 
+def test_what_collapsed_in_the_paper_says_so(runs) -> None:
+    paper = {"backbone": "resnet50", "dataset": "imagenet", "epochs": 100, "batch_size": 2048}
+    runs.add(0, **paper)
+    for beta in (1.0, 10.0):
+        runs.add(0, **paper, regularizer="min_lid", beta=beta, k=64)
+    settings = {"paper_exhibits": ["table13"], "not_run": False, "scale_of_paper": True}
+    effects, levels = written(runs.spec("main_table", **settings))[".md"].split("### Levels")
+    assert line(levels, "Min LID β 10,")[3] == "collapsed" and line(levels, "Min LID β 1,")[3] == "46.4"
+    assert line(effects, "Min LID β 10,")[3] == "collapsed"
+
+
+def test_jitter_tells_runs_apart_by_its_strength_alone(runs) -> None:
+    for strength, views in ((0.5, [{"hue": 0.1}]), (1.0, [{"hue": 0.2}])):
+        runs.add(0, jitter=strength, views=views)
+    text = written(runs.spec("main_table"))[".md"]
+    assert "SimCLR, small CNN, colour jitter strength s 0.5 " in text and "hue" not in text
+
+
 def test_all_listed_betas_are_shown(runs) -> None:
     runs.add(0)
     for beta in (0.01, 0.1, 1.0):

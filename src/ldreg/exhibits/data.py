@@ -11,9 +11,10 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ldreg.errors import LdregError, explain, unknown
-from ldreg.exhibits.labels import METRICS, listed, present, same, seeds
+from ldreg.exhibits.labels import METRICS, both, listed, present, same, seeds
 from ldreg.exhibits.settings import Settings
 from ldreg.files import read_json, read_yaml
+from ldreg.spec import RunSpec
 
 # Keys that say what is added to the loss. Two runs that differ in these alone are a pair.
 REGULARIZER_KEYS = ("regularizer", "beta", "k", "target", "acts_on", "regularizer_start")
@@ -165,12 +166,15 @@ def finite_number(path: Path, content: dict[str, Any], key: str) -> float:
 
 def describe(frame: pd.DataFrame) -> str:
     """The runs in one line: data, encoder, epochs, batch size and seeds, for captions and notes."""
-    word = {key: listed(frame[key]) for key in ("dataset", "image_size", "backbone", "epochs", "batch_size")}
-    images = listed(value if present(value) else "all" for value in frame["train_images"])
+    word = {key: both(frame[key]) for key in ("dataset", "image_size", "backbone", "epochs", "batch_size")}
+    images = both(value if present(value) else "all" for value in frame["train_images"])
+    keys = [key for key in setting_keys(frame) if key in RunSpec.model_fields and key != "views"]
+    counts = frame.groupby(keys, dropna=False)["seed"].nunique()
+    fewest = f"{counts.min()} to " if counts.min() < counts.max() else ""
     return (
         f"{word['dataset']} ({images} training images, {word['image_size']} pixels wide), "
         f"{word['backbone']}, {word['epochs']} epochs, batch size {word['batch_size']}, "
-        f"{seeds(frame['seed'].nunique())} ({listed(sorted(frame['seed']))})" + _imported(frame)
+        f"{fewest}{seeds(frame['seed'].nunique())} ({listed(sorted(frame['seed']))})" + _imported(frame)
     )
 
 

@@ -79,7 +79,8 @@ def contexts(frame: pd.DataFrame) -> list[Context]:
     """All runs of `load_runs` by context and arm, in the order in which the runs are listed."""
     keys = [key for key in setting_keys(frame) if key not in REGULARIZER_KEYS]
     found = [group for _, group in frame.groupby(keys, dropna=False, sort=False)]
-    extras = _distinguish(found, ["method", "backbone"], keys)
+    # What the views are follows from the augmentation and its jitter, which say it shorter.
+    extras = _distinguish(found, ["method", "backbone"], [key for key in keys if key != "views"])
     return [
         Context(*(group[key].iloc[0] for key in _CONTEXT), _arms(group), extra)
         for group, extra in zip(found, extras, strict=True)

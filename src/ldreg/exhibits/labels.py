@@ -150,6 +150,16 @@ def listed(values: Iterable[Any]) -> str:
     return ", ".join(dict.fromkeys(name(value) for value in values))
 
 
+def both(values: Iterable[Any]) -> str:
+    """The different values by name, in prose.
+
+    >>> both(["small_cnn", "vit_mini", "small_cnn"]), both([64, 128, 256]), both([24])
+    ('small CNN and small ViT', '64, 128 and 256', '24')
+    """
+    *others, last = dict.fromkeys(name(value) for value in values)
+    return f"{', '.join(others)} and {last}" if others else last
+
+
 def present(value: Any) -> bool:
     """Whether a cell of a spec holds a value: neither None nor NaN."""
     return value is not None and not (isinstance(value, float) and math.isnan(value))

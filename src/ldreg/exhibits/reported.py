@@ -15,6 +15,7 @@ from ldreg.exhibits.settings import Settings
 # What tells the paper's rows of one method, encoder and regulariser apart; it leaves _OPEN open at times.
 _KEYS = ("beta", "k", "epochs", "batch_size")
 _OPEN = ("epochs", "batch_size")
+COLLAPSE = "collapse"  # the status of a cell that the paper has no number for, since training collapsed
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,10 @@ class Setting:
 
 @dataclass(frozen=True)
 class PaperRow:
-    """One setting of the paper, with its metrics; `approximate` holds those read off a figure."""
+    """One setting of the paper, with its metrics.
+
+    `approximate` holds those read off a figure, `collapsed` those without a number since training collapsed.
+    """
 
     exhibit: str
     method: str
@@ -45,6 +49,7 @@ class PaperRow:
     batch_size: float
     values: dict[str, float]
     approximate: frozenset[str] = frozenset()
+    collapsed: frozenset[str] = frozenset()
 
     @property
     def budget(self) -> tuple[str, ...]:
@@ -70,7 +75,8 @@ class Reported:
         table = pd.read_csv(path)
         rank = {exhibit: place for place, exhibit in enumerate(settings.paper_exhibits)}
         # Transfer and detection rows repeat the pretraining's keys with another data set.
-        table = table[table["exhibit"].isin(rank) & (table["dataset"] == "imagenet")].dropna(subset=["value"])
+        table = table[table["exhibit"].isin(rank) & (table["dataset"] == "imagenet")]
+        table = table[table["value"].notna() | (table["status"] == COLLAPSE)]
         self._table = table.sort_values("exhibit", key=lambda column: column.map(rank), kind="stable")
         self._settings = settings
 
@@ -100,8 +106,11 @@ class Reported:
         for key, cells in table.groupby(keys, dropna=False, sort=False):
             first = cells.drop_duplicates("metric")
             drawn = first[first["status"].str.startswith("approximate")]["metric"]
-            values = dict(zip(first["metric"], first["value"].astype(float), strict=True))
-            rows.append(PaperRow(cells["exhibit"].iloc[0], *key, values, frozenset(drawn)))
+            collapsed = first[first["status"] == COLLAPSE]["metric"]
+            known = first.dropna(subset=["value"])
+            values = dict(zip(known["metric"], known["value"].astype(float), strict=True))
+            given = (values, frozenset(drawn), frozenset(collapsed))
+            rows.append(PaperRow(cells["exhibit"].iloc[0], *key, *given))
         return rows
 
     def row(self, ours: Setting) -> PaperRow | None:

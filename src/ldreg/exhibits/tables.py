@@ -21,7 +21,7 @@ from ldreg.exhibits.statistics import Estimate
 
 NOT_RUN = "not run"
 NOT_REPORTED = "not given"
-DIFFERENCE = "Difference: the effect here minus the paper's."
+COLLAPSED = "collapsed"
 BOLD = "Bold: the highest mean of each method, as in the paper; it says nothing about significance."
 
 
@@ -92,7 +92,7 @@ def _level_rows(group: list[Row], settings: TableSettings) -> list[list[Cell]]:
         columns.append(best_in_bold([level(estimate) for estimate in ours], means))
         if settings.scale_of_paper:
             theirs = [row.paper[metric] for row in group]
-            columns.append(best_in_bold([NOT_REPORTED if v is None else printed(v) for v in theirs], theirs))
+            columns.append(best_in_bold([_paper(row, metric) for row in group], theirs))
     return [
         [Cell(row.method if place == 0 else ""), Cell(row.regularizer)]
         + [column[place] for column in columns]
@@ -123,18 +123,25 @@ def _effect_block(scale: str, groups: Groups, settings: TableSettings) -> Block:
 def _effect_rows(row: Row, first: bool, settings: TableSettings) -> list[list[Cell]]:
     lines = []
     for metric in settings.metrics:
-        ours, theirs = row.ours[metric], row.paper[metric]
+        ours = row.ours[metric]
         texts = [
             row.method if first and not lines else "",
             "" if lines else row.regularizer,
             METRICS[metric].effect,
-            NOT_REPORTED if theirs is None else printed(theirs, signed=True),
+            _paper(row, metric, signed=True),
             effect(ours),
-            gap(ours, theirs),
+            gap(ours, row.paper[metric]),
             str(ours.n if ours else 0),
         ]
         lines.append([Cell(text) for text in texts])
     return lines
+
+
+def _paper(row: Row, metric: str, signed: bool = False) -> str:
+    """The paper's number, or why there is none."""
+    if (value := row.paper[metric]) is not None:
+        return printed(value, signed)
+    return COLLAPSED if row.theirs and metric in row.theirs.collapsed else NOT_REPORTED
 
 
 def gap(ours: Estimate | None, theirs: float | None) -> str:
@@ -182,7 +189,8 @@ def table_notes(exhibit: Exhibit, settings: TableSettings, frame: pd.DataFrame, 
     if counts[0] == 1:
         rows = "" if counts[-1] == 1 else " Rows of "
         notes.append(f"{rows}1 seed: no interval, and no statement about noise.".strip())
-    notes.append(DIFFERENCE)
+    task = "" if settings.scale_of_paper else ", which is that of another task"
+    notes.append(f"Difference: the effect here minus the paper's{task}.")
     if {"linear_top1", "linear_top5"} & set(settings.metrics):
         notes.append(linear_protocol(frame))
     if "mlid" in settings.metrics:
