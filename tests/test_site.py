@@ -149,9 +149,13 @@ def test_markdown_becomes_tables_in_boxes_without_title_and_caption() -> None:
         "## Title\n\nThe\ncaption.\n\n### One & two\n\n"
         "| a | b |\n| - | -: |\n| x | not run |\n|  | supported |",
         "The caption.",
+        "Main results",
     )
     assert "Title" not in text and "caption" not in text
-    assert '<div class="table" role="region" tabindex="0" aria-label="One &amp; two"><table>' in text
+    assert (
+        '<div class="table" role="region" tabindex="0" aria-label="Main results: One &amp; two"><table>'
+        in text
+    )
     assert '<tr class="more">' in text and '<th scope="col">a</th>' in text
     assert 'class="quiet">not run' in text and '<span class="verdict supported">supported</span>' in text
     assert '<p class="opening">Other' in body("## Title\n\nOther <b>.\n", "The caption.")

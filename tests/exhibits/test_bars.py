@@ -75,6 +75,8 @@ def test_the_papers_levels_are_marked_at_its_own_scale_alone(methods, runs) -> N
         runs.add(seed, rank=500.0, **OWN, regularizer="ldreg_l1", beta=0.01, k=64)
     figure, cells = drawn(runs, runs=runs.folders[first:], scale_of_paper=True, stands_for={})
     assert marks(figure) == [470.2, 529.6] and cells["comparable"].all()
+    assert [text.get_text() for text in figure.axes[0].texts] == ["+20.0 (+59.4)"]
+    assert "in brackets: the paper's" in figure.legends[0].get_title().get_text()
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["unregularised", "LDReg", "paper"]
 
 

@@ -14,7 +14,7 @@ from ldreg.exhibits.data import Exhibit, load_runs, settings_of
 from ldreg.exhibits.figure_settings import BarSettings
 from ldreg.exhibits.figures import PAPER_MARK
 from ldreg.exhibits.groups import contexts
-from ldreg.exhibits.labels import METRICS, number
+from ldreg.exhibits.labels import METRICS, number, printed
 from ldreg.exhibits.reported import Reported
 from ldreg.exhibits.series import interval_note, legend_columns, lid_words, series_names
 from ldreg.exhibits.statistics import Estimate
@@ -100,7 +100,7 @@ def _draw(
                 axes.plot([row.paper[metric]], [place], **PAPER)
             change = changes.get((row.method, row.regularizer))
             if change and change.ours[metric]:
-                _write_change(axes, place, level, change.ours[metric], row.paper[metric] if theirs else None)
+                _write_change(axes, place, change, metric, level, row.paper[metric] if theirs else None)
             place += 1
         place += GAP
     axes.set_ylim(place - GAP - 0.3, -0.7)
@@ -109,21 +109,27 @@ def _draw(
     axes.tick_params(axis="y", length=0)
     axes.locator_params(axis="x", nbins=5)
     low, high = axes.dataLim.intervalx
-    axes.set_xlim(1.1 * min(low, 0.0), 1.3 * high)  # room for the changes' numbers
+    axes.set_xlim(1.1 * min(low, 0.0), (1.6 if theirs else 1.3) * high)  # room for the changes' numbers
 
 
 def _axis(metric: str, settings: BarSettings) -> str:
     return METRICS[metric].axis + (f" ({lid_words(settings.mlid)})" if metric == "mlid" else "")
 
 
-def _write_change(axes: Axes, place: float, level: Estimate, change: Estimate, paper: float | None) -> None:
+def _write_change(
+    axes: Axes, place: float, change: Row, metric: str, level: Estimate, paper: float | None
+) -> None:
+    """The change behind the bar and, where the paper's level is drawn, the paper's own in brackets."""
+    ours, theirs = change.ours[metric], change.paper[metric]
+    text = number(ours.mean, signed=True, decimals=1 if abs(ours.mean) >= 10 else 2)
+    text += f" ({printed(theirs, signed=True)})" if paper is not None and theirs is not None else ""
     ends = [
         level.mean,
         level.mean if level.high is None else level.high,
         *([paper] if paper is not None else []),
     ]
     axes.annotate(
-        number(change.mean, signed=True, decimals=1 if abs(change.mean) >= 10 else 2),
+        text,
         xy=(max(ends), place),
         xytext=(5, 0),
         textcoords="offset points",
@@ -152,6 +158,7 @@ def _legend(figure: Figure, levels: Groups, colours: dict[str, dict[str, object]
     if theirs:
         handles.append(Line2D([], [], **PAPER, label="paper"))
     note = interval_note((row.seeds for group in levels for row in group), "whiskers")
-    title = f"test split; {note};\nnumbers: change through the regulariser, paired by seed"
+    brackets = " (in brackets: the paper's)" if theirs else ""
+    title = f"test split; {note};\nnumbers: change through the regulariser, paired by seed{brackets}"
     columns = legend_columns([str(handle.get_label()) for handle in handles])
     figure.legend(handles=handles, title=title, title_fontsize=8, loc="outside lower center", ncols=columns)

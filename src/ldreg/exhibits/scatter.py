@@ -1,5 +1,6 @@
 """Does accuracy track mLID at a given effective rank? All runs, and what is left when the rank is removed."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 
@@ -118,6 +119,10 @@ def table(frame: pd.DataFrame, found: list[Statistic]) -> pd.DataFrame:
             "r": statistic.found.r,
             "low": statistic.found.low,
             "high": statistic.found.high,
+            # Of ln mLID, by what was removed.
+            "variance_left": left_of_variance(frame)
+            if (statistic.about, statistic.removed) == ("methods", RANK)
+            else math.nan,
         }
         for statistic in found
     ).astype({"low": float, "high": float})

@@ -253,7 +253,8 @@ def _figure(each: Shown, folder: Path) -> str:
     target = each.files.get("pdf", each.files["png"]).relative_to(folder).as_posix()
     width, height = (round(side / _DOTS_PER_PIXEL) for side in png_size(each.files["png"]))
     numbers = " Its numbers are in the CSV file below." if "csv" in each.files else ""
-    alt = escape(f"Figure: {each.title}.{numbers}")
+    end = "" if each.title.endswith(("?", ".")) else "."
+    alt = escape(f"{each.title}{end}{numbers}")
     return (
         f'<figure><a href="{escape(target)}"><img src="{source}" width="{width}" height="{height}" '
         f'alt="{alt}"></a></figure>\n'
@@ -264,7 +265,7 @@ def _tables(each: Shown) -> str:
     if "md" not in each.files:
         return ""
     text = each.files["md"].read_text(encoding="utf-8")
-    return f'<div class="body">\n{body(text, each.caption)}</div>\n'
+    return f'<div class="body">\n{body(text, each.caption, each.title)}</div>\n'
 
 
 def _links(each: Shown, folder: Path) -> str:

@@ -24,7 +24,7 @@ body {
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif;
   overflow-wrap: break-word;
 }
-.page { max-width: 66rem; margin: 0 auto; padding: 2.5rem 1.5rem 4rem; }
+.page { max-width: 74rem; margin: 0 auto; padding: 2.5rem 1.5rem 4rem; }
 h1, h2, h3, h4 { line-height: 1.25; text-wrap: balance; margin: 0; }
 h1 { font-size: 1.9rem; letter-spacing: -.01em; }
 h2 { font-size: 1.35rem; margin: 3rem 0 1rem; }
@@ -57,7 +57,10 @@ a:focus-visible, [tabindex]:focus-visible { outline: 2px solid var(--link); outl
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
 th { border-bottom: 2px solid var(--quiet); vertical-align: bottom; }
 td { border-top: 1px solid var(--line); vertical-align: top; }
-th, td { padding: .35rem .75rem .35rem 0; white-space: nowrap; text-align: left; }
+th, td { padding: .35rem .75rem .35rem 0; text-align: left; }
+/* Words wrap before a table would have to be scrolled; numbers, which are set to the right, do not. */
+td[style] { white-space: nowrap; }
+td:not([style]):not(:empty) { min-width: 7rem; }
 th:not(:first-child), td:not(:first-child) { padding-left: .75rem; }
 th:last-child, td:last-child { padding-right: .25rem; }
 tr.more td:empty { border-top-color: transparent; }
@@ -86,7 +89,6 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
   .facts { grid-template-columns: repeat(auto-fit, minmax(8rem, 1fr)); }
   /* Words break, so that more of a table's numbers are seen without scrolling. */
   table { font-size: .8125rem; }
-  th, td:not([style]) { white-space: normal; }
   td:not([style]):not(:empty) { min-width: 5rem; }
   th, td { padding-right: .4rem; }
   th:not(:first-child), td:not(:first-child) { padding-left: .4rem; }
@@ -102,7 +104,9 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
   .table { overflow: visible; }
   /* A page cannot be scrolled: long cells break instead. */
   table { font-size: 7.5pt; }
-  th, td { white-space: normal; overflow-wrap: normal; }
+  th, td { overflow-wrap: normal; }
+  td[style] { white-space: normal; }
+  td:not([style]):not(:empty) { min-width: 0; }
   th, td, th:not(:first-child), td:not(:first-child) { padding: .2rem; }
   h2, h3, h4 { break-after: avoid; }
   figure, tr { break-inside: avoid; }

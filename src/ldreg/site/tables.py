@@ -9,10 +9,10 @@ VERDICTS = ("supported", "contradicted", "inconclusive", "not tested")
 _QUIET = ("not run", "not given")
 
 
-def body(markdown: str, caption: str = "") -> str:
+def body(markdown: str, caption: str = "", title: str = "") -> str:
     """The exhibit's Markdown as HTML, without the title and the caption, which the page sets itself.
 
-    Headings begin at h4, so that they stand below the exhibit's own.
+    Headings begin at h4, so that they stand below the exhibit's own; `title` begins the tables' labels.
 
     >>> print(body("## Title\\n\\n### Block\\n\\n| a |\\n| - |\\n| 1 |").replace("\\n", ""))
     ... # doctest: +ELLIPSIS
@@ -29,7 +29,7 @@ def body(markdown: str, caption: str = "") -> str:
         elif token.type == "paragraph_open" and opening and token.level == 0:
             token.attrSet("class", "opening")
         elif token.type == "table_open":
-            token.meta["label"] = label
+            token.meta["label"] = f"{title}: {label}" if title else label
         elif token.type == "th_open":
             token.attrSet("scope", "col")
         elif token.type == "td_open":
