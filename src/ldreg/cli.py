@@ -160,6 +160,18 @@ def _lid_error(arguments: argparse.Namespace, terminal: TextIO) -> None:
         lid_error_job(arguments.spec, arguments.data, _execution(arguments))
 
 
+def _step_cost(arguments: argparse.Namespace, terminal: TextIO) -> None:
+    from ldreg.launch import check_gpus, claimed_gpus, start_ranks
+
+    check_gpus(arguments.gpus)
+    with claimed_gpus(arguments.gpus):
+        if max(arguments.gpus, 1) * arguments.nodes > 1 and "RANK" not in os.environ:
+            sys.exit(start_ranks(arguments.gpus, arguments.nodes, sys.argv[1:], terminal))
+        from ldreg.step_cost import step_cost_job
+
+        step_cost_job(arguments.spec, arguments.data, _execution(arguments))
+
+
 def _synthetic(arguments: argparse.Namespace, terminal: TextIO) -> None:
     import torch
 
@@ -269,8 +281,6 @@ def _parser() -> argparse.ArgumentParser:
 
     pretrain = command("pretrain", _pretrain, "train the run that a spec.yaml describes", logs=True)
     pretrain.add_argument("spec", type=Path)
-    pretrain.add_argument("--micro-batch", type=_at_least(1), help="images per forward pass of a GPU")
-    pretrain.add_argument("--accumulation", choices=("cached", "plain"), default="cached")
     pretrain.add_argument("--no-monitors", dest="monitors", action="store_false", help="measure nothing live")
 
     imported = command("import", _import, "make a finished run of weights that were trained elsewhere")
@@ -325,12 +335,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     lid_error.add_argument("spec", type=Path)
 
-    for job in (pretrain, measure, tsne, lid_error):
+    step_cost = command(
+        "step-cost", _step_cost, "time a training step with and without its regulariser", logs=True
+    )
+    step_cost.add_argument("spec", type=Path)
+
+    for job in (pretrain, step_cost):
+        job.add_argument("--micro-batch", type=_at_least(1), help="images per forward pass of a GPU")
+        job.add_argument("--accumulation", choices=("cached", "plain"), default="cached")
+    for job in (pretrain, measure, tsne, lid_error, step_cost):
         job.add_argument("--data", type=Path, required=True, help="dataset.json of the run's data set")
-    for job in (pretrain, detect):
+    for job in (pretrain, detect, step_cost):
         job.add_argument("--nodes", type=_at_least(1), default=1, help="several are started by SLURM's srun")
         job.add_argument("--precision", choices=("float32", "bf16", "fp16"), default="float32")
-    for job in (pretrain, measure, transfer, tsne, lid_error, detect):
+    for job in (pretrain, measure, transfer, tsne, lid_error, detect, step_cost):
         job.add_argument("--gpus", type=int, default=0, help="per node; 0 is the CPU, several start torchrun")
         job.add_argument("--threads", type=_at_least(1), default=1)
         job.add_argument(

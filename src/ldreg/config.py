@@ -36,11 +36,16 @@ class Execution(_Block):
     @property
     def pretrain_options(self) -> str:
         """What `ldreg pretrain` is told, beside its number of threads."""
+        return self.step_options if self.monitors else f"{self.step_options} --no-monitors"
+
+    @property
+    def step_options(self) -> str:
+        """What `ldreg step-cost` is told: how a step of pretraining is executed."""
         options = [f"--gpus {self.gpus}", f"--nodes {self.nodes}", f"--workers {self.workers}"]
         options += [f"--precision {self.precision}", f"--corrupt-images {self.corrupt_images}"]
         if self.micro_batch:
             options += [f"--micro-batch {self.micro_batch}", f"--accumulation {self.accumulation}"]
-        return " ".join(options if self.monitors else [*options, "--no-monitors"])
+        return " ".join(options)
 
     @property
     def measure_options(self) -> str:

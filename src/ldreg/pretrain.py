@@ -24,7 +24,7 @@ from ldreg.networks import build_encoder
 from ldreg.optim import build_optimizer, learning_rate, set_learning_rate
 from ldreg.regularizers import build_regularizer
 from ldreg.spec import RunSpec
-from ldreg.step import TrainingStep, batch_norms
+from ldreg.step import Result, TrainingStep, batch_norms
 
 KNN_IMAGES = 50_000  # of the kNN monitor at most, while which the other ranks wait: all of CIFAR-10
 
@@ -49,54 +49,84 @@ def pretrain(
         LdregError: if the batch is larger than the training split or does not divide among the ranks, if
             the loss is no longer finite, if a file holds no image, or if a view of files is rotated.
     """
-    split, corrupt = data.train, CorruptImages() if corrupt is None else corrupt
-    steps = _steps(spec, data)
-    if isinstance(split.images, ImageFiles):
-        check_views(spec.views)
-    else:
-        split = replace(split, images=split.images.to(device))
-    torch.manual_seed(spec.seed)  # for the initial weights; views and order have counters of their own
-    # Channels last is the faster layout on CPUs and for half precision on GPUs.
-    method = build_method(spec, split.channels).to(memory_format=torch.channels_last)
-    model = replicate(method, device)
-    optimizer = build_optimizer(spec, method)
-    regularizer = build_regularizer(spec.regularizer, spec.beta, spec.k, spec.target)
-    training = TrainingStep(spec, method, model, regularizer, execution, device)
-    if execution.micro_batch and batch_norms(method) and rank() == 0:
-        print(f"micro_batch: batch norm takes its statistics over {training.size} images", file=sys.stderr)
+    corrupt = CorruptImages() if corrupt is None else corrupt
+    split, steps = placed(data.train, spec, device), steps_of_epoch(spec, data)
+    trainer = Trainer(spec, split.channels, execution, device)
+    if execution.micro_batch and batch_norms(trainer.method) and rank() == 0:
+        size = trainer.training.size
+        print(f"micro_batch: batch norm takes its statistics over {size} images", file=sys.stderr)
     monitors = Monitors(spec, data.classes, _dim(spec), steps, device) if execution.monitors else None
     start = round(spec.regularizer_start * spec.epochs)
     history = []
     for epoch in range(spec.epochs):
         sums = torch.zeros(2, device=device, dtype=torch.float64)  # SSL loss, regulariser
         began = time.perf_counter()
-        model.train()
+        trainer.model.train()
         for step, batch in enumerate(batches(split, spec, epoch, steps, execution.workers, device, corrupt)):
             progress = epoch + step / steps
-            set_learning_rate(optimizer, learning_rate(spec, progress))
-            method.update(progress / spec.epochs)
-            optimizer.zero_grad(set_to_none=True)
             try:
-                result = training(batch.inputs, regularized=epoch >= start)
+                result = trainer.step(batch.inputs, progress, regularized=epoch >= start)
                 if monitors:
                     monitors.observe(result.representations, batch.labels)
             except ValueError as error:
-                raise _diverged(spec, epoch, "representations are not finite, or too large") from error
-            training.optimize(optimizer)
+                raise diverged(spec, epoch, "representations are not finite, or too large") from error
             sums += torch.stack([result.ssl_loss, result.term]).double()
         row = _row(spec, epoch, sums / steps)
         row |= monitors.finish() if monitors else empty_row()
         row["lr"] = learning_rate(spec, progress)
         row["images_per_second"] = steps * spec.batch_size / (time.perf_counter() - began)
-        row["knn_top1"] = _knn(spec, epoch, method.encoder, data, device, execution, corrupt)
+        row["knn_top1"] = _knn(spec, epoch, trainer.method.encoder, data, device, execution, corrupt)
         history.append(row)
         if rank() == 0:
             on_epoch(row)
     corrupt.gather()
-    return method.encoder, history
+    return trainer.method.encoder, history
 
 
-def _steps(spec: RunSpec, data: ImageData) -> int:
+class Trainer:
+    """The networks of a run as it begins, with their optimiser, and one step of their training.
+
+    Raises:
+        LdregError: as `TrainingStep`.
+    """
+
+    def __init__(self, spec: RunSpec, channels: int, execution: Execution, device: torch.device) -> None:
+        torch.manual_seed(spec.seed)  # for the initial weights; views and order have counters of their own
+        self.spec = spec
+        # Channels last is the faster layout on CPUs and for half precision on GPUs.
+        self.method = build_method(spec, channels).to(memory_format=torch.channels_last)
+        self.model = replicate(self.method, device)
+        self.optimizer = build_optimizer(spec, self.method)
+        regularizer = build_regularizer(spec.regularizer, spec.beta, spec.k, spec.target)
+        self.training = TrainingStep(spec, self.method, self.model, regularizer, execution, device)
+
+    def step(self, inputs: tuple[Tensor, ...], progress: float, regularized: bool) -> Result:
+        """Train on this rank's `inputs` after `progress` epochs; what the networks made of them before.
+
+        Raises:
+            ValueError: if representations are not finite.
+        """
+        set_learning_rate(self.optimizer, learning_rate(self.spec, progress))
+        self.method.update(progress / self.spec.epochs)
+        self.optimizer.zero_grad(set_to_none=True)
+        result = self.training(inputs, regularized)
+        self.training.optimize(self.optimizer)
+        return result
+
+
+def placed(split: Split, spec: RunSpec, device: torch.device) -> Split:
+    """The training split where its views are made: a tensor on the device, files where they lie.
+
+    Raises:
+        LdregError: if a view of files is rotated.
+    """
+    if not isinstance(split.images, ImageFiles):
+        return replace(split, images=split.images.to(device))
+    check_views(spec.views)
+    return split
+
+
+def steps_of_epoch(spec: RunSpec, data: ImageData) -> int:
     """Steps of an epoch; refuses a batch that the images or the ranks do not fit."""
     steps = len(data.train.labels) // spec.batch_size
     if steps == 0:
@@ -124,7 +154,7 @@ def _row(spec: RunSpec, epoch: int, means: Tensor) -> Row:
     ssl_loss, term = means.tolist()
     loss = ssl_loss + term
     if not torch.isfinite(means).all():
-        raise _diverged(spec, epoch, f"the loss is {loss}")
+        raise diverged(spec, epoch, f"the loss is {loss}")
     return {"epoch": epoch + 1, "loss": loss, "ssl_loss": ssl_loss, "regularizer": term}
 
 
@@ -152,14 +182,14 @@ def _knn(
             encoder, split, spec.image_size, device, workers=execution.workers, corrupt=corrupt
         )
     except ValueError as error:  # not finite after the last step
-        raise _diverged(spec, epoch, error) from error
+        raise diverged(spec, epoch, error) from error
     fit, holdout = holdout_split(labels, Evaluation().holdout)
     k = min(Evaluation().knn_k, len(fit))
     result = knn_accuracy(features[fit], labels[fit], features[holdout], labels[holdout], data.classes, k)
     return result["top1"]
 
 
-def _diverged(spec: RunSpec, epoch: int, what: object) -> LdregError:
+def diverged(spec: RunSpec, epoch: int, what: object) -> LdregError:
     """The error for a run whose weights grew out of bounds."""
     beta = f" or beta ({spec.beta})" if spec.beta else ""
     return LdregError(f"training diverged in epoch {epoch + 1}: {what}; lower base_lr ({spec.base_lr}){beta}")

@@ -32,6 +32,7 @@ RULES = (
     "detect",
     "synthetic",
     "lid_error",
+    "step_cost",
     "site",
 )
 

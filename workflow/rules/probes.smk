@@ -93,6 +93,30 @@ rule lid_error:
         "ldreg lid-error {input.spec} --data {input.data} --threads {threads} {resources.options} --log {log}"
 
 
+# Of the spec and the data alone: training need not have been.
+rule step_cost:
+    input:
+        spec=f"{RUN}/spec.yaml",
+        data=data_of,
+    output:
+        f"{RUN}/step_cost.json",
+    log:
+        f"{LOGS}/step_cost/{{run}}.log",
+    conda:
+        "../../environment.yml"
+    threads: EXECUTION.threads
+    resources:
+        **EXECUTION.cluster_resources,
+        gpu=EXECUTION.gpus * EXECUTION.nodes,
+        mem_mb=EXECUTION.memory_mb,
+        runtime=f"{EXECUTION.hours}h",
+        options=EXECUTION.step_options,
+    message:
+        "Cost of a step of {wildcards.run}"
+    shell:
+        "ldreg step-cost {input.spec} --data {input.data} --threads {threads} {resources.options} --log {log}"
+
+
 if SCALE.content.detection:
 
     rule compose:
