@@ -7,6 +7,7 @@ from ldreg.config import Execution
 def test_jobs_are_told_how_to_run() -> None:
     plain = "--gpus 0 --nodes 1 --workers 0 --precision float32 --corrupt-images stop"
     assert Execution().pretrain_options == plain
+    assert Execution().step_options == Execution(monitors=False).step_options == plain
     assert Execution().measure_options == "--gpus 0 --workers 0 --corrupt-images stop"
     many = Execution(
         gpus=4,

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from ldreg.files import read_yaml
-from ldreg.inputs import exhibit_spec, write_inputs
+from ldreg.inputs import exhibit_inputs, exhibit_spec, run_folder, write_inputs
 from ldreg.scale import Scale
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
@@ -61,3 +61,24 @@ def test_an_exhibits_spec_leaves_its_seeds_to_its_runs(tmp_path):
     spec = read_yaml(exhibit_spec(tmp_path, "demo", "table15"))
     assert "seeds" not in spec
     assert [run.rsplit("/", 1)[1] for run in spec["runs"]] == ["seed0"] * 6
+
+
+def test_a_ledger_is_told_whose_steps_were_timed_for_the_exhibits_whose_runs_it_takes(tmp_path):
+    """Table 4 has SimCLR timed, `equal_cost` has BYOL; the ledger takes the runs of Table 4 alone."""
+    content = read_yaml(CONFIG / "demo.yaml")
+    content["exhibits"]["mine"] = {
+        "renderer": "ledger",
+        "title": "t",
+        "caption": "c",
+        "category": "Claims",
+        "runs_of": ["table1", "table4"],
+    }
+    scale = Scale(content, "demo.yaml", CONFIG)
+    write_inputs(scale, tmp_path)
+    settings = read_yaml(exhibit_spec(tmp_path, "demo", "mine"))["settings"]
+    expected = [str(run_folder(tmp_path, "demo", run)) for run in scale.runs_of("table4")]
+    assert settings["timed"] == expected and len(expected) == 6
+    inputs = exhibit_inputs(tmp_path, scale, "mine")
+    assert {str(path.parent) for path in inputs if path.name == "step_cost.json"} == set(expected)
+    for other in ("claims", "table1", "equal_cost"):
+        assert "timed" not in read_yaml(exhibit_spec(tmp_path, "demo", other))["settings"]

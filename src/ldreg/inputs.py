@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from ldreg.exhibits import RENDERERS
+from ldreg.exhibits.settings import Settings
 from ldreg.files import write_text
 from ldreg.layers import SETTINGS
 from ldreg.scale import Scale
@@ -18,6 +19,7 @@ from ldreg.spec import LISTS, RunSpec, write_spec
 
 PRETRAINED = ("encoder.safetensors", "history.csv", "summary.json")
 MEASURED = ("dimensionality.json", "knn.json", "linear.json")
+STEP_COST = "step_cost.json"
 
 
 def run_folder(results: Path, scale: str, run: str) -> Path:
@@ -41,14 +43,18 @@ def exhibit_inputs(results: Path, scale: Scale, exhibit: str) -> list[Path]:
 
     With the runs of other exhibits it takes what these read of them, such as their transfer to other data.
     """
-    about = scale.exhibits[exhibit]
-    settings = RENDERERS[about.renderer].settings.model_validate(about.settings)
+    settings = _settings(scale, exhibit)
     names = ("summary.json", *MEASURED, *settings.run_files)
     folders = [run_folder(results, scale.name, run) for run in scale.runs_of(exhibit)]
     own = [folder / name for folder in folders for name in names]
     own += [results / scale.name / name for name in settings.scale_files]
     taken = [path for other in scale.taken_from(exhibit) for path in exhibit_inputs(results, scale, other)]
     return list(dict.fromkeys([*own, *taken]))
+
+
+def _settings(scale: Scale, exhibit: str) -> Settings:
+    about = scale.exhibits[exhibit]
+    return RENDERERS[about.renderer].settings.model_validate(about.settings)
 
 
 def write_inputs(scale: Scale, results: Path) -> None:
@@ -77,6 +83,8 @@ def _exhibit(scale: Scale, results: Path, name: str) -> dict[str, Any]:
     runs = scale.runs_of(name)
     base = {"base": _base(scale, runs, exhibit.settings.get("axes"))} if runs else {}
     defaults = {**base, **scale.content.report.model_dump(mode="json")}
+    if timed := _timed(scale, results, name):
+        defaults["timed"] = timed
     return {
         "exhibit": name,
         "scale": scale.name,
@@ -85,6 +93,18 @@ def _exhibit(scale: Scale, results: Path, name: str) -> dict[str, Any]:
         "runs": [str(run_folder(results, scale.name, run)) for run in runs],
         "paper": str(scale.folder / "paper" / "reported.csv"),
     }
+
+
+def _timed(scale: Scale, results: Path, name: str) -> list[str]:
+    """Runs that a ledger takes of exhibits that read what their steps cost: it may read that, too.
+
+    Of other runs the file may be there or not, by the order in which exhibits were made.
+    """
+    if "timed" not in RENDERERS[scale.exhibits[name].renderer].settings.model_fields:
+        return []
+    others = [other for other in scale.taken_from(name) if STEP_COST in _settings(scale, other).run_files]
+    runs = dict.fromkeys(run for other in others for run in scale.runs_of(other))
+    return [str(run_folder(results, scale.name, run)) for run in runs]
 
 
 def _base(scale: Scale, runs: Mapping[str, RunSpec], axes: Sequence[str] | None) -> dict[str, Any]:

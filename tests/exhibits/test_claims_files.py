@@ -81,6 +81,48 @@ def test_ldreg_costs_no_time(runs, changes, expected) -> None:
     assert (claim["paper"], claim["paper_values"]) == (-2.5, "27.8 h to 27.1 h")
 
 
+def timed(folder, change: float) -> str:
+    """As `ldreg step-cost` of a run with a regulariser writes it; says which folder."""
+    known = {"seconds_with": 1 + change / 100, "seconds_without": 1.0, "ratio": 1 + change / 100}
+    write(folder, "step_cost.json", {**known, "ratio_low": 0.5, "ratio_high": 2.0, "level": 0.96, "pairs": 8})
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ((1, 2, 3), "supported"),  # 2 +- 2.48 is below 5
+        ((3, 4, 5), "inconclusive"),
+        ((9, 10, 11), "contradicted"),
+        ((1,), "inconclusive (1 seed)"),
+    ],
+)
+def test_ldreg_costs_no_time_by_steps_timed_in_one_process(runs, changes, expected) -> None:
+    """Whatever the wall-clocks of whole runs are: here they say 50 % more."""
+    folders = []
+    for (plain, treated), change in zip(pairs(runs, len(changes)), changes, strict=True):
+        write(plain, "summary.json", {**HOW, "wall_seconds": 1000.0})
+        write(treated, "summary.json", {**HOW, "wall_seconds": 1500.0 + change})
+        folders.append(timed(treated, change))
+    claim = ledger(runs, timed=folders)[0]["costs_no_time"]
+    assert claim["verdict"] == expected
+    assert claim["estimate"] == pytest.approx(sum(changes) / len(changes))
+    assert claim["quantity"] == "time of a training step, LDReg β 0.1, k 16 against none"
+    assert "by turns in one process" in claim["test"] and (claim["paper"]) == -2.5
+    # A file that no exhibit of runs_of asked for may be there or not.
+    claim = ledger(runs)[0]["costs_no_time"]
+    assert claim["estimate"] > 50 and claim["quantity"].startswith("wall-clock of pretraining")
+
+
+def test_runs_whose_steps_were_not_timed_are_compared_by_wall_clock(runs) -> None:
+    both = pairs(runs, 3)
+    for place, (plain, treated) in enumerate(both):
+        write(plain, "summary.json", {**HOW, "wall_seconds": 1000.0})
+        write(treated, "summary.json", {**HOW, "wall_seconds": 1010.0 + 10 * place})
+    claim = ledger(runs, timed=[str(treated) for _, treated in both])[0]["costs_no_time"]
+    assert claim["estimate"] == pytest.approx(2) and "wall-clock" in claim["quantity"]
+
+
 def test_another_margin_of_time(runs) -> None:
     for (plain, treated), change in zip(pairs(runs, 3), (9, 10, 11), strict=True):
         write(plain, "summary.json", {**HOW, "wall_seconds": 1000.0})

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from ldreg.exhibits.data import read_exhibit
+from ldreg.exhibits.table_settings import TimingSettings
 from ldreg.exhibits.timing import timing
 
 LDREG = {"regularizer": "ldreg_l1", "beta": 0.1, "k": 16}
@@ -121,6 +122,68 @@ def test_the_papers_pair_is_named_where_it_was_not_run(runs) -> None:
     assert "SimCLR, ResNet-50 |" not in text.split("### Times")[1]
     assert "ResNet-50 |" not in files(runs, not_run=False)["md"]
     assert "1 seed: no interval" in text
+
+
+def timed(folder, ratio: float, memory: tuple[int | None, int | None] = (None, None)) -> None:
+    """As `ldreg step-cost` of a run with a regulariser writes it."""
+    content = {"seconds_with": 0.1 * ratio, "seconds_without": 0.1, "ratio": ratio, "pairs": 20}
+    content |= {"ratio_low": ratio - 0.01, "ratio_high": ratio + 0.02, "level": 0.96, "steps_per_block": 2}
+    content |= {"device": "cpu", "world_size": 1, "threads": 2, "precision": "float32"}
+    content |= {f"peak_memory_bytes_{key}": n for key, n in zip(("with", "without"), memory, strict=True)}
+    (folder / "step_cost.json").write_text(json.dumps(content))
+
+
+def step_block(text: str) -> str:
+    return text.split("### A training step")[1].split("### Times")[0]
+
+
+def test_steps_timed_side_by_side_stand_beside_the_wall_clocks(pair) -> None:
+    """LDReg's runs are the last three: a step of theirs takes 4, 5 and 6 per cent longer."""
+    for seed, folder in enumerate(pair.folders[3:]):
+        timed(type(pair.root)(folder), 1.04 + seed / 100)
+    half = 4.302653 / math.sqrt(3)
+    text = files(pair)["md"]
+    (row,) = lines(step_block(text), "LDReg")
+    assert row[2:] == ["105.0", "100.0", f"+5.00 [{5 - half:+.2f}, {5 + half:+.2f}]", "not measured", "3"]
+    assert "timed by turns in one process" in text and "20 pairs of blocks of 2 steps" in text
+    assert "95 % t-interval over seeds" in text
+    table = cells(pair)
+    change = table.loc[("step", "simclr", "ldreg_l1", "step_time")]
+    assert float(change["mean"]) == pytest.approx(5) and change["n"] == 3
+    assert float(change["high"]) == pytest.approx(5 + half, abs=1e-5)
+    assert float(table.loc[("step", "simclr", "ldreg_l1", "step_ms_with"), "mean"]) == pytest.approx(105)
+    # What whole runs took is told all the same.
+    assert float(table.loc[("change", "simclr", "ldreg_l1", "pretrain_hours"), "mean"]) == pytest.approx(11)
+
+
+def test_steps_of_one_seed_have_the_interval_of_their_blocks(runs) -> None:
+    add(runs, 0, 100.0)
+    add(runs, 0, 110.0, **LDREG)
+    timed(type(runs.root)(runs.folders[1]), 1.05, (3 * 2**30, 2**30))
+    text = files(runs)["md"]
+    (row,) = lines(step_block(text), "LDReg")
+    assert row[-3:] == ["+5.00 [+4.00, +7.00]", "3.00 / 1.00", "1"]
+    assert "interval over blocks (at least 95 %)" in text
+
+
+def test_steps_that_were_not_timed_say_so(pair) -> None:
+    text = files(pair)["md"]
+    (row,) = lines(step_block(text), "LDReg")
+    assert row[2:] == [*["not measured"] * 4, "0"] and "by turns, in" not in text
+    assert cells(pair).loc[("step", "simclr", "ldreg_l1", "step_time"), "status"] == "not measured"
+    assert TimingSettings().run_files == ("step_cost.json",)
+
+
+def test_the_csv_says_where_the_papers_numbers_may_be_set_beside_ours(pair) -> None:
+    for of_paper in (False, True):
+        table = cells(pair, scale_of_paper=of_paper)
+        known = table[table["paper"] != ""]
+        assert {kind for kind, *_ in known.index} == {"change", "level"}
+        assert all(
+            comparable == (kind == "change" or of_paper)
+            for (kind, *_), comparable in known["comparable"].items()
+        )
+        assert not table[table["paper"] == ""]["comparable"].any()
 
 
 def test_the_machine_and_that_it_may_have_been_shared_are_told(pair) -> None:

@@ -36,15 +36,15 @@ BEYOND = ("surface", "accuracy_and_lid", "equal_cost")
             None,
             21 + 31 + 14,
             (*SMALL, *BEYOND, "table3"),
-            {"offer": 2, "transfer": 2, "compose": 1, "detect": 2, "lid_error": 6},
+            {"offer": 2, "transfer": 2, "compose": 1, "detect": 2, "lid_error": 6, "step_cost": 6 + 8},
         ),
-        ("config/cifar10.yaml", 3 * 38, SMALL, {"offer": 3, "transfer": 6, "lid_error": 6}),
+        ("config/cifar10.yaml", 3 * 38, SMALL, {"offer": 3, "transfer": 6, "lid_error": 6, "step_cost": 6}),
         ("config/cifar10_cpu.yaml", 2, ("table1_simclr", "claims"), None),
         (
             "config/imagenet.yaml",
             42,
             (*SMALL, "table2_encoders", "table3_encoders", "table3"),
-            {"offer": 6, "transfer": 4, "coco": 1, "detect": 6, "lid_error": 2},
+            {"offer": 6, "transfer": 4, "coco": 1, "detect": 6, "lid_error": 2, "step_cost": 2},
         ),
     ],
 )
@@ -114,6 +114,19 @@ def test_the_launch_follows_from_the_resources(workflow: Workflow) -> None:
             if pretraining
             else "--gpus 1 " in command
         )
+
+
+def test_a_step_is_timed_as_it_is_trained_and_before_anything_is(workflow: Workflow) -> None:
+    """With the ranks and the precision of pretraining, of the spec and the data alone."""
+    workflow.edit(lambda content: content["exhibits"].update(table4=None))
+    file = f"results/tiny/runs/{workflow.runs[2]}/step_cost.json"
+    given = ["--config", "execution={gpus: 4, precision: bf16, micro_batch: 8, monitors: false}"]
+    done = workflow.run("--dry-run", "--printshellcmds", file, *given)
+    (command,) = re.findall(r"ldreg step-cost .*", done.stdout + done.stderr)
+    assert "--gpus 4 --nodes 1 " in command and "--precision bf16" in command
+    assert "--micro-batch 8" in command and "monitors" not in command
+    assert workflow.jobs(file) == {"data": 1, "step_cost": 1}
+    assert workflow.jobs("table4")["step_cost"] == 4
 
 
 def _spoil(workflow: Workflow, mistake: str) -> None:

@@ -33,8 +33,12 @@ class LidErrorSettings(Settings):
 
 
 class CostSettings(Settings):
-    """Settings of `equal_cost`: one panel for each metric, over the wall-clock of a run."""
+    """Settings of `equal_cost`: for each metric a panel over the cost of a run, and one of gains."""
 
     metrics: tuple[MetricName, ...] = Field(
         default=("linear_top1", "mlid", "effective_rank"), min_length=1, max_length=3
     )
+
+    @property
+    def run_files(self) -> tuple[str, ...]:
+        return ("step_cost.json",)

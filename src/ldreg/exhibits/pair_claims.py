@@ -3,14 +3,17 @@
 Each function tests one kind of claim and returns what it found where it could: (context label, result) pairs.
 """
 
+from pathlib import Path
+
 import pandas as pd
 
 from ldreg.errors import LdregError
 from ldreg.exhibits.evidence import MONITOR, Evidence, gains, seeds
-from ldreg.exhibits.groups import Context
+from ldreg.exhibits.groups import Arm, Context
 from ldreg.exhibits.labels import METRICS, Metric, listed, name, printed
 from ldreg.exhibits.reported import PaperRow, difference
 from ldreg.exhibits.statistics import Estimate, t_interval
+from ldreg.exhibits.step_costs import FILE, read_step_cost
 from ldreg.exhibits.tables import effect
 from ldreg.exhibits.timing import change, percent
 from ldreg.exhibits.verdicts import ONE_SEED, SEVERAL, Result, above, negative, verdict
@@ -46,20 +49,29 @@ def raises(evidence: Evidence, metric: str, keeps: bool = False) -> Results:
 
 
 def costs_no_time(evidence: Evidence) -> Results:
-    """Pretraining with LDReg takes hardly longer: by less than the margin, at the interval's upper end."""
+    """Pretraining with LDReg takes hardly longer: by less than the margin, at the interval's upper end.
+
+    By the time of a step, where both kinds were timed in one process; else by the wall-clock of whole runs.
+    """
     margin, paper, results = evidence.settings.time_margin, evidence.reported("table4"), []
     for context, arm in evidence.pairs:
-        estimate = change(arm, context.control, "wall_seconds")
+        estimate = _step_changes(arm, evidence.settings.timed)
+        by_steps = estimate is not None
+        estimate = estimate or change(arm, context.control, "wall_seconds")
         if estimate is None:
             continue
+        bounds = f"supported if the interval lies below {name(margin)} %, contradicted if above"
         control, treated = paper.row(context.setting()), paper.row(context.setting(arm))
         hours = [row.values[HOURS] for row in (control, treated) if row]
         result = Result(
-            quantity=f"wall-clock of pretraining, {arm.label} against none",
+            quantity=f"{'time of a training step' if by_steps else 'wall-clock of pretraining'}, {arm.label} "
+            "against none",
             unit="%",
-            test=f"{PAIRED} of the change in per cent, of pairs executed alike; supported if the interval "
-            f"lies below {name(margin)} %, contradicted if above; runs that shared a machine with other jobs "
-            "slowed each other down, which their files do not tell",
+            test="both kinds of step timed by turns in one process, for each seed the median change in per "
+            f"cent, then t over seeds; {bounds}; the paper's is of wall-clocks"
+            if by_steps
+            else f"{PAIRED} of the change in per cent, of pairs executed alike; {bounds}; runs that shared a "
+            "machine with other jobs slowed each other down, which their files do not tell",
             estimate=estimate,
             verdict=verdict(negative(estimate), -margin),
             paper=round(percent(hours[1], hours[0]), 1) if len(hours) == 2 else None,
@@ -67,6 +79,13 @@ def costs_no_time(evidence: Evidence) -> Results:
         )
         results.append((context.label, result))
     return results
+
+
+def _step_changes(arm: Arm, timed: tuple[str, ...]) -> Estimate | None:
+    """The change of a step's time in per cent over the arm's runs of which it was measured; None without."""
+    folders = [Path(folder) for folder in arm.runs["folder"] if folder in timed]
+    costs = [read_step_cost(folder) for folder in folders if (folder / FILE).is_file()]
+    return t_interval([percent(cost["ratio"], 1.0) for cost in costs])
 
 
 def decline_goes_away(evidence: Evidence) -> Results:

@@ -47,3 +47,7 @@ class TimingSettings(Settings):
     paper_exhibits: tuple[str, ...] = ("table4",)
     not_run: bool = True
     notes: tuple[str, ...] = ()
+
+    @property
+    def run_files(self) -> tuple[str, ...]:
+        return ("step_cost.json",)

@@ -1,11 +1,12 @@
 """Table 4: what LDReg costs, by the wall-clock of pretrainings with and without it, their speed and memory.
 
 A time depends on the machine; the paper's stands beside ours only at its own scale. The change in per cent,
-paired by seed, is compared at every scale.
+paired by seed, is compared at every scale. Whole pretrainings ran at different times; beside them stands what
+a step takes with and without LDReg, timed by turns in one process.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,16 @@ from ldreg.exhibits.data import Exhibit, by_seed, describe, load_runs, settings_
 from ldreg.exhibits.groups import Arm, Context, contexts
 from ldreg.exhibits.labels import listed, printed, seeds
 from ldreg.exhibits.markup import Block, Cell
+from ldreg.exhibits.readings import NOT_MEASURED, Reading, machines
 from ldreg.exhibits.reported import Reported
 from ldreg.exhibits.sheets import sheet
 from ldreg.exhibits.statistics import Estimate, t_interval
+from ldreg.exhibits.step_costs import scaled
+from ldreg.exhibits.step_table import step_block, step_notes, stepped_rows
 from ldreg.exhibits.summaries import read_summary
 from ldreg.exhibits.table_settings import TimingSettings
 from ldreg.exhibits.tables import NOT_REPORTED, NOT_RUN, effect, level
 
-NOT_MEASURED = "not measured"
 HOURS = "pretrain_hours"  # as reported.csv calls it
 # Each quantity's name, its unit, and where summary.json has it in which unit of that.
 QUANTITIES = {
@@ -37,25 +40,6 @@ EXECUTION = ("device", "world_size", "threads", "precision", "micro_batch", "acc
 UNITS = {"h": 1, "min": 60, "s": 3600}  # in an hour
 
 
-@dataclass(frozen=True)
-class Reading:
-    """One quantity of one row: ours, why there is none, and the paper's."""
-
-    row: Row
-    key: str
-    unit: str
-    ours: Estimate | None
-    absent: str
-    paper: float | None
-
-    def line(self, kind: str) -> dict[str, Any]:
-        """As a line of the CSV."""
-        ours = self.ours or Estimate(math.nan, None, None, 0)
-        numbers = {"n": ours.n, "mean": ours.mean, "low": ours.low, "high": ours.high}
-        about = {"metric": self.key, "unit": self.unit, "status": "run" if self.ours else self.absent}
-        return {"kind": kind, **self.row.keys, **about, **numbers, "paper": self.paper}
-
-
 def timing(exhibit: Exhibit) -> dict[str, str]:
     """Table 4 as CSV (one line per number), Markdown and LaTeX."""
     settings = settings_of(exhibit, TimingSettings)
@@ -66,13 +50,19 @@ def timing(exhibit: Exhibit) -> dict[str, str]:
     levels = [[[_level(row, key) for key in QUANTITIES] for row in group] for group in groups]
     run = [*found, *[None] * (len(groups) - len(found))]
     changes = [_changes(*each) for each in zip(run, groups, strict=True)]
+    stepped = [stepped_rows(*each) for each in zip(found, groups, strict=False)]
     blocks = [
         _change_block(exhibit.scale, changes),
+        step_block(stepped),
         _level_block(exhibit.scale, levels, settings.scale_of_paper),
     ]
     cells = [reading.line("change") for group in changes for reading in group]
-    cells += [reading.line("level") for group in levels for row in group for reading in row]
-    notes = [*_notes(exhibit, frame, groups, summaries), *_unpaired(found), *settings.notes]
+    cells += [reading.line("step") for group in stepped for row in group for reading in row]
+    cells += [
+        reading.line("level", settings.scale_of_paper) for group in levels for row in group for reading in row
+    ]
+    notes = [*_notes(exhibit, frame, groups, summaries), *step_notes(found)]
+    notes += [*_unpaired(found), *settings.notes]
     return sheet(exhibit, blocks, notes, pd.DataFrame(cells))
 
 
@@ -176,16 +166,11 @@ def _level_block(scale: str, levels: list[list[list[Reading]]], comparable: bool
 def _level_cells(readings: list[Reading], first: bool, unit: str, comparable: bool) -> list[Cell]:
     time, speed, memory = readings
     texts = [time.row.method if first else "", time.row.regularizer]
-    texts.append(level(_times(time.ours, UNITS[unit])) if time.ours else time.absent)
+    texts.append(level(scaled(time.ours, UNITS[unit])) if time.ours else time.absent)
     if comparable:
         texts.append(NOT_REPORTED if time.paper is None else printed(time.paper))
     texts += [level(each.ours) if each.ours else each.absent for each in (speed, memory)]
     return [Cell(text) for text in (*texts, str(time.row.seeds))]
-
-
-def _times(estimate: Estimate, factor: float) -> Estimate:
-    bounds = [None if bound is None else bound * factor for bound in (estimate.low, estimate.high)]
-    return Estimate(estimate.mean * factor, *bounds, estimate.n)
 
 
 def _notes(
@@ -207,7 +192,7 @@ def _notes(
         "changes in per cent paired by seed."
     )
     return [
-        f"Here: the {exhibit.scale} scale: {describe(frame)}. Executed on {_machines(summaries)}.",
+        f"Here: the {exhibit.scale} scale: {describe(frame)}. Executed on {machines(summaries)}.",
         f"Paper: on 4 A100 GPUs, one number a cell, no interval: {theirs or 'no row of these runs'}.",
         interval,
         "Wall-clock: a whole pretraining with its live measurements, without reading the data. Speed: the "
@@ -216,22 +201,6 @@ def _notes(
         "Runs that shared the machine with other jobs slowed each other down, which their files do not tell: "
         "a change of a few per cent is the regulariser's only if each run had the machine to itself.",
     ]
-
-
-def _machines(summaries: dict[str, dict[str, Any]]) -> str:
-    """How the runs were executed, each way once: 'cpu, 1 process, 1 thread each, float32'."""
-    ways = dict.fromkeys(
-        f"{summary['device']}, {_count(summary['world_size'], 'process')}, "
-        f"{_count(summary['threads'], 'thread')}, {summary['precision']}"
-        for summary in summaries.values()
-        if summary.get("device") is not None
-    )
-    return "; ".join(ways) or "machines that are not known"
-
-
-def _count(count: int, noun: str) -> str:
-    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
-    return f"{count} {noun if count == 1 else plural}"
 
 
 def _unpaired(found: list[Context]) -> list[str]:
