@@ -28,7 +28,8 @@ def folder(tmp_path_factory, tiny_spec, data_root):
         changes |= {} if name == "none" else {"regularizer": name, "beta": 0.5, "regularizer_start": 0.5}
         changes |= {"target": 3.0} if name == "target_lid" else {}
         write_spec(folder / f"equivalence/{method}-{name}.yaml", tiny_spec(method=method, **changes), RUN)
-    write_spec(folder / "job/spec.yaml", tiny_spec(regularizer="ldreg_l1"), RUN)
+    for name in ("job", "timed"):
+        write_spec(folder / name / "spec.yaml", tiny_spec(regularizer="ldreg_l1"), RUN)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     script = Path(__file__).with_name("two_ranks.py")
     command = [*torchrun, script, folder, data_root / "digits/dataset.json"]
@@ -82,6 +83,14 @@ def test_a_job_of_two_ranks_writes_its_files_once(folder):
     assert [path.name for path in folder.glob("tracked_by_*")] == ["tracked_by_rank0"]
     lines = (folder / "terminal.txt").read_text().splitlines()
     assert [line for line in lines if "2/2 epochs" in line] == lines[-1:]
+
+
+def test_two_ranks_time_the_same_steps_and_write_once(folder):
+    timed = folder / "timed"
+    assert {path.name for path in timed.iterdir()} == {"spec.yaml", "step_cost.json"}
+    found = json.loads((timed / "step_cost.json").read_text())
+    assert (found["world_size"], found["pairs"]) == (2, 8)  # rank 0's plan
+    assert found["ratio_low"] <= found["ratio"] <= found["ratio_high"]
 
 
 def test_one_process_needs_no_group():

@@ -1,7 +1,8 @@
 """What `test_two_ranks.py` runs under torchrun: `two_ranks.py FOLDER DATASET_JSON`.
 
 Trains each `equivalence/*.yaml` of the folder on the ranks and, before, in one process; keeps the results in
-`equivalence/{one,rank0,rank1,cached0,cached1}.pt`. Then does the whole job of `job/spec.yaml`.
+`equivalence/{one,rank0,rank1,cached0,cached1}.pt`. Then does the whole job of `job/spec.yaml` and
+times a step of `timed/spec.yaml`.
 """
 
 import sys
@@ -17,6 +18,7 @@ from torch import nn
 
 import ldreg.jobs
 import ldreg.pretrain
+import ldreg.step_cost
 from ldreg.config import Execution
 from ldreg.data.batches import batches
 from ldreg.data.datasets import ImageData, load
@@ -46,6 +48,9 @@ def main(folder: Path, dataset: Path) -> None:
         ldreg.jobs.process_group = lambda gpus: nullcontext(device)
         with (folder / "terminal.txt").open("a") as terminal:
             ldreg.jobs.pretrain_job(folder / "job/spec.yaml", dataset, Execution(), folder, terminal)
+        ldreg.step_cost.process_group = ldreg.jobs.process_group
+        ldreg.step_cost.BUDGET = float(rank())  # the ranks would take different numbers of steps
+        ldreg.step_cost.step_cost_job(folder / "timed/spec.yaml", dataset, Execution())
 
 
 def train(spec: RunSpec, data: ImageData, device: torch.device, **execution: Any) -> dict[str, Any]:
