@@ -1,4 +1,6 @@
+import hashlib
 import json
+import shutil
 
 import pytest
 import torch
@@ -109,20 +111,107 @@ def test_a_set_that_cannot_be_had_is_no_failure_where_it_is_only_offered(tmp_pat
     assert "food101 is left out: food101: not to be had" in capsys.readouterr().err
 
 
-def test_detection_on_a_composed_set_end_to_end(run, tmp_path):
-    spec, manifest = run
+@pytest.fixture
+def composed(run, tmp_path):
+    """The settings of a tiny detection, and a composed set for it."""
     settings, composed = tmp_path / "detection.yaml", tmp_path / "composed/composed.json"
     content = {"dataset": "composed_digits", "composed": {"train_images": 8, "val_images": 4}}
     settings.write_text(yaml.safe_dump({**content, "settings": TINY_DETECTION}))
-    compose_job(settings, manifest, composed)
+    compose_job(settings, run[1], composed)
+    return settings, composed
+
+
+def test_detection_on_a_composed_set_end_to_end(run, composed, tmp_path):
+    (spec, manifest), (settings, data) = run, composed
     with (tmp_path / "terminal.txt").open("w") as terminal:
-        detect_job(spec, settings, manifest, composed, Execution(), tmp_path, terminal)
+        detect_job(spec, settings, manifest, data, Execution(), tmp_path, terminal)
     assert NoTracker.kinds[-1] == "detect"
     found = json.loads((spec.parent / "detection.json").read_text())
     assert (found["dataset"], found["train_images"], found["val_images"]) == ("composed_digits", 8, 4)
     assert found["box"].keys() == found["mask"].keys() == {"ap", "ap50", "ap75"}
     assert found["history"][-1]["iteration"] == 4
     assert "detection 4/4" in (tmp_path / "terminal.txt").read_text()
+    # On what it ran, and on which data.
+    assert (found["world_size"], found["precision"], found["corrupt_images"]) == (1, "float32", 0)
+    assert found["device"] and torch.__version__.startswith(found["versions"]["torch"])
+    train = hashlib.sha256((data.parent / "annotations/instances_train.json").read_bytes())
+    assert found["annotations"]["train"] == train.hexdigest()[:16] and len(found["annotations"]) == 3
+    assert not (spec.parent / "detection.pt").exists()
+
+
+def test_a_detection_that_fails_in_testing_keeps_its_training_for_these_data_alone(
+    run, composed, tmp_path, monkeypatch, capsys
+):
+    (spec, manifest), (settings, data) = run, composed
+
+    def detect():
+        with (tmp_path / "terminal.txt").open("w") as terminal:
+            detect_job(spec, settings, manifest, data, Execution(), tmp_path, terminal)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ldreg.detection.train.predict", lambda *arguments: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            detect()
+    kept = (spec.parent / "detection.pt").read_bytes()
+    assert kept and not (spec.parent / "detection.json").exists()
+    detect()
+    assert "detection.pt: goes on after iteration 4" in capsys.readouterr().err
+    (spec.parent / "detection.pt").write_bytes(kept)
+    content = yaml.safe_load(settings.read_text())
+    settings.write_text(yaml.safe_dump({**content, "composed": {**content["composed"], "seed": 1}}))
+    compose_job(settings, manifest, data)
+    detect()
+    assert "detection.pt: ignored, since its training had another data" in capsys.readouterr().err
+    assert not (spec.parent / "detection.pt").exists()
+
+
+def test_another_file_than_the_data_sets_own_is_refused(run, composed, tmp_path):
+    (spec, manifest), (settings, data) = run, composed
+    for path, message in (
+        (data.parent / "nope.json", "--data: .*nope.json is not allowed; .* it should be its composed.json"),
+        (tmp_path / "composed.json", "composed.json: no such file; compose it first: ldreg compose"),
+    ):
+        with pytest.raises(LdregError, match=message):
+            detect_job(spec, settings, manifest, path, Execution(), tmp_path, None)
+    settings.write_text("dataset: coco\n")
+    with pytest.raises(LdregError, match=r"with dataset coco in .* should be its instances_train2017.json"):
+        detect_job(spec, settings, manifest, data, Execution(), tmp_path, None)
+    with pytest.raises(LdregError, match=r"coco/train2017: no such folder; COCO is not fetched"):
+        path = tmp_path / "coco/annotations/instances_train2017.json"
+        detect_job(spec, settings, manifest, path, Execution(), tmp_path, None)
+
+
+def test_coco_is_checked_in_all_its_parts(composed, tmp_path, capsys):
+    """A composed set under COCO's names, of which one part after the other is missing."""
+    _, data = composed
+    coco, output = tmp_path / "coco", tmp_path / "coco.json"
+    for split in ("train", "val"):
+        shutil.copytree(data.parent / split, coco / f"{split}2017")
+        (coco / "annotations").mkdir(exist_ok=True)
+        shutil.copy(
+            data.parent / f"annotations/instances_{split}.json",
+            coco / f"annotations/instances_{split}2017.json",
+        )
+    arguments = ["coco", str(coco), "--output", str(output)]
+    assert main(arguments) == 0
+    found = json.loads(output.read_text())
+    assert (found["train_images"], found["val_images"], found["categories"]) == (8, 4, 10)
+    output.unlink()
+    for part in (
+        "train2017",
+        "val2017",
+        "annotations/instances_train2017.json",
+        "annotations/instances_val2017.json",
+    ):
+        (coco / part).rename(tmp_path / "aside")
+        assert main(arguments) == 2
+        assert f"error: {coco / part}: no such f" in capsys.readouterr().err
+        (tmp_path / "aside").rename(coco / part)
+    image = next((coco / "val2017").iterdir())
+    image.unlink()
+    assert main(arguments) == 2
+    assert f"error: {image}: no such file, but " in capsys.readouterr().err
+    assert not output.exists() and len(list(coco.rglob("*.json"))) == 2
 
 
 def test_an_encoder_that_was_not_trained_and_data_that_is_not_there_are_told(run, tmp_path):

@@ -187,6 +187,12 @@ def _compose(arguments: argparse.Namespace, terminal: TextIO) -> None:
     compose_job(arguments.settings, arguments.data, arguments.output)
 
 
+def _coco(arguments: argparse.Namespace, terminal: TextIO) -> None:
+    from ldreg.probes import coco_job
+
+    coco_job(arguments.folder, arguments.output)
+
+
 def _detect(arguments: argparse.Namespace, terminal: TextIO) -> None:
     from ldreg.launch import check_gpus, claimed_gpus, start_ranks
 
@@ -316,9 +322,15 @@ def _parser() -> argparse.ArgumentParser:
     composed.add_argument("--data", type=Path, required=True, help="dataset.json of the digits")
     composed.add_argument("--output", type=Path, required=True, help="its composed.json")
 
+    coco = command("coco", _coco, "check COCO's files before anything trains for them", logs=True)
+    coco.add_argument("folder", type=Path, help="holds train2017, val2017 and annotations")
+    coco.add_argument("--output", type=Path, required=True, help="a .json file to say what is there")
+
     exported = command("export-detectron2", _export_detectron2, "write a ResNet-50 for detectron2's recipe")
     exported.add_argument("encoder", type=Path, help="a run's encoder.safetensors")
-    exported.add_argument("output", type=Path, help="a .pkl file; the recipe appears beside it")
+    exported.add_argument(
+        "output", type=Path, help="a .pkl file; the recipe appears beside it, a .yaml and a .py"
+    )
 
     tsne = command("tsne", _tsne, "embed a trained run's test representations by t-SNE", logs=True)
     tsne.add_argument("spec", type=Path)

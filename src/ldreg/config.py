@@ -57,6 +57,7 @@ class Execution(_Block):
         """What `ldreg detect` is told: as pretraining."""
         return (
             f"--gpus {self.gpus} --nodes {self.nodes} --workers {self.workers} --precision {self.precision}"
+            f" --corrupt-images {self.corrupt_images}"
         )
 
     @property

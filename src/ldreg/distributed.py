@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +53,15 @@ def gather_rows(rows: Tensor) -> Tensor:
     from lightly.utils.dist import gather
 
     return torch.cat(gather(rows.contiguous()))
+
+
+def gather_objects(value: Any) -> list[Any]:
+    """A picklable value of each rank, in their order, on all of them."""
+    if world_size() == 1:
+        return [value]
+    values: list[Any] = [None] * world_size()
+    dist.all_gather_object(values, value)
+    return values
 
 
 def sum_over_ranks(values: Tensor) -> Tensor:

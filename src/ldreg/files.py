@@ -3,6 +3,7 @@
 And YAML and JSON read with errors in one line.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -43,6 +44,12 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` to `path` as indented JSON; NaN and infinity are refused with ValueError."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def digest(path: Path) -> str:
+    """The first 16 hexadecimal digits of a file's SHA-256."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def read_json(path: Path, missing: str = "no such file") -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """Jobs that look at a trained encoder beyond what every run is measured by; each writes beside its spec."""
 
+import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from importlib.metadata import version
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import torch
 from pydantic import ValidationError
@@ -14,12 +16,15 @@ from ldreg.console import tell
 from ldreg.data.datasets import load
 from ldreg.data.decode import CorruptImages
 from ldreg.distributed import process_group, rank, world_size
-from ldreg.errors import explain
+from ldreg.errors import LdregError, explain
 from ldreg.evaluate.transfer import TransferSettings, transfer
-from ldreg.files import read_json, read_yaml, write_json
+from ldreg.files import digest, read_json, read_yaml, write_json
 from ldreg.frozen import channels_of, frozen_encoder, trained_weights
 from ldreg.spec import read_spec
 from ldreg.tracking import Tracker, git_state
+
+if TYPE_CHECKING:
+    from ldreg.detection.coco import CocoSet
 
 Block = TypeVar("Block", Detection, Transfer)
 
@@ -78,6 +83,27 @@ def compose_job(settings_path: Path, digits: Path, output: Path) -> None:
     compose(output.parent, load(digits.parent.name, digits.parent.parent), settings.composed)
 
 
+def coco_job(folder: Path, output: Path) -> None:
+    """Check COCO's files, and that a detector can be trained and tested on them; writes what is there.
+
+    Args:
+        folder: holds train2017, val2017 and annotations.
+        output: {"train_images" (with objects), "val_images", "categories": counts, "annotations": digests}.
+    """
+    from ldreg.detection.coco import read_coco_2017
+    from ldreg.detection.train import check_splits
+
+    train, val = read_coco_2017(folder)
+    check_splits(train, val)
+    found = {
+        "train_images": len(train.trainable()),
+        "val_images": len(val.image_ids),
+        "categories": len(train.categories),
+        "annotations": _digests(train, val),
+    }
+    write_json(output, found)
+
+
 def detect_job(
     spec_path: Path,
     settings_path: Path,
@@ -89,33 +115,42 @@ def detect_job(
 ) -> None:
     """Fine-tune Mask R-CNN from a run's encoder and test it; writes detection.json beside the spec.
 
+    On the way detection.pt there holds where the training stands, until detection.json is written.
+
     Args:
         settings_path: the scale's `detection.yaml`.
         pretrained_on: as of `transfer_job`.
         data: composed.json of a composed set, or COCO's annotations/instances_train2017.json.
     """
     # Imported here: torchvision's detection takes seconds, which other jobs need not spend.
-    from ldreg.detection.coco import read_coco
-    from ldreg.detection.composed import read_composed
+    from ldreg.detection.checkpoint import Checkpoint
     from ldreg.detection.train import train_and_evaluate
 
     run, spec = read_spec(spec_path)
     settings, weights = _read(settings_path, Detection), trained_weights(spec_path)
-    if settings.dataset == "coco":
-        parts = [
-            read_coco(data.parents[1] / split, data.parent / f"instances_{split}.json")
-            for split in ("train2017", "val2017")
-        ]
-    else:
-        parts = list(read_composed(data.parent))
+    parts = _detection_data(settings, settings_path, data)
+    digests = _digests(*parts)
+    if settings.dataset != "coco":
+        digests["images"] = digest(data)  # which holds one of all pixels
     channels, folder = channels_of(pretrained_on), spec_path.parent
     commit, dirty = git_state()
+    corrupt = CorruptImages(execution.corrupt_images)
     with process_group(execution.gpus) as device:
         torch.set_num_threads(max(1, execution.threads * execution.nodes // world_size()))
+        belongs = {
+            "spec": spec.hash,
+            "encoder": digest(weights),
+            "settings": settings.settings.model_dump(mode="json"),
+            "data": digests,
+            "precision": execution.precision,
+            "number of ranks": world_size(),
+            "kind of device": device.type,
+        }
+        checkpoint = Checkpoint(folder / "detection.pt", belongs)
         encoder = frozen_encoder(weights, spec, channels, device)
         about = (encoder, spec.backbone, settings.settings, *parts, device, spec.seed, execution.precision)
         if rank() != 0:
-            train_and_evaluate(*about, execution.workers)
+            train_and_evaluate(*about, execution.workers, corrupt=corrupt, checkpoint=checkpoint)
             return
         with Tracker(folder, "detect", results, {"git_commit": commit, "git_dirty": dirty}) as tracker:
             total, shown = settings.settings.iterations, [0]
@@ -129,8 +164,49 @@ def detect_job(
                     tell(terminal, line)
                 tracker.log({key: value for key, value in row.items() if key != "iteration"}, iteration)
 
-            found = train_and_evaluate(*about, execution.workers, on_row)
+            found = train_and_evaluate(*about, execution.workers, on_row, corrupt, checkpoint)
+            corrupt.tell_total()
+            found |= {
+                "spec_hash": spec.hash,
+                "annotations": digests,
+                "git_commit": commit,
+                "git_dirty": dirty,
+            }
+            found |= _executed(device, execution)
             write_json(folder / "detection.json", {"dataset": settings.dataset, **found})
+            checkpoint.remove()
+
+
+def _detection_data(settings: Detection, settings_path: Path, data: Path) -> "tuple[CocoSet, CocoSet]":
+    """Both splits of the data set that a scale's detection.yaml names, by the file that stands for it."""
+    from ldreg.detection.coco import read_coco_2017
+    from ldreg.detection.composed import MANIFEST, read_composed
+
+    name = {"coco": "instances_train2017.json", "composed_digits": MANIFEST}[settings.dataset]
+    if data.name != name:
+        raise LdregError(
+            f"--data: {data} is not allowed; with dataset {settings.dataset} in {settings_path} it should be"
+            f" its {name}"
+        )
+    if settings.dataset == "coco":
+        return read_coco_2017(data.parent.parent)
+    read_json(data, f"no such file; compose it first: ldreg compose --output {data}")
+    return read_composed(data.parent)
+
+
+def _digests(train: "CocoSet", val: "CocoSet") -> dict[str, str]:
+    return {"train": digest(train.annotations), "val": digest(val.annotations)}
+
+
+def _executed(device: torch.device, execution: Execution) -> dict[str, Any]:
+    """On what and how the job ran."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu"
+    return {
+        "device": name,
+        "world_size": world_size(),
+        "precision": execution.precision,
+        "versions": {package: version(package) for package in ("ldreg", "torch", "torchvision")},
+    }
 
 
 def _settings(path: Path) -> TransferSettings:

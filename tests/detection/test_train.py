@@ -7,8 +7,10 @@ from torch import nn
 
 from ldreg.detection.evaluate import average_precision, predict
 from ldreg.detection.model import build_detector
+from ldreg.detection.norms import refresh_norms
 from ldreg.detection.settings import DetectionSettings
-from ldreg.detection.train import build_optimizer, refresh_norms, train_and_evaluate
+from ldreg.detection.train import train_and_evaluate
+from ldreg.detection.training import build_optimizer
 from ldreg.errors import LdregError
 from ldreg.networks import build_backbone
 
@@ -105,17 +107,20 @@ def test_norms_do_not_decay(tiny, small_cnn):
     assert len(rest["params"]) + len(norms["params"]) == len(list(detector.parameters()))
 
 
-def test_precise_norms_have_the_mean_statistics_of_their_batches():
+def test_precise_norms_have_the_statistics_of_all_values_of_their_batches():
     model = nn.Sequential(nn.BatchNorm2d(2))
     model.forward = lambda images, targets: model[0](torch.stack(images))
     model[0].running_mean.fill_(7.0)
-    batches = [(list(torch.randn(4, 2, 8, 8) + shift), []) for shift in (0.0, 3.0)]
-    refresh_norms(model, iter(batches))
-    means = torch.stack([torch.stack(images).mean(dim=(0, 2, 3)) for images, _ in batches])
-    assert torch.allclose(model[0].running_mean, means.mean(dim=0))
-    assert model[0].momentum == 0.1
-    refresh_norms(model, iter([]))  # changes nothing
-    assert torch.allclose(model[0].running_mean, means.mean(dim=0))
+    batches = [
+        (list(torch.randn(4, 2, side, side) + shift), []) for side, shift in ((8, 0.0), (8, 3.0), (4, 9.0))
+    ]
+    values = torch.cat([torch.stack(images).transpose(0, 1).flatten(1) for images, _ in batches], dim=1)
+    for _ in range(2):
+        refresh_norms(model, iter(batches))
+        assert torch.allclose(model[0].running_mean, values.mean(dim=1))
+        assert torch.allclose(model[0].running_var, values.var(dim=1, correction=0))
+        batches = []  # which changes nothing
+    assert model[0].momentum == 0.1 and not model[0]._forward_pre_hooks
 
 
 def test_divergence_is_told_in_one_line(tiny, composed, small_cnn):

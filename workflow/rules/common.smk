@@ -45,7 +45,7 @@ RUN = f"{RESULTS}/{SCALE.name}/runs/{{run}}"
 LOGS = f"{RESULTS}/{SCALE.name}/logs"
 SITE = f"{RESULTS}/{SCALE.name}/index.html"
 DATASET = f"{EXECUTION.data}/{{dataset}}/dataset.json"
-COCO = f"{EXECUTION.data}/coco/annotations/instances_train2017.json"
+COCO = f"{RESULTS}/{SCALE.name}/coco.json"
 COMPOSED = f"{RESULTS}/{SCALE.name}/composed_digits/composed.json"
 OFFER = f"{RESULTS}/{SCALE.name}/transfer/{{dataset}}.json"
 TRANSFERRED = SCALE.content.transfer.datasets if SCALE.content.transfer else ()
@@ -86,4 +86,6 @@ def about_of(exhibit):
 
 def detection_data():
     """COCO is the user's own; the small set is composed."""
-    return COCO if SCALE.content.detection.dataset == "coco" else COMPOSED
+    if SCALE.content.detection.dataset == "coco":
+        return f"{EXECUTION.data}/coco/annotations/instances_train2017.json"
+    return COMPOSED

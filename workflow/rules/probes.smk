@@ -134,27 +134,31 @@ if SCALE.content.detection:
         shell:
             "ldreg compose --settings {input.settings} --data {input.data} --output {output} --log {log}"
 
-    # Runs only where the file is not there.
+    # COCO is the user's own, so that no file of it is an output, which Snakemake would delete. Looked at first:
+    # what is missing is told before days of pretraining.
     rule coco:
         output:
             COCO,
         log:
             f"{LOGS}/data/coco.log",
+        priority: 100
         localrule: True
         conda:
             "../../environment.yml"
+        # No parameter: where data lie changes no result.
+        resources:
+            folder=f"{EXECUTION.data}/coco",
         message:
-            "COCO: looked for"
+            "COCO: checked"
         shell:
-            "echo 'error: {output}: no such file; COCO is not fetched: put your own there, with train2017, val2017"
-            " and instances_val2017.json beside it' | tee {log} >&2; exit 1"
+            "ldreg coco {resources.folder} --output {output} --log {log}"
 
     rule detect:
         input:
             spec=f"{RUN}/spec.yaml",
             settings=f"{RESULTS}/{SCALE.name}/detection.yaml",
             pretrained_on=data_of,
-            data=detection_data(),
+            data=COCO if SCALE.content.detection.dataset == "coco" else COMPOSED,
             encoder=f"{RUN}/encoder.safetensors",
         output:
             f"{RUN}/detection.json",
@@ -168,9 +172,9 @@ if SCALE.content.detection:
             gpu=EXECUTION.gpus * EXECUTION.nodes,
             mem_mb=EXECUTION.memory_mb,
             runtime=f"{EXECUTION.hours}h",
-            options=EXECUTION.detect_options,
+            options=f"--data {detection_data()} {EXECUTION.detect_options}",
         message:
             "Detect with {wildcards.run}"
         shell:
             "ldreg detect {input.spec} --settings {input.settings} --pretrained-on {input.pretrained_on}"
-            " --data {input.data} --threads {threads} {resources.options} --log {log}"
+            " --threads {threads} {resources.options} --log {log}"

@@ -21,6 +21,7 @@ from ldreg.errors import LdregError
 from ldreg.files import read_json
 
 Annotation = dict[str, Any]
+COCO_SPLITS = ("train2017", "val2017")
 Target = dict[str, Tensor]  # boxes, labels, masks
 
 
@@ -105,6 +106,28 @@ def read_coco(images: Path, annotations: Path) -> CocoSet:
     return CocoSet(images, annotations, index, tuple(sorted(index.cats)))
 
 
+def read_coco_2017(folder: Path) -> tuple[CocoSet, CocoSet]:
+    """COCO's train2017 and val2017; `folder` holds both, and `annotations`.
+
+    Raises:
+        LdregError: in one line, if a part is missing, which is told before anything is read; those of
+            `read_coco`.
+    """
+    parts = [(folder / split, folder / "annotations" / f"instances_{split}.json") for split in COCO_SPLITS]
+    for images, annotations in parts:
+        for path, there, kind in (
+            (images, images.is_dir(), "folder"),
+            (annotations, annotations.is_file(), "file"),
+        ):
+            if not there:
+                raise LdregError(
+                    f"{path}: no such {kind}; COCO is not fetched: put your own train2017, val2017 and"
+                    f" annotations/instances_{{train,val}}2017.json into {folder}"
+                )
+    train, val = (read_coco(*part) for part in parts)
+    return train, val
+
+
 @contextlib.contextmanager
 def quietly() -> Any:
     """Without what pycocotools prints on its way."""
@@ -122,9 +145,10 @@ def decode(task: Task) -> tuple[Tensor, Target]:
         pixels, `labels` int64 (n,) from 1, `masks` uint8 (n, height, width) of 0 and 1.
 
     Raises:
-        LdregError: if the file holds no image or one of another size, or a mask is damaged; names the file.
+        CorruptImageError: if the file's bytes make no image; says why, without the path.
+        LdregError: if the image is of another size, or a mask is damaged; names the file.
     """
-    pixels = _pixels(task)
+    pixels = read_pixels(task)
     masks = torch.zeros(len(task.objects), task.height, task.width, dtype=torch.uint8)
     for mask, (_, found) in zip(masks, task.objects, strict=True):
         mask.copy_(torch.from_numpy(_mask(task, found)))
@@ -141,18 +165,28 @@ def decode(task: Task) -> tuple[Tensor, Target]:
     return image.contiguous(), {"boxes": boxes[kept], "labels": labels[kept], "masks": masks[kept]}
 
 
-def _pixels(task: Task) -> np.ndarray:
-    """uint8 (height, width, 3), turned as the file's EXIF says, which is how COCO's objects lie."""
+def read_pixels(task: Task) -> np.ndarray:
+    """uint8 (height, width, 3), turned as the file's EXIF says, which is how COCO's objects lie.
+
+    Raises:
+        CorruptImageError, LdregError: as of `decode`.
+    """
+    image = read_image(str(task.path))
     try:
-        image = ImageOps.exif_transpose(read_image(str(task.path)))
-    except CorruptImageError as error:
-        raise LdregError(f"{task.path}: the image cannot be read ({error})") from error
-    if image.size != (task.width, task.height):
+        image = ImageOps.exif_transpose(image)
+    except Exception as error:  # whatever a damaged block leads it to
+        raise CorruptImageError("its EXIF is damaged") from error
+    check_size(task, image.size)
+    return np.array(image)
+
+
+def check_size(task: Task, size: tuple[int, int]) -> None:
+    """Refuse an image whose width and height are others than those that its split says."""
+    if size != (task.width, task.height):
         raise LdregError(
-            f"{task.path}: is {image.width} x {image.height} pixels, but {task.annotations} says"
+            f"{task.path}: is {size[0]} x {size[1]} pixels, but {task.annotations} says"
             f" {task.width} x {task.height}"
         )
-    return np.array(image)
 
 
 def _mask(task: Task, found: Annotation) -> np.ndarray:

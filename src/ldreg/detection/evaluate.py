@@ -8,11 +8,11 @@ import torch
 from pycocotools import mask as rle
 from pycocotools.cocoeval import COCOeval
 from torch import Tensor, nn
-from torch import distributed as dist
 
+from ldreg.data.decode import CorruptImages
 from ldreg.detection.coco import CocoSet, quietly
 from ldreg.detection.loader import load_tasks
-from ldreg.distributed import rank, world_size
+from ldreg.distributed import gather_objects, rank, world_size
 
 Prediction = dict[str, Any]  # COCO's result format
 KINDS = {"box": "bbox", "mask": "segm"}  # ours and pycocotools'
@@ -20,7 +20,12 @@ KINDS = {"box": "bbox", "mask": "segm"}  # ours and pycocotools'
 
 @torch.no_grad()
 def predict(
-    detector: nn.Module, data: CocoSet, batch_size: int, device: torch.device, workers: int = 0
+    detector: nn.Module,
+    data: CocoSet,
+    batch_size: int,
+    device: torch.device,
+    workers: int = 0,
+    corrupt: CorruptImages | None = None,
 ) -> list[Prediction]:
     """What the detector finds on all images, in COCO's result format; with several ranks, on each of them.
 
@@ -28,19 +33,26 @@ def predict(
         detector: of `build_detector`; it is put into evaluation mode and stays there.
         batch_size: images at once, on each rank.
         workers: processes that decode.
+        corrupt: what happens at images that cannot be decoded; those that are skipped are left out, and
+            `readable` names the others. The default stops.
     """
+    corrupt = CorruptImages() if corrupt is None else corrupt
     detector.eval()
-    tasks = [data.bare_task(image_id) for image_id in data.image_ids[rank() :: world_size()]]
+    # Also one that was mended since it was found corrupt stays out, so that `readable` tells the truth.
+    tasks = [data.bare_task(image_id) for image_id in readable(data, corrupt)[rank() :: world_size()]]
     batches = [tasks[start : start + batch_size] for start in range(0, len(tasks), batch_size)]
     found: list[Prediction] = []
-    for batch, (images, _) in zip(batches, load_tasks(batches, workers, device), strict=True):
-        for task, detections in zip(batch, detector(images), strict=True):
+    for batch, (images, _) in zip(batches, load_tasks(batches, workers, device, corrupt), strict=True):
+        kept = [task for task in batch if str(task.path) not in corrupt.reasons]
+        for task, detections in zip(kept, detector(images) if images else [], strict=True):
             found += as_results(task.image_id, detections, data.categories)
-    if world_size() == 1:
-        return found
-    shares: list[list[Prediction]] = [[]] * world_size()
-    dist.all_gather_object(shares, found)
-    return [prediction for share in shares for prediction in share]
+    corrupt.gather()
+    return [prediction for share in gather_objects(found) for prediction in share]
+
+
+def readable(data: CocoSet, corrupt: CorruptImages) -> list[int]:
+    """The images of a split that have not been found corrupt, ascending."""
+    return [each for each in data.image_ids if str(data.bare_task(each).path) not in corrupt.reasons]
 
 
 def as_results(image_id: int, found: dict[str, Tensor], categories: Sequence[int]) -> list[Prediction]:
@@ -67,17 +79,23 @@ def as_results(image_id: int, found: dict[str, Tensor], categories: Sequence[int
     ]
 
 
-def average_precision(data: CocoSet, found: Sequence[Prediction]) -> dict[str, dict[str, float]]:
+def average_precision(
+    data: CocoSet, found: Sequence[Prediction], image_ids: Sequence[int] | None = None
+) -> dict[str, dict[str, float]]:
     """COCO's average precision in percent, at most 100 detections an image.
+
+    Args:
+        image_ids: of the images that count; by default all.
 
     Returns:
         {"box": {"ap": mean over the overlaps 0.5, 0.55, ..., 0.95, "ap50": at 0.5, "ap75": at 0.75},
         "mask": {the same}}.
     """
-    return {kind: _evaluate(data, found, iou) for kind, iou in KINDS.items()}
+    image_ids = data.image_ids if image_ids is None else list(image_ids)
+    return {kind: _evaluate(data, found, image_ids, iou) for kind, iou in KINDS.items()}
 
 
-def _evaluate(data: CocoSet, found: Sequence[Prediction], iou: str) -> dict[str, float]:
+def _evaluate(data: CocoSet, found: Sequence[Prediction], image_ids: list[int], iou: str) -> dict[str, float]:
     if not found:  # which pycocotools cannot read
         return {"ap": 0.0, "ap50": 0.0, "ap75": 0.0}
     # Without boxes, pycocotools takes a mask's area from the mask.
@@ -85,6 +103,7 @@ def _evaluate(data: CocoSet, found: Sequence[Prediction], iou: str) -> dict[str,
     results = [{key: value for key, value in each.items() if key != dropped} for each in found]
     with quietly():
         evaluation = COCOeval(data.index, data.index.loadRes(results), iou)
+        evaluation.params.imgIds = image_ids
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
