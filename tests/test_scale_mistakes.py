@@ -233,3 +233,41 @@ def test_exhibits_ask_for_no_transfer_or_detection_that_the_scale_does_not_make(
         LdregError, match=r"^scale.yaml: detection: missing; renderer detection_table needs it$"
     ):
         demo(lambda content: content.pop("detection"))
+
+
+def test_what_a_detector_cannot_start_from_or_share_is_refused_before_anything_trains(
+    demo: Callable[..., Scale],
+) -> None:
+    def vit(content: dict[str, Any]) -> None:
+        content["exhibits"]["table3"]["runs"] = [
+            {"method": "mae", "backbone": "vit_mini", "regularizer": "none"}
+        ]
+
+    message = (
+        r"^scale.yaml: exhibits.table3.runs: backbone vit_mini of mae\S+/none/seed0 is not allowed for"
+        r" detection; allowed: small_cnn, resnet18_cifar, resnet18, resnet50$"
+    )
+    with pytest.raises(LdregError, match=message):
+        demo(vit)
+
+    def shared(content: dict[str, Any]) -> None:
+        content["exhibits"]["table3"] = {"runs": [], "runs_of": ["table8"]}
+
+    with pytest.raises(LdregError, match=r"^scale.yaml: exhibits.table3.runs_of: backbone vit_mini of "):
+        demo(shared)
+
+    def three(content: dict[str, Any]) -> None:
+        content["execution"] |= {"gpus": 3}
+
+    message = (
+        r"^scale.yaml: detection.settings.batch_size: 4 is not allowed; .* a multiple of 3 \(execution.gpus"
+    )
+    with pytest.raises(LdregError, match=message):
+        demo(three)
+
+    def without(content: dict[str, Any]) -> None:
+        three(content)
+        del content["exhibits"]["table3"]
+        content["exhibits"].pop("claims_all")
+
+    assert demo(without).content.execution.gpus == 3

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ldreg.config import Exhibit, ScaleFile
+from ldreg.detection.declared import check_backbones, check_batch
 from ldreg.errors import LdregError, Location, dotted, explain, unknown
 from ldreg.exhibits import RENDERERS
 from ldreg.exhibits.labels import METRICS
@@ -69,6 +70,7 @@ class Scale:
         self.runs = {run: spec for name in self.exhibits for run, spec in self.runs_of(name).items()}
         self._check_sizes()
         self._check_accumulation()
+        self._check_detection()
 
     @classmethod
     def read(cls, path: str | Path) -> "Scale":
@@ -236,6 +238,18 @@ class Scale:
                     f"{self.file}: execution.accumulation: plain is not allowed with {run}, whose loss needs"
                     " the whole batch at once; allowed: cached"
                 )
+
+    def _check_detection(self) -> None:
+        """Refuse encoders that no detector can start from, and a batch that its ranks cannot share."""
+        for name, exhibit in self.exhibits.items():
+            settings = RENDERERS[exhibit.renderer].settings.model_validate(exhibit.settings)
+            if "detection.json" not in settings.run_files:
+                continue
+            check_batch(self.file, self.content.detection.settings, self.content.execution)
+            key = "runs" if exhibit.runs else "runs_of"
+            own = key in (self.content.exhibits[name] or {})
+            file = f"{self.file}: exhibits." if own else f"{self.folder / 'exhibits.yaml'}: "
+            check_backbones(f"{file}{name}.{key}", self.runs_of(name))
 
     def name_of(self, spec: RunSpec) -> str:
         """Folder name of a run of this scale."""

@@ -81,6 +81,19 @@ def test_detection_at_the_papers_scale(runs) -> None:
     assert effects[1][3:] == ["+0.02", "+1.00 (1 seed, no interval)", "+0.98", "1"]
 
 
+def test_precision_and_corrupt_images_are_told_where_they_are_none_of_the_usual(runs) -> None:
+    folders = [add_detection(runs, seed, 20.0) for seed in (0, 1)]
+    assert "convolutions" not in detected(runs)["md"] and "corrupt" not in detected(runs)["md"]
+    for folder, told in zip(
+        folders, ({"precision": "bf16", "corrupt_images": 3}, {"precision": "bf16"}), strict=True
+    ):
+        content = json.loads((folder / "detection.json").read_text())
+        (folder / "detection.json").write_text(json.dumps(content | told))
+    text = detected(runs)["md"]
+    assert "learning rate 0.02; convolutions in bf16; tested once" in text
+    assert "Up to 3 images a run were corrupt and skipped." in text
+
+
 def test_a_number_that_is_missing_or_none_is_told(runs) -> None:
     folder = add_detection(runs, 0, 20.0)
     content = json.loads((folder / "detection.json").read_text())

@@ -163,9 +163,14 @@ def _detection_notes(files: list[dict[str, Any]]) -> list[str]:
     )
     images = f"{counts['train_images']} training and {counts['val_images']} validation images"
     data = ", ".join([*where, images, f"{counts['categories']} categories"])
+    cast = listed(found.get("precision", "float32") for found in files)
+    precision = "" if cast == "float32" else f"; convolutions in {cast}"
+    skipped = max(found.get("corrupt_images", 0) for found in files)
+    broken = [f"Up to {skipped} images a run were corrupt and skipped."] if skipped else []
     return [
         "AP: COCO's average precision, the mean over overlaps of 0.5 to 0.95; AP50 and AP75: at one overlap.",
         f"Detection: Mask R-CNN that starts from the encoder, nothing frozen; {data}; {each['iterations']} "
-        f"iterations, batch size {each['batch_size']}, learning rate {each['learning_rate']}; tested once, "
-        f"after the last. {PAPERS_DETECTION}",
+        f"iterations, batch size {each['batch_size']}, learning rate {each['learning_rate']}{precision}; "
+        f"tested once, after the last. {PAPERS_DETECTION}",
+        *broken,
     ]
