@@ -4,6 +4,7 @@ A row names the runs it is about (an empty cell: all; several values: any of the
 that name the same runs and the same key are the values that these runs have between them.
 """
 
+import functools
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ import pytest
 import torch
 
 from ldreg.config import Evaluation
+from ldreg.detection.model import build_detector
+from ldreg.detection.settings import DetectionSettings
+from ldreg.networks import build_backbone
 from ldreg.optim import build_optimizer
 from ldreg.scale import Scale
 from ldreg.spec import METHODS, RunSpec
@@ -56,6 +60,9 @@ def found(key: str, spec: RunSpec) -> Iterator[Any]:
         yield from (getattr(view, rest[-1]) for view in views)
     elif head == "optimizer" and rest:
         yield optimizer(spec)[rest[0]]
+    elif head == "detection":
+        built = detector() if rest[0] not in DetectionSettings.model_fields else {}
+        yield built[rest[0]] if built else getattr(SCALE.content.detection.settings, rest[0])
     elif head in ("evaluation", "execution"):
         yield getattr(getattr(SCALE.content, head), rest[0])
     else:
@@ -67,6 +74,30 @@ def optimizer(spec: RunSpec) -> dict[str, Any]:
     weights, *rest = build_optimizer(spec, torch.nn.Linear(2, 2)).param_groups
     inside = {**weights, "decay_of_biases_and_norms": rest[0]["weight_decay"] if rest else None}
     return inside | {"beta1": weights["betas"][0] if "betas" in weights else None}
+
+
+@functools.cache
+def detector() -> dict[str, Any]:
+    """How the detector is built, beside its settings."""
+    encoder, _ = build_backbone("resnet50", channels=3)
+    built = build_detector(encoder, "resnet50", 80, SCALE.content.detection.settings)
+    (res5, norm), resize = built.roi_heads.box_head.layers, built.transform
+    sides = {
+        layer.kernel_size[0]
+        for stage in (built.backbone.layers, res5)
+        for name, layer in stage.named_modules()
+        # The shortcut's has a stride in either kind of block.
+        if isinstance(layer, torch.nn.Conv2d) and layer.stride != (1, 1) and name.endswith(("conv1", "conv2"))
+    }
+    image = torch.full((3, 4, 4), 0.25)
+    std = float(image.mean() / resize.normalize(image).mean())
+    return {
+        "norm_after_res5": int(isinstance(norm, torch.nn.BatchNorm2d)),
+        "frozen_layers": sum(not parameter.requires_grad for parameter in built.parameters()),
+        "image_mean": float(resize.normalize(torch.zeros(3, 4, 4)).mean()),
+        "image_std": std,
+        "stride_in_convolution": sides.pop() if len(sides) == 1 else sides,
+    }
 
 
 def parsed(text: str, like: Any) -> Any:
@@ -106,6 +137,13 @@ def test_every_setting_of_every_run_is_in_the_table(run: str) -> None:
         covered = {key for key in VIEW if {f"views.{key}", f"views.{number}.{key}"} & keys}
         covered |= {"brightness", "contrast", "saturation", "hue"} if "jitter" in keys else set()
         assert sorted(differing - covered) == []
+
+
+def test_every_setting_of_the_detector_is_the_papers() -> None:
+    """imagenet.yaml has the defaults; each stands in the table, against which the rows' own test holds it."""
+    assert SCALE.content.detection.settings == DetectionSettings()
+    keys = {key.removeprefix("detection.") for key in ROWS["key"] if key.startswith("detection.")}
+    assert sorted(DetectionSettings.model_fields.keys() - keys) == []
 
 
 def test_sources_and_status_are_named() -> None:

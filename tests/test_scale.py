@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from ldreg.config import Exhibit, ScaleFile
+from ldreg.config import Detection, Exhibit, ScaleFile
+from ldreg.detection.settings import ComposedSettings, DetectionSettings
 from ldreg.errors import LdregError
 from ldreg.exhibits import RENDERERS
 from ldreg.files import read_yaml
@@ -165,6 +166,7 @@ def test_every_key_that_a_user_may_set_is_documented() -> None:
         for block in ("execution", "evaluation", "report", "cost")
         for key in ScaleFile.model_fields[block].annotation.model_fields
     ]
+    keys += [*Detection.model_fields, *DetectionSettings.model_fields, *ComposedSettings.model_fields]
     keys += Exhibit.model_fields
     keys += [key for renderer in RENDERERS.values() for key in renderer.settings.model_fields]
     assert [key for key in keys if f"`{key}`" not in text] == []

@@ -17,6 +17,8 @@ RUNS = "table1"
 _LIST = re.compile(r"\d[\d.]*(-\d[\d.]*)+")
 _COLUMNS = ("source", "status", "exhibit", "method", "backbone", "regularizer", "epochs", "batch_size")
 _COLUMNS += ("key", "value", "here")
+# Of these there may be what is no setting of ours.
+_PREFIXES = ("optimizer.", "evaluation.", "execution.", "detection.")
 VALUES = {
     "lars": "LARS",
     "sgd": "SGD",
@@ -91,8 +93,7 @@ class PaperSettings:
             raise LdregError(f"{path}: no column {', '.join(lacking)}")
         allowed = [*RunSpec.model_fields, *(f"views.{key}" for key in ViewSettings.model_fields)]
         for key in self._table["key"].unique():
-            # Of the optimiser, the evaluation and the execution there may be what is no setting of ours.
-            known = key.startswith(("optimizer.", "evaluation.", "execution."))
+            known = key.startswith(_PREFIXES)
             if not known and re.sub(r"^views\.\d\.", "views.", key) not in allowed:
                 raise unknown(f"{path}: key", key, allowed)
 
