@@ -1,10 +1,14 @@
+import ast
 import pickle
+import sys
+import types
 
 import numpy as np
 import pytest
 import torch
 import yaml
 from safetensors.torch import save_file
+from torch import nn
 
 from ldreg.detection.export import detectron2_name, export_detectron2
 from ldreg.errors import LdregError
@@ -37,7 +41,7 @@ def expected_shapes():
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """A ResNet-50's state dict, and the two files made from it."""
+    """A ResNet-50's state dict, and the three files made from it."""
     folder = tmp_path_factory.mktemp("export")
     torch.manual_seed(0)
     encoder, _ = build_backbone("resnet50", channels=3)
@@ -50,7 +54,7 @@ def exported(tmp_path_factory):
 
 
 def test_the_file_holds_all_weights_of_detectron2s_resnet50(exported):
-    _, weights, _ = exported
+    _, weights, *_ = exported
     content = pickle.loads(weights.read_bytes())
     assert content["matching_heuristics"] is True and content["__author__"] == "ldreg"
     assert {name: array.shape for name, array in content["model"].items()} == expected_shapes()
@@ -58,7 +62,7 @@ def test_the_file_holds_all_weights_of_detectron2s_resnet50(exported):
 
 
 def test_the_weights_loaded_back_are_the_encoders(exported):
-    state, weights, _ = exported
+    state, weights, *_ = exported
     model = pickle.loads(weights.read_bytes())["model"]
 
     def original(name):
@@ -80,7 +84,7 @@ def test_the_weights_loaded_back_are_the_encoders(exported):
 
 
 def test_the_recipe_is_the_papers(exported):
-    _, weights, recipe = exported
+    _, weights, recipe, _ = exported
     content = yaml.safe_load(recipe.read_text())
     assert content["MODEL"]["WEIGHTS"] == str(weights.resolve())
     solver = {"IMS_PER_BATCH": 16, "BASE_LR": 0.02, "STEPS": [120_000, 160_000], "MAX_ITER": 180_000}
@@ -89,6 +93,53 @@ def test_the_recipe_is_the_papers(exported):
     assert content["MODEL"]["RESNETS"] == resnet
     assert content["MODEL"]["ROI_HEADS"]["NAME"] == "Res5ROIHeadsExtraNorm"
     assert content["MODEL"]["BACKBONE"]["FREEZE_AT"] == 0 and content["INPUT"]["FORMAT"] == "RGB"
+
+
+def test_the_script_defines_the_head_that_the_recipe_names_and_stands_alone(exported):
+    *_, recipe, script = exported
+    text = recipe.read_text()
+    assert script.name in text and recipe.name in script.read_text()
+    tree = ast.parse(script.read_text())
+    head = yaml.safe_load(text)["MODEL"]["ROI_HEADS"]["NAME"]
+    (defined,) = [each for each in tree.body if isinstance(each, ast.ClassDef) and each.name == head]
+    assert [ast.unparse(each) for each in defined.decorator_list] == ["ROI_HEADS_REGISTRY.register()"]
+    imported = [each.module for each in ast.walk(tree) if isinstance(each, ast.ImportFrom)]
+    assert not [each for each in ast.walk(tree) if isinstance(each, ast.Import)]
+    assert {module.partition(".")[0] for module in imported} == {"detectron2"}
+
+
+def test_the_head_puts_a_norm_after_res5(exported, monkeypatch):
+    """Run against stand-ins of what it takes from detectron2."""
+    *_, script = exported
+
+    class Registry:
+        def register(self):
+            return lambda kind: setattr(self, "kind", kind) or kind
+
+    class Res5ROIHeads:
+        @classmethod
+        def _build_res5_block(cls, cfg):
+            return nn.Sequential(nn.Conv2d(3, 8, 1)), 8
+
+    registry = Registry()
+    known = {
+        "ROI_HEADS_REGISTRY": registry,
+        "Res5ROIHeads": Res5ROIHeads,
+        "get_norm": lambda norm, width: {"BN": nn.BatchNorm2d}[norm](width),
+        "DefaultTrainer": object,
+    }
+    for each in ast.walk(ast.parse(script.read_text())):
+        if isinstance(each, ast.ImportFrom):
+            module = types.ModuleType(each.module)
+            for alias in each.names:
+                setattr(module, alias.name, known.get(alias.name))
+            monkeypatch.setitem(sys.modules, each.module, module)
+    monkeypatch.setitem(sys.modules, "detectron2", types.ModuleType("detectron2"))
+    exec(compile(script.read_text(), str(script), "exec"), {"__name__": "script"})
+    resnets = types.SimpleNamespace(NORM="BN")
+    cfg = types.SimpleNamespace(MODEL=types.SimpleNamespace(RESNETS=resnets))
+    res5, width = registry.kind._build_res5_block(cfg)
+    assert width == 8 and isinstance(res5[-1], nn.BatchNorm2d) and next(iter(res5.state_dict())) == "0.weight"
 
 
 def test_names_that_are_no_resnets_have_none():

@@ -1,4 +1,4 @@
-"""Our encoders in detectron2's weight format, and the paper's recipe as a configuration of detectron2's."""
+"""Our encoders in detectron2's weight format, and the paper's recipe as its configuration and a script."""
 
 import pickle
 import re
@@ -15,6 +15,7 @@ from ldreg.files import replacing, write_text
 
 AUTHOR = "ldreg"  # any but Caffe2, whose weights detectron2 would convert
 COUNTER = "num_batches_tracked"  # of batch norms: an integer without effect at their momentum of 0.1
+HEAD = "Res5ROIHeadsExtraNorm"  # the name that LDReg's and MoCo's released code give it
 LAYER = re.compile(r"layer([1-4])\.(\d+)\.(.+)")
 # Parts of a residual block: torchvision's name and detectron2's.
 PARTS = {
@@ -28,10 +29,8 @@ STEM = {"conv1": "stem.conv1", "bn1": "stem.conv1.norm"}
 SHAPES = {"stem.conv1.weight": (64, 3, 7, 7), "res5.2.conv3.weight": (2048, 512, 1, 1)}
 RECIPE = """\
 # Table 3 of the LDReg paper with detectron2 itself: Mask R-CNN, ResNet-50-C4, the 2x schedule of MoCo v1.
-# What is not set here has detectron2's default. Run it with the train_net.py of MoCo's repository
-# (facebookresearch/moco, detection/) or of LDReg's (HanxunH/LDReg, detectron2/), which both define the head
-# Res5ROIHeadsExtraNorm:
-#   DETECTRON2_DATASETS=<folder with coco/> python train_net.py --config-file {name} --num-gpus 4
+# What is not set here has detectron2's default. {script} holds the head that is named below:
+#   DETECTRON2_DATASETS=<folder with coco/> python {script} --config-file {name} --num-gpus 4
 VERSION: 2
 MODEL:
   META_ARCHITECTURE: GeneralizedRCNN
@@ -51,7 +50,7 @@ MODEL:
     PRE_NMS_TOPK_TEST: 6000
     POST_NMS_TOPK_TEST: 1000
   ROI_HEADS:
-    NAME: Res5ROIHeadsExtraNorm # a norm after res5
+    NAME: {head} # a norm after res5
 INPUT:
   FORMAT: RGB
   MIN_SIZE_TRAIN: [640, 672, 704, 736, 768, 800]
@@ -68,6 +67,55 @@ TEST:
   PRECISE_BN:
     ENABLED: true
 """
+SCRIPT = '''\
+"""Trains and tests detectron2's Mask R-CNN as {name} says; `--help` lists detectron2's options.
+
+DETECTRON2_DATASETS=<folder with coco/> python {script} --config-file {name} --num-gpus 4
+"""
+
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import get_cfg
+from detectron2.engine import DefaultTrainer, default_argument_parser, default_setup, launch
+from detectron2.evaluation import COCOEvaluator
+from detectron2.layers import get_norm
+from detectron2.modeling.roi_heads import ROI_HEADS_REGISTRY, Res5ROIHeads
+
+
+@ROI_HEADS_REGISTRY.register()
+class {head}(Res5ROIHeads):
+    """detectron2's head of a C4 detector, with a norm after res5: its last block ends in a sum that has none."""
+
+    @classmethod
+    def _build_res5_block(cls, cfg):
+        res5, width = super()._build_res5_block(cfg)
+        return res5.append(get_norm(cfg.MODEL.RESNETS.NORM, width)), width
+
+
+class Trainer(DefaultTrainer):
+    @classmethod
+    def build_evaluator(cls, cfg, dataset_name):
+        return COCOEvaluator(dataset_name, output_dir=cfg.OUTPUT_DIR)
+
+
+def main(args):
+    cfg = get_cfg()
+    cfg.merge_from_file(args.config_file)
+    cfg.merge_from_list(args.opts)
+    cfg.freeze()
+    default_setup(cfg, args)
+    if args.eval_only:
+        model = Trainer.build_model(cfg)
+        DetectionCheckpointer(model).resume_or_load(cfg.MODEL.WEIGHTS)
+        return Trainer.test(cfg, model)
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=args.resume)
+    return trainer.train()
+
+
+if __name__ == "__main__":
+    args = default_argument_parser().parse_args()
+    launch(main, args.num_gpus, args.num_machines, args.machine_rank, args.dist_url, args=(args,))
+'''
 
 
 def detectron2_name(name: str) -> str | None:
@@ -111,15 +159,15 @@ def to_detectron2(state: Mapping[str, Tensor], where: str) -> dict[str, np.ndarr
     return arrays
 
 
-def export_detectron2(encoder: Path, output: Path) -> tuple[Path, Path]:
-    """Write an encoder for detectron2, and beside it the paper's recipe, which names it.
+def export_detectron2(encoder: Path, output: Path) -> tuple[Path, Path, Path]:
+    """Write an encoder for detectron2, and beside it the paper's recipe, which names it, and its script.
 
     Args:
         encoder: a run's encoder.safetensors, of a ResNet-50.
         output: the file of weights, `*.pkl`; detectron2's heuristics match its names to the detector's.
 
     Returns:
-        The paths of the weights and of the configuration, `*.yaml`.
+        The paths of the weights, of the configuration, `*.yaml`, and of the script that trains by it, `*.py`.
 
     Raises:
         LdregError: if the suffix is another, or the file holds no such encoder.
@@ -134,7 +182,8 @@ def export_detectron2(encoder: Path, output: Path) -> tuple[Path, Path]:
         raise LdregError(f"{encoder}: is no file of safetensors: {error}") from error
     with replacing(output) as temporary, temporary.open("wb") as file:
         pickle.dump({"model": arrays, "__author__": AUTHOR, "matching_heuristics": True}, file)
-    recipe = output.with_suffix(".yaml")
-    text = RECIPE.format(name=recipe.name, weights=output.resolve())
-    write_text(recipe, text)
-    return output, recipe
+    recipe, script = output.with_suffix(".yaml"), output.with_suffix(".py")
+    names = {"name": recipe.name, "script": script.name, "head": HEAD}
+    write_text(recipe, RECIPE.format(weights=output.resolve(), **names))
+    write_text(script, SCRIPT.format(**names))
+    return output, recipe, script
