@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ldreg.detection import loader
 from ldreg.detection.loader import training_batches
 
@@ -22,6 +24,11 @@ def test_two_ranks_train_one_detector_and_test_every_image_once(composed_folder,
     assert len(keys) == len(set(keys))
     assert first["result"]["box"] == second["result"]["box"]
     assert (first["rows"], second["rows"]) == (2, 0)
+    assert done.stderr.count("detection.pt: goes on after iteration 1") == 1
+    for each in (first, second):  # an interruption changes nothing on either
+        assert [row["iteration"] for row in each["resumed"]["history"]] == [1, 2]
+        for row, whole in zip(each["resumed"]["history"], each["result"]["history"], strict=True):
+            assert row == pytest.approx(whole, rel=1e-5)
 
 
 def test_ranks_share_the_images_of_a_pass(composed, monkeypatch):

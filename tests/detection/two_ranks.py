@@ -1,8 +1,10 @@
 """What `test_two_ranks.py` runs under torchrun: `two_ranks.py FOLDER`; writes `rank0.json` and `rank1.json`.
 
-Two iterations on the composed set in the folder. SyncBatchNorm does not run on a CPU.
+Two iterations on the composed set in the folder, as a whole, and interrupted after the first. SyncBatchNorm
+does not run on a CPU.
 """
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -12,7 +14,8 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 import torch
 from detection.conftest import TINY
 
-from ldreg.detection import train
+from ldreg.detection import train, training
+from ldreg.detection.checkpoint import Checkpoint
 from ldreg.detection.composed import read_composed
 from ldreg.detection.settings import DetectionSettings
 from ldreg.distributed import process_group, rank
@@ -44,10 +47,37 @@ def main(folder: Path) -> None:
             encoder, "small_cnn", settings, *read_composed(folder), device, on_row=rows.append
         )
         weights = [parameter.sum().item() for parameter in models[0].parameters()]
-        found = {"result": result, "rows": len(rows), "predictions": seen, "weights": weights}
+        found = {"result": result, "rows": len(rows), "predictions": list(seen), "weights": weights}
+        found["resumed"] = resumed(encoder, settings, folder, device)
         for prediction in found["predictions"]:
             prediction["segmentation"] = str(prediction["segmentation"])
         (folder / f"rank{rank()}.json").write_text(json.dumps(found))
+
+
+def resumed(encoder, settings, folder, device):
+    """The result of a training that was interrupted after its first iteration, on every rank."""
+    step = training.Training._step
+
+    def stopping(self, *batch):
+        if self.iteration == 1:
+            raise InterruptedError
+        step(self, *batch)
+
+    def run():
+        return train.train_and_evaluate(
+            encoder,
+            "small_cnn",
+            settings,
+            *read_composed(folder),
+            device,
+            checkpoint=Checkpoint(folder / "detection.pt", {}),
+        )
+
+    training.SAVED_EVERY, training.Training._step = 1, stopping
+    with contextlib.suppress(InterruptedError):
+        run()
+    training.Training._step = step
+    return run()
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ from detectron2.modeling.roi_heads import ROI_HEADS_REGISTRY, Res5ROIHeads
 
 @ROI_HEADS_REGISTRY.register()
 class {head}(Res5ROIHeads):
-    """detectron2's head of a C4 detector, with a norm after res5: its last block ends in a sum that has none."""
+    """detectron2's head of a C4 detector, with a norm after res5, whose last block ends in none."""
 
     @classmethod
     def _build_res5_block(cls, cfg):

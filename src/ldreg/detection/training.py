@@ -12,6 +12,7 @@ from ldreg.data.decode import CorruptImages
 from ldreg.detection.checkpoint import Checkpoint
 from ldreg.detection.loader import Batch
 from ldreg.detection.settings import DetectionSettings
+from ldreg.distributed import rank
 from ldreg.errors import LdregError
 
 ROWS = 50  # of the history
@@ -53,7 +54,12 @@ class Training:
         self.since = 0  # iterations
         if checkpoint and (found := checkpoint.load()):
             self._restore(*found)
-            print(f"{checkpoint.path}: goes on after iteration {self.iteration}", file=sys.stderr, flush=True)
+            if rank() == 0:
+                print(
+                    f"{checkpoint.path}: goes on after iteration {self.iteration}",
+                    file=sys.stderr,
+                    flush=True,
+                )
 
     def fit(self, batches: Iterator[Batch], on_row: Callable[[Row], None]) -> None:
         """Train on the batches from the `iteration`-th on; `on_row` gets every row, stored ones first."""
