@@ -141,6 +141,12 @@ def test_own_folder(tiny: Tiny, tmp_path: Path, form: str) -> None:
     assert_prepared(tmp_path / "data", tiny, own.name)
 
 
+def test_data_folder_may_be_torchvisions_root(tiny: Tiny, tmp_path: Path) -> None:
+    shutil.copytree(tiny.python, tmp_path / "data" / tiny.python.name)
+    datasets.prepare("cifar10", tmp_path / "data")
+    assert json.loads((tmp_path / "data/cifar10/dataset.json").read_text())["source"] == tiny.python.name
+
+
 def test_torchvision_download(tiny: Tiny, tmp_path: Path, serve: Callable[[], None]) -> None:
     serve()
     assert_prepared(tmp_path / "data", tiny, "torchvision's download")

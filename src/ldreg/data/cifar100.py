@@ -13,8 +13,8 @@ from ldreg.data.fetch import first_source, torchvision_download
 def cifar100(folder: Path) -> tuple[dict[str, Tensor], str]:
     """CIFAR-100: 50,000 and 10,000 colour 32x32 images of 100 (fine) classes, in the published order.
 
-    Looks for `cifar-100-python` in `folder`, then downloads as torchvision does. Its files are pickles, read
-    only after their published MD5s have been checked.
+    Looks for `cifar-100-python` in `folder` and beside it, then downloads as torchvision does. Its files are
+    pickles, read only after their published MD5s have been checked.
 
     Raises:
         LdregError: If a checksum is wrong, naming the file; or if the download cannot be had.
@@ -23,8 +23,9 @@ def cifar100(folder: Path) -> tuple[dict[str, Tensor], str]:
     from torchvision.datasets import CIFAR100
 
     own = CIFAR100.base_folder
-    if (folder / own).is_dir():
-        return _arrays(folder), own
+    for root in (folder, folder.parent):
+        if (root / own).is_dir():
+            return _arrays(root), own
 
     def download(temporary: Path) -> dict[str, Tensor]:
         with torchvision_download(CIFAR100.filename):

@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from ldreg.data.places import DOWNLOADS, holds_something
 from ldreg.errors import LdregError
 
 PATIENCE = 10  # seconds without an answer after which a download gives way to the next source
@@ -26,10 +28,17 @@ class Unavailable(Exception):
     """This source cannot be had here; the next one may."""
 
 
+class Absent(LdregError):
+    """A data set of which nothing is there, and which cannot be fetched; the message says where to put it.
+
+    It may be left out, where one that is there and damaged is a mistake.
+    """
+
+
 def first_source(
     name: str, folder: Path, sources: Sequence[tuple[str, Callable[[Path], Found]]], by_hand: str
 ) -> tuple[Found, str]:
-    """What the first source that can be had gives, and which it was.
+    """What the first source that can be had gives, and which it was; each is told before it is tried.
 
     Args:
         name: Of the data set.
@@ -38,18 +47,24 @@ def first_source(
         by_hand: What a user can do where all fail.
 
     Raises:
-        LdregError: If no source can be had, or one gives what was not published.
+        Absent: If no source can be had and `folder` holds nothing.
+        LdregError: If it does, or if a source gives what was not published.
         OSError: If there is no place for the temporary folder.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     reasons = []
+    size = f", {DOWNLOADS[name].size}" if name in DOWNLOADS else ""
     for source, fetch in sources:
+        told = f"{name}: not found in {folder}; trying {source}{size}, to be stored there"
+        print(told, file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}-") as temporary:
             try:
                 return fetch(Path(temporary)), source
             except Unavailable as error:
                 reasons.append(f"{source}: {error}")
-    raise LdregError(f"{name} cannot be fetched ({'; '.join(reasons)}); {by_hand}")
+    message = f"{name} cannot be fetched ({'; '.join(reasons)}); {by_hand}"
+    # What was put there in another form than is expected must not be left out in silence.
+    raise LdregError(f"{folder} holds no {name}; {message}") if holds_something(folder) else Absent(message)
 
 
 @contextmanager

@@ -16,13 +16,14 @@ import torch
 from torch import Tensor
 
 from ldreg.data.classes import check_classes, class_digest
+from ldreg.data.fetch import Absent
+from ldreg.data.places import WHOLE, is_there
 from ldreg.errors import LdregError
 from ldreg.files import write_text
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # ImageFolder's
 SPLITS = ("train", "val")
 FILES = "files.json"
-WHOLE = {"imagenet100": "imagenet"}  # sets that are some classes of another one, whose images serve them too
 
 Tree = dict[str, dict[str, dict[str, int]]]
 
@@ -60,6 +61,7 @@ def prepare_folder(name: str, folder: Path) -> dict[str, Any]:
     there is: in `folder`, or else in the whole's folder beside it, where the images then stay.
 
     Raises:
+        Absent: If nothing is there.
         LdregError: If a split, a class or a class's images are missing, a class is none of the data set's,
             something cannot be read, or `folder` cannot be written.
     """
@@ -158,7 +160,9 @@ def _images(name: str, folder: Path) -> Path:
     for split in SPLITS:
         if not (place / split).is_dir():
             names = " or ".join(f"{each.name}/{split}" for each in places)
-            raise LdregError(
+            # What is there in another form must not be left out in silence.
+            kind = LdregError if is_there(name, folder.parent) else Absent
+            raise kind(
                 f"{place / split}: no such folder; {name} is not fetched: put your own copy there as"
                 f" {split}/CLASS/*.JPEG, or set execution.data to the folder that holds {names}"
             )

@@ -1,7 +1,8 @@
 """Image sets that come with lists of their own in place of a folder per split: Food-101, Birdsnap, Cars, DTD.
 
 Each may lie in its folder as its archive unpacks (and as torchvision leaves it), or as `train/CLASS/*.jpg`,
-`val/CLASS/*.jpg` like ImageNet. Of its files `files.json` then holds the paths below the folder.
+`val/CLASS/*.jpg` like ImageNet; or beside its folder, where torchvision leaves it if the data folder is its
+root. Of its files `files.json` holds the paths below the folder in which they are.
 """
 
 import json
@@ -11,10 +12,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ldreg.data.classes import check_classes
-from ldreg.data.fetch import first_source, torchvision_download
+from ldreg.data.fetch import Absent, first_source, torchvision_download
 from ldreg.data.folder import SPLITS, Tree, check_writable, prepare_folder, scan_class, write_list
+from ldreg.data.places import EXTRACTED, holds_something
 from ldreg.errors import LdregError
 
+_BIRDSNAP_IMAGES = "download/images/CLASS (or images/CLASS, or CLASS)"
 Lists = dict[str, list[str]]  # files by class, in the order of the labels, relative to the extracted folder
 
 
@@ -23,6 +26,7 @@ class Layout(NamedTuple):
 
     extracted: str  # folder to which its archive unpacks
     test_list: str  # file in it that says what is tested on
+    images: str  # where its images are then, for a reader
     read: Callable[[Path], tuple[Lists, Lists]]  # from that folder: training and test split
     fetched: str | None = None  # torchvision's class that downloads it; None where nobody offers it
 
@@ -34,8 +38,8 @@ def prepare_listed(name: str, folder: Path) -> dict[str, Any]:
         The description for `dataset.json`, as `prepare_folder`.
 
     Raises:
-        LdregError: As `prepare_folder`; if a list or a listed image is missing or damaged; or if there is
-            nothing and it cannot be fetched.
+        Absent: If there is nothing and it cannot be fetched.
+        LdregError: As `prepare_folder`; if a list or a listed image is missing or damaged.
     """
     if any((folder / split).is_dir() for split in SPLITS):
         return prepare_folder(name, folder)
@@ -51,13 +55,14 @@ def prepare_listed(name: str, folder: Path) -> dict[str, Any]:
     check_classes(name, place, list(lists["train"]), surplus_allowed=False)
     if extra := sorted(set(lists["val"]) - set(lists["train"])):
         raise LdregError(f"{place}: class {extra[0]!r} is tested on, but has no image to train on")
-    tree = _tree(folder, place, lists)
-    return write_list(name, folder, tree, folder.name, origin) | {"listed": True}
+    images = folder if place.is_relative_to(folder) else place
+    tree = _tree(images, place, lists)
+    return write_list(name, folder, tree, images.name, origin) | {"listed": True}
 
 
 def _place(layout: Layout, folder: Path) -> Path | None:
-    """Where the extracted set lies: in `folder`, or `folder` itself."""
-    places = (folder / layout.extracted, folder)
+    """Where the extracted set lies: in `folder`, `folder` itself, or where torchvision leaves it beside."""
+    places = (folder / layout.extracted, folder, folder.parent / layout.extracted)
     return next((place for place in places if (place / layout.test_list).is_file()), None)
 
 
@@ -65,13 +70,19 @@ def _fetch(name: str, folder: Path) -> tuple[Path, str]:
     """Download as torchvision does and move what came to `folder` when it is complete: where, and whence."""
     layout = LAYOUTS[name]
     by_hand = (
-        f"put it there by hand, so that {folder} holds {layout.extracted}/{layout.test_list}, or train/CLASS/"
-        f" and val/CLASS/ with images, or set execution.data to the folder that holds {name}"
+        f"put it there by hand, so that {folder} holds {layout.extracted}/{layout.test_list} and"
+        f" {layout.extracted}/{layout.images}, or train/CLASS/ and val/CLASS/ with images, or set"
+        f" execution.data to the folder that holds {name}"
     )
+    place, beside = folder / layout.extracted, folder.parent / layout.extracted
+    # What is there is neither fetched a second time nor left out in silence.
+    for found in (place, folder, beside):
+        if holds_something(found):
+            raise LdregError(
+                f"{found / layout.test_list}: not found; unpack or complete the data set, or remove {found}"
+            )
     if layout.fetched is None:
-        raise LdregError(f"{folder}: no images; {name} is not fetched: {by_hand}")
-    if (place := folder / layout.extracted).exists():
-        raise LdregError(f"{place / layout.test_list}: not found; complete the data set, or remove {place}")
+        raise Absent(f"{folder}: no images; {name} is not fetched: {by_hand}")
     if folder.exists():
         check_writable(name, folder)
 
@@ -90,8 +101,8 @@ def _fetch(name: str, folder: Path) -> tuple[Path, str]:
     return first_source(name, folder, [("torchvision's download", download)], by_hand)
 
 
-def _tree(folder: Path, place: Path, lists: dict[str, Lists]) -> Tree:
-    """The lists with each file's size in bytes, its path now relative to `folder`."""
+def _tree(images: Path, place: Path, lists: dict[str, Lists]) -> Tree:
+    """The lists with each file's size in bytes, its path now relative to `images`."""
     tree: Tree = {}
     for split, classes in lists.items():
         tree[split] = {}
@@ -103,7 +114,7 @@ def _tree(folder: Path, place: Path, lists: dict[str, Lists]) -> Tree:
                 raise LdregError(
                     f"{error.filename}: cannot be read ({error.strerror}); it is listed for {split}"
                 ) from error
-            names = [path.relative_to(folder).as_posix() for path in paths]
+            names = [path.relative_to(images).as_posix() for path in paths]
             tree[split][label] = dict(zip(names, sizes, strict=True))
         if not any(tree[split].values()):
             raise LdregError(f"{place}: the data set's lists name no image to {split} on")
@@ -189,28 +200,41 @@ def _matlab(path: Path, key: str) -> Any:
 def _birdsnap(root: Path) -> tuple[Lists, Lists]:
     """`test_images.txt`: lines `class/file`, after a heading; all other images are trained on.
 
-    The images come from Flickr, where many are gone: what is listed and not there is left out.
+    Its script get_birdsnap.py downloads the images, into `download/images` unless it is told otherwise; in
+    other copies they are in `images`, or the classes are beside the list. They come from Flickr, where many
+    are gone: what is listed and not there is left out.
     """
     path = root / "test_images.txt"
     lines = [line.split(",")[0].split("\t")[0].strip() for line in _text(path).splitlines()]
     tested = {"/".join(line.split("/")[-2:]) for line in lines if "/" in line}
     if not tested:
         raise LdregError(f"{path}: names no image; expected lines of class/file")
-    images = root / "images"
-    if not images.is_dir():
-        raise LdregError(f"{images}: no such folder; expected one folder of images per class")
+    places = [root / "images", root / "download" / "images"]
+    images = next(filter(Path.is_dir, places), root)
+    classes = {
+        entry.name: list(scan_class(entry.path))
+        for entry in sorted(os.scandir(images), key=lambda entry: entry.name)
+        if entry.is_dir()
+    }
+    if images == root:  # where other folders may lie too
+        classes = {label: files for label, files in classes.items() if any("/" not in file for file in files)}
+        if not classes:
+            raise LdregError(f"{places[0]}: no such folder; expected {_BIRDSNAP_IMAGES}")
     train: Lists = {}
     test: Lists = {}
-    for label in sorted(entry.name for entry in os.scandir(images) if entry.is_dir()):
-        found = list(scan_class(str(images / label)))
-        train[label] = [f"images/{label}/{file}" for file in found if f"{label}/{file}" not in tested]
-        test[label] = [f"images/{label}/{file}" for file in found if f"{label}/{file}" in tested]
+    for label, files in classes.items():
+        paths = {file: (images / label / file).relative_to(root).as_posix() for file in files}
+        train[label] = [path for file, path in paths.items() if f"{label}/{file}" not in tested]
+        test[label] = [path for file, path in paths.items() if f"{label}/{file}" in tested]
     return train, test
 
 
 LAYOUTS = {
-    "food101": Layout("food-101", "meta/test.json", _food101, "Food101"),
-    "birdsnap": Layout("birdsnap", "test_images.txt", _birdsnap),
-    "cars": Layout("stanford_cars", "cars_test_annos_withlabels.mat", _cars),
-    "dtd": Layout("dtd", "labels/test1.txt", _dtd, "DTD"),
+    name: Layout(EXTRACTED[name][0], *about)
+    for name, about in {
+        "food101": ("meta/test.json", "images/CLASS", _food101, "Food101"),
+        "birdsnap": ("test_images.txt", _BIRDSNAP_IMAGES, _birdsnap),
+        "cars": ("cars_test_annos_withlabels.mat", "cars_train, cars_test and devkit", _cars),
+        "dtd": ("labels/test1.txt", "images/CLASS", _dtd, "DTD"),
+    }.items()
 }

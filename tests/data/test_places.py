@@ -1,0 +1,60 @@
+"""Where data sets are looked for, and which of them could be had now."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torchvision
+
+from ldreg.data import cifar10, places
+from ldreg.data.layouts import LAYOUTS
+from ldreg.spec import DATASETS
+
+
+def test_addresses_are_those_that_torchvision_asks_first() -> None:
+    kinds = torchvision.datasets
+    theirs = {name: f"{kind.mirrors[0]}{kind.resources[0][0]}" for name, kind in _idx(kinds).items()}
+    theirs |= {"cifar10": kinds.CIFAR10.url, "cifar100": kinds.CIFAR100.url}
+    theirs |= {"food101": kinds.Food101._URL, "dtd": kinds.DTD._URL}
+    assert {name: download.address for name, download in places.DOWNLOADS.items()} == theirs
+    assert {name for name, layout in LAYOUTS.items() if layout.fetched} <= set(theirs)
+
+
+def _idx(kinds: object) -> dict[str, type]:
+    return {"mnist": kinds.MNIST, "fashion_mnist": kinds.FashionMNIST}
+
+
+def test_folders_are_those_that_are_read() -> None:
+    assert set(places.EXTRACTED) <= set(DATASETS)
+    assert places.EXTRACTED["cifar10"] == (cifar10.BINARY_FOLDER, cifar10.PYTHON_FOLDER)
+    assert places.EXTRACTED["cifar100"] == (torchvision.datasets.CIFAR100.base_folder,)
+
+
+@pytest.mark.parametrize("where", ["food101/food-101/meta", "food101/archive.tar.gz", "food-101/images"])
+def test_whatever_lies_there_is_there(where: str, tmp_path: Path) -> None:
+    assert not places.is_there("food101", tmp_path / "nowhere")
+    (tmp_path / "food101").mkdir()
+    (tmp_path / "dtd").mkdir()
+    (tmp_path / "food101" / ".DS_Store").touch()
+    assert not places.is_there("food101", tmp_path)
+    (tmp_path / where).mkdir(parents=True)
+    assert places.is_there("food101", tmp_path) and not places.is_there("cars", tmp_path)
+
+
+def test_a_part_is_there_where_the_whole_is(tmp_path: Path) -> None:
+    (tmp_path / "imagenet" / "train").mkdir(parents=True)
+    assert places.is_there("imagenet100", tmp_path)
+    shutil.rmtree(tmp_path / "imagenet")
+    assert not places.is_there("imagenet100", tmp_path)
+
+
+def test_only_what_answers_could_be_fetched(
+    serve_folder: Callable[[Path], str], nobody: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").touch()
+    server = serve_folder(tmp_path)
+    addresses = {"mnist": f"{server}here", "cifar10": f"{server}gone", "dtd": f"{nobody}here"}
+    downloads = {name: places.Download(address, "1 MB") for name, address in addresses.items()}
+    monkeypatch.setattr(places, "DOWNLOADS", downloads)
+    assert places.answering([*addresses, "birdsnap"]) == {"mnist"}
