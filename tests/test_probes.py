@@ -1,6 +1,7 @@
 import hashlib
 import json
 import shutil
+from functools import partial
 
 import pytest
 import torch
@@ -10,10 +11,12 @@ import ldreg.probes
 from ldreg.cli import main
 from ldreg.config import Execution
 from ldreg.data.datasets import load
+from ldreg.data.fetch import Absent
 from ldreg.errors import LdregError
 from ldreg.evaluate.transfer import transfer
 from ldreg.frozen import channels_of, frozen_encoder, trained_weights
 from ldreg.jobs import pretrain_job
+from ldreg.offers import AGAIN
 from ldreg.probes import compose_job, detect_job, transfer_job
 from ldreg.spec import write_spec
 
@@ -98,17 +101,22 @@ def test_a_set_that_cannot_be_had_is_no_failure_where_it_is_only_offered(tmp_pat
     monkeypatch.chdir(tmp_path)
     output = ["--output", "data/food101/dataset.json"]
 
-    def refuse(name, root):
-        raise LdregError(f"{name}: not to be had")
+    def refuse(name, root, kind=Absent):
+        raise kind(f"{name}: not to be had")
 
     monkeypatch.setattr("ldreg.data.datasets.prepare", refuse)
     assert main(["data", "food101", *output]) == 2
     assert main(["data", "food101", *output, "--offer", "offer.json"]) == 0
     assert json.loads((tmp_path / "offer.json").read_text()) == {
         "dataset": "food101",
-        "unavailable": "food101: not to be had",
+        "unavailable": f"food101: not to be had; {AGAIN}",
     }
     assert "food101 is left out: food101: not to be had" in capsys.readouterr().err
+    # What is there and damaged is a mistake: leaving it out would hide it.
+    (tmp_path / "offer.json").unlink()
+    monkeypatch.setattr("ldreg.data.datasets.prepare", partial(refuse, kind=LdregError))
+    assert main(["data", "food101", *output, "--offer", "offer.json"]) == 2
+    assert not (tmp_path / "offer.json").exists()
 
 
 @pytest.fixture

@@ -67,7 +67,8 @@ def entry() -> NoReturn:
 
 def _data(arguments: argparse.Namespace, terminal: TextIO) -> None:
     from ldreg.data.datasets import prepare
-    from ldreg.files import write_json
+    from ldreg.data.fetch import Absent
+    from ldreg.offers import write_offer
 
     output = arguments.output or Path("data", arguments.dataset, "dataset.json")
     if output.parts[-2:] != (arguments.dataset, "dataset.json"):
@@ -77,15 +78,14 @@ def _data(arguments: argparse.Namespace, terminal: TextIO) -> None:
     if arguments.offer is None:
         prepare(arguments.dataset, output.parent.parent)
         return
-    found: dict[str, str] = {"dataset": arguments.dataset}
+    absent = None
     try:
         if not output.is_file():
             prepare(arguments.dataset, output.parent.parent)
-        found["manifest"] = str(output)
-    except LdregError as error:
+    except Absent as error:  # anything else is a mistake to be mended, not a set to do without
         say(terminal, f"{arguments.dataset} is left out: {error}")
-        found["unavailable"] = str(error)
-    write_json(arguments.offer, found)
+        absent = error
+    write_offer(arguments.offer, arguments.dataset, output, absent)
 
 
 def _execution(arguments: argparse.Namespace) -> "Execution":
@@ -282,7 +282,9 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("dataset")
     data.add_argument("--output", type=Path, help="its dataset.json; default data/DATASET/dataset.json")
     data.add_argument(
-        "--offer", type=Path, help="file to say whether it can be had, which then is no condition of success"
+        "--offer",
+        type=Path,
+        help="file to say whether it can be had: that nothing is there is then no failure",
     )
 
     pretrain = command("pretrain", _pretrain, "train the run that a spec.yaml describes", logs=True)

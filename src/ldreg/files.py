@@ -52,6 +52,13 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
+def write_yaml(path: Path, comment: str, value: dict[str, Any]) -> None:
+    """Write `value` to `path` below a line of comment, unless that is what stands there."""
+    text = f"# {comment}\n" + yaml.safe_dump(value, sort_keys=False)
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
+
+
 def read_json(path: Path, missing: str = "no such file") -> dict[str, Any]:
     """The keys and values of a JSON file; `missing` is what its error says when there is none.
 

@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ldreg.exhibits import RENDERERS
 from ldreg.exhibits.settings import Settings
-from ldreg.files import write_text
+from ldreg.files import write_yaml
 from ldreg.layers import SETTINGS
+from ldreg.offers import write_looks
 from ldreg.scale import Scale
 from ldreg.spec import LISTS, RunSpec, write_spec
 
@@ -58,7 +57,10 @@ def _settings(scale: Scale, exhibit: str) -> Settings:
 
 
 def write_inputs(scale: Scale, results: Path) -> None:
-    """Write the spec of every run, the evaluation's settings and every exhibit's spec; all or nothing."""
+    """Write the spec of every run, the evaluation's settings and every exhibit's spec; all or nothing.
+
+    And whether data sets that were left out are to be looked for again.
+    """
     exhibits = {name: _exhibit(scale, results, name) for name in scale.exhibits}
     for run, spec in scale.runs.items():
         write_spec(run_folder(results, scale.name, run) / "spec.yaml", spec, run)
@@ -76,6 +78,7 @@ def write_inputs(scale: Scale, results: Path) -> None:
             _write_yaml(results / scale.name / f"{name}.yaml", title, block.model_dump(mode="json"))
     for name, content in exhibits.items():
         _write_yaml(exhibit_spec(results, scale.name, name), "What this exhibit shows", content)
+    write_looks(scale, results)
 
 
 def _exhibit(scale: Scale, results: Path, name: str) -> dict[str, Any]:
@@ -132,6 +135,4 @@ def _base(scale: Scale, runs: Mapping[str, RunSpec], axes: Sequence[str] | None)
 
 
 def _write_yaml(path: Path, title: str, value: dict[str, Any]) -> None:
-    text = f"# {title}; made from the scale file: edit that one.\n" + yaml.safe_dump(value, sort_keys=False)
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        write_text(path, text)
+    write_yaml(path, f"{title}; made from the scale file: edit that one.", value)

@@ -48,6 +48,7 @@ DATASET = f"{EXECUTION.data}/{{dataset}}/dataset.json"
 COCO = f"{RESULTS}/{SCALE.name}/coco.json"
 COMPOSED = f"{RESULTS}/{SCALE.name}/composed_digits/composed.json"
 OFFER = f"{RESULTS}/{SCALE.name}/transfer/{{dataset}}.json"
+LOOK = f"{RESULTS}/{SCALE.name}/transfer/{{dataset}}.yaml"
 TRANSFERRED = SCALE.content.transfer.datasets if SCALE.content.transfer else ()
 
 

@@ -1,8 +1,10 @@
 # What some exhibits ask of a trained encoder beyond what every run is measured by.
 if TRANSFERRED:
 
-    # A set that cannot be fetched is left out of the table, and is no failure.
+    # A set of which nothing is there and that cannot be fetched is left out of the table, and is no failure.
     rule offer:
+        input:
+            LOOK,
         output:
             OFFER,
         log:
@@ -23,6 +25,8 @@ if TRANSFERRED:
             settings=f"{RESULTS}/{SCALE.name}/transfer.yaml",
             pretrained_on=data_of,
             data=expand(OFFER, dataset=TRANSFERRED),
+            # Too, for Snakemake misses no offer that failed while there are results of an earlier one.
+            looks=expand(LOOK, dataset=TRANSFERRED),
             encoder=f"{RUN}/encoder.safetensors",
         output:
             expand(
