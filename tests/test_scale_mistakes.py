@@ -225,6 +225,19 @@ def test_exhibits_ask_for_no_transfer_or_detection_that_the_scale_does_not_make(
     )
     with pytest.raises(LdregError, match=message):
         demo(other_sets)
+
+    def twice(content: dict[str, Any]) -> None:
+        content["transfer"]["datasets"] = ["mnist", "fashion_mnist", "mnist"]
+
+    with pytest.raises(LdregError, match=r"^scale.yaml: transfer.datasets: 'mnist' is named twice; allowed"):
+        demo(twice)
+
+    def column_twice(content: dict[str, Any]) -> None:
+        content["exhibits"]["table2"]["settings"]["datasets"] = ["mnist", "mnist"]
+
+    message = r"^scale.yaml: exhibits.table2.settings.datasets: 'mnist' is named twice; allowed: each once$"
+    with pytest.raises(LdregError, match=message):
+        demo(column_twice)
     with pytest.raises(
         LdregError, match=r"allowed \(transfer.datasets\): none, as the scale has no transfer$"
     ):

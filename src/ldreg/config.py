@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ldreg.detection.settings import ComposedSettings, DetectionSettings
+from ldreg.errors import check_once
 from ldreg.spec import DATASETS, Count, Name, Positive, Strength
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
@@ -111,6 +112,11 @@ class Transfer(_Block):
     # Whose accuracy is shown: the paper's fixed setting or the one chosen on the hold-out; both are measured.
     reported: Literal["paper", "chosen"] = "paper"
     train_images: Count | None = None  # at most; null is all
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        check_once("datasets", self.datasets)
+        return self
 
 
 class Detection(_Block):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 if TYPE_CHECKING:
@@ -35,6 +35,16 @@ def unknown(where: str, name: Any, allowed: Iterable[Any]) -> LdregError:
     close = difflib.get_close_matches(str(name), names, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return LdregError(f"{where}: {name!r} is unknown; {hint}allowed: {', '.join(names)}")
+
+
+def check_once(key: str, names: Sequence[str]) -> None:
+    """Refuse, for a validator of pydantic's, a list below `key` that names something twice.
+
+    Raises:
+        ValueError: Which `explain` tells.
+    """
+    if twice := next((name for place, name in enumerate(names) if name in names[:place]), None):
+        raise ValueError(f"{key}: {twice!r} is named twice; allowed: each once")
 
 
 def dotted(location: Iterable[str | int]) -> str:

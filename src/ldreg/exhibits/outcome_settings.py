@@ -1,9 +1,10 @@
 """What the exhibits of the paper's Tables 2 and 3 may be told; of pydantic alone, as `settings`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from ldreg.errors import check_once
 from ldreg.exhibits.settings import Settings
 from ldreg.spec import DATASETS
 
@@ -24,6 +25,11 @@ class TransferTableSettings(OutcomeSettings):
 
     datasets: Annotated[tuple[Literal[DATASETS], ...], Field(min_length=1)]
     paper_exhibits: tuple[str, ...] = ("table2",)
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        check_once("datasets", self.datasets)
+        return self
 
     @property
     def run_files(self) -> tuple[str, ...]:
