@@ -84,7 +84,7 @@ def test_corrupt_image_stops_and_is_named(
             load_all()
         told = str(caught.value)
         assert re.match(
-            rf"{path}: the image cannot be read \({DAMAGES[damage]}\); replace it, or remove", told
+            rf"{path}: the image cannot be read \({DAMAGES[damage]}\); replace it, or leave", told
         )
         assert told.endswith("execution.corrupt_images: skip") and "\n" not in told
 

@@ -50,10 +50,8 @@ class CorruptImages:
         """
         told = f"{path}: the image cannot be read ({reason})"
         if self.policy == "stop":
-            raise LdregError(
-                f"{told}; replace it, or remove it and prepare again, or leave such images out:"
-                " execution.corrupt_images: skip"
-            )
+            # Not to remove it: preparing again refuses a set that lacks an image of its lists.
+            raise LdregError(f"{told}; replace it, or leave such images out: execution.corrupt_images: skip")
         if path not in self.reasons:
             self.reasons[path] = reason
             print(f"warning: {told}; skipped", file=sys.stderr, flush=True)
@@ -94,7 +92,8 @@ def read_image(path: str) -> Image.Image:
         content = Path(path).read_bytes()
     except OSError as error:
         raise LdregError(
-            f"{path}: the image cannot be read ({error.strerror}); put it back, or prepare again"
+            f"{path}: the image cannot be read ({error.strerror}); put it back, or, where no list names it,"
+            " prepare again"
         ) from error
     try:
         with Image.open(io.BytesIO(content)) as image:
