@@ -212,6 +212,25 @@ def test_job_without_its_files(fail: Fail, run_folder: Path, data_root: Path, co
     assert fail(command, str(spec), "--data", data, *more).startswith(f"{spec}: jitter: -1 is not allowed")
 
 
+@pytest.mark.parametrize(
+    ("content", "wrong"),
+    [
+        (None, "no such file; it is what `ldreg data DATASET --offer FILE` writes"),
+        ("{", "line 1: not valid JSON: "),
+        ('{"name": "digits", "digest": "9a03d039538f94c5"}', "expected dataset, and manifest or unavailable"),
+    ],
+)
+def test_transfer_to_what_nobody_offered(
+    fail: Fail, run_folder: Path, content: str | None, wrong: str
+) -> None:
+    Path(run_folder, "encoder.safetensors").touch()
+    if content is not None:
+        Path("missing.json").write_text(content)
+    settings = ["--settings", "results/demo/transfer.yaml", "--pretrained-on", "data/digits/dataset.json"]
+    error = fail("transfer", str(run_folder / "spec.yaml"), *settings, "--data", "missing.json")
+    assert error.startswith(f"missing.json: {wrong}")
+
+
 def test_tampered_evaluation(fail: Fail, run_folder: Path) -> None:
     path = Path("results/demo/evaluation.yaml")
     _set(path, "linear_epoch", 3)

@@ -2,6 +2,7 @@ import hashlib
 import json
 import shutil
 from functools import partial
+from importlib.metadata import version
 
 import pytest
 import torch
@@ -91,7 +92,11 @@ def test_transfer_writes_a_file_for_each_set_and_says_which_cannot_be_had(run, t
     images = load("digits", manifest.parents[1])
     ways = ldreg.probes._settings(settings)
     expected = transfer(encoder, 1, images, 8, ways, torch.device("cpu"))
-    assert found == json.loads(json.dumps(expected | {"corrupt_images": 0}))
+    about = {key: found.pop(key) for key in ("corrupt_images", "device", "versions")}
+    assert found == json.loads(json.dumps(expected))
+    assert found["dataset_digest"] == images.digest
+    assert about["corrupt_images"] == 0 and about["device"]
+    assert about["versions"]["torch"] == version("torch")
     assert found["settings"]["epochs"] == 2 and found["rows"]["train"] <= 200
     told = json.loads((spec.parent / "transfer/mnist.json").read_text())
     assert told == {"dataset": "mnist", "unavailable": "no way"}

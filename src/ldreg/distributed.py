@@ -1,6 +1,7 @@
 """Several processes on one batch: torchrun's or SLURM's ranks, or one process without any of it."""
 
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +19,13 @@ def rank() -> int:
 def world_size() -> int:
     """The number of processes that share the batch."""
     return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's or processor's name, for a record of what something was computed on."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return platform.processor() or "cpu"
 
 
 @contextmanager

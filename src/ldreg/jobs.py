@@ -16,7 +16,7 @@ from ldreg.config import Evaluation, Execution
 from ldreg.console import Progress
 from ldreg.data.datasets import ImageData, load
 from ldreg.data.decode import CorruptImages
-from ldreg.distributed import process_group, rank, world_size
+from ldreg.distributed import device_name, process_group, rank, world_size
 from ldreg.errors import explain
 from ldreg.files import read_yaml, replacing, write_json
 from ldreg.frozen import frozen_encoder, trained_weights
@@ -118,7 +118,6 @@ def _summary(
     seconds: float,
 ) -> dict[str, Any]:
     """How the run went and on what: nothing of it is an input to any result."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu"
     return {
         "scale": spec.scale,
         "run": run,
@@ -129,7 +128,7 @@ def _summary(
         "images_per_second": statistics.median(row["images_per_second"] or 0.0 for row in history),
         "epochs": spec.epochs,
         "steps": spec.epochs * (len(images.train.images) // spec.batch_size),
-        "device": name,
+        "device": device_name(device),
         "peak_memory_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
         "world_size": world_size(),
         "threads": execution.threads,

@@ -12,6 +12,7 @@ from typing import Any
 
 from ldreg.data.fetch import Absent
 from ldreg.data.places import answering, is_there
+from ldreg.errors import LdregError
 from ldreg.files import read_json, write_json, write_yaml
 from ldreg.scale import Scale
 
@@ -29,6 +30,21 @@ def write_offer(path: Path, dataset: str, manifest: Path, absent: Absent | None)
     write_json(path, {"dataset": dataset, **content})
 
 
+def read_offer(path: Path) -> dict[str, str]:
+    """What `write_offer` wrote.
+
+    Raises:
+        LdregError: If there is no such file, or it is another's, such as a dataset.json.
+    """
+    found = read_json(path, "no such file; it is what `ldreg data DATASET --offer FILE` writes")
+    if "dataset" not in found or not {"manifest", "unavailable"} & set(found):
+        raise LdregError(
+            f"{path}: expected dataset, and manifest or unavailable,"
+            " as `ldreg data DATASET --offer FILE` writes"
+        )
+    return found
+
+
 def write_looks(scale: Scale, results: Path) -> None:
     """Write for each set that the scale transfers to since when it is to be looked for again.
 
@@ -38,7 +54,7 @@ def write_looks(scale: Scale, results: Path) -> None:
     sets = scale.content.transfer.datasets if scale.content.transfer else ()
     offers = {dataset: offer_file(results, scale.name, dataset) for dataset in sets}
     absent = {
-        dataset for dataset, path in offers.items() if path.is_file() and "unavailable" in read_json(path)
+        dataset for dataset, path in offers.items() if path.is_file() and "unavailable" in read_offer(path)
     }
     there = {dataset for dataset in absent if is_there(dataset, Path(scale.content.execution.data))}
     again = there | answering(absent - there)

@@ -15,11 +15,12 @@ from ldreg.config import Detection, Execution, Transfer
 from ldreg.console import tell
 from ldreg.data.datasets import load
 from ldreg.data.decode import CorruptImages
-from ldreg.distributed import process_group, rank, world_size
+from ldreg.distributed import device_name, process_group, rank, world_size
 from ldreg.errors import LdregError, explain
 from ldreg.evaluate.transfer import TransferSettings, transfer
 from ldreg.files import digest, read_json, read_yaml, write_json
 from ldreg.frozen import channels_of, frozen_encoder, trained_weights
+from ldreg.offers import read_offer
 from ldreg.spec import read_spec
 from ldreg.tracking import Tracker, git_state
 
@@ -45,8 +46,12 @@ def transfer_job(
         settings_path: the scale's `transfer.yaml`.
         pretrained_on: dataset.json of the run's own data set, which says how many channels its encoder takes.
         data: for each data set what `ldreg data --offer` wrote of it.
+
+    Raises:
+        LdregError: at a file that is missing, broken or another's; before anything is written.
     """
     _, spec = read_spec(spec_path)
+    offers = [read_offer(path) for path in data]
     torch.set_num_threads(execution.threads)
     settings, weights = _settings(settings_path), trained_weights(spec_path)
     commit, dirty = git_state()
@@ -55,19 +60,23 @@ def transfer_job(
     folder = spec_path.parent
     with process_group(execution.gpus) as device, Tracker(folder, "transfer", results, tags):
         encoder = frozen_encoder(weights, spec, channels, device)
-        for offer in data:
-            found = read_json(offer)
-            name = found["dataset"]
-            if "unavailable" in found:
-                write_json(folder / "transfer" / f"{name}.json", found)
+        for offer in offers:
+            name = offer["dataset"]
+            if "unavailable" in offer:
+                write_json(folder / "transfer" / f"{name}.json", offer)
                 continue
             corrupt = CorruptImages(execution.corrupt_images)
-            images = load(name, Path(found["manifest"]).parent.parent)
+            images = load(name, Path(offer["manifest"]).parent.parent)
             found = transfer(
                 encoder, channels, images, spec.image_size, settings, device, execution.workers, corrupt
             )
             corrupt.tell_total()
-            write_json(folder / "transfer" / f"{name}.json", found | {"corrupt_images": len(corrupt.reasons)})
+            measured_on = {
+                "corrupt_images": len(corrupt.reasons),
+                "device": device_name(device),
+                "versions": {package: version(package) for package in ("ldreg", "torch", "torchvision")},
+            }
+            write_json(folder / "transfer" / f"{name}.json", found | measured_on)
 
 
 def compose_job(settings_path: Path, digits: Path, output: Path) -> None:
