@@ -2,9 +2,19 @@
 
 The protocol is that of LDReg's Table 2: 30 epochs of SGD with Nesterov momentum 0.9 in batches of 256,
 learning rate 0.01 (Birdsnap 0.05) falling to 0 by a cosine, weight decay 5e-4 on weights and biases alike.
-Two things differ from the authors' code. Representations are extracted once, without the random crops and
-flips of its training (the protocol is `cached`, as in linear.json); and what is reported is the last epoch,
-not the best on the test split.
+This much differs from the authors' code, which trains on images:
+
+- Representations are extracted once, without the random crops and flips of its training (of CIFAR: flips
+  alone); the protocol is `cached`, as in linear.json.
+- Of image files the view is the central square of the shorter side's 87.5 % (Resize(256), CenterCrop(224)),
+  bilinear. Theirs in testing is 87.5 % of the width and of the height, squashed to 224 x 224, bicubic: not
+  the same for images that are not square, as Cars and Birdsnap have many. CIFAR goes from 32 pixels to the
+  encoder's size bilinearly, theirs bicubically. These are the views that all measurements here share.
+- The input is standardised by the mean and variance of the whole training split, where theirs passes a
+  BatchNorm without affine: a batch's own statistics in training, running ones in testing.
+- Weights start at zero, theirs from N(0, 0.01); the problem is convex. An epoch's batches are equal parts of
+  at most 256 rows, theirs are of 256.
+- Reported is the last epoch, not the best on the test split.
 """
 
 from dataclasses import dataclass

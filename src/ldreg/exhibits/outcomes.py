@@ -16,8 +16,9 @@ PROTOCOLS = {
     "cached": " (a linear classifier on stored representations of the frozen encoder, without crops)"
 }
 PAPERS_TRANSFER = (
-    "The paper: 30 epochs, batch size 256, random crops and flips in training, images 224 pixels wide, the "
-    "best epoch on the test split."
+    "The paper: 30 epochs, batch size 256, random crops and flips in training (CIFAR: resized and flipped "
+    "alone), the central 87.5 % of width and height in testing, bicubic, images 224 pixels wide, the best "
+    "epoch on the test split."
 )
 PAPERS_DETECTION = (
     "The paper: Mask R-CNN, ResNet-50-C4, COCO train2017 and val2017, 180,000 iterations, batch size 16 (8 "
