@@ -14,11 +14,13 @@ import pandas as pd
 import pytest
 import torch
 
-from ldreg.config import Evaluation
+from ldreg.config import Evaluation, Transfer
 from ldreg.detection.model import build_detector
 from ldreg.detection.settings import DetectionSettings
+from ldreg.evaluate.transfer import paper_setting
 from ldreg.networks import build_backbone
 from ldreg.optim import build_optimizer
+from ldreg.probes import job_settings
 from ldreg.scale import Scale
 from ldreg.spec import METHODS, RunSpec
 
@@ -63,6 +65,8 @@ def found(key: str, spec: RunSpec) -> Iterator[Any]:
     elif head == "detection":
         built = detector() if rest[0] not in DetectionSettings.model_fields else {}
         yield built[rest[0]] if built else getattr(SCALE.content.detection.settings, rest[0])
+    elif head == "transfer":
+        yield transfer(spec)[".".join(rest)]
     elif head in ("evaluation", "execution"):
         yield getattr(getattr(SCALE.content, head), rest[0])
     else:
@@ -100,6 +104,31 @@ def detector() -> dict[str, Any]:
     }
 
 
+def transfer(spec: RunSpec) -> dict[str, Any]:
+    """How encoders of this run's scale are tested on other data sets, as the job has it of transfer.yaml."""
+    block = SCALE.content.transfer
+    settings = job_settings(block)
+    # Of each data set, and of all but the one that has a rate of its own.
+    one_by_one = {name: paper_setting(name) for name in block.datasets}
+    rates = {f"lr.{name}": setting.lr for name, setting in one_by_one.items()}
+    (common,) = {setting.lr for name, setting in one_by_one.items() if name != "birdsnap"}
+    (decay,) = {setting.weight_decay for setting in one_by_one.values()}
+    assert settings.reported == "paper" and settings.train_images is None
+    linear = settings.linear
+    return rates | {
+        "datasets": block.datasets,
+        "epochs": linear.epochs,
+        "batch_size": linear.batch_size,
+        "lr": common,
+        "weight_decay": decay,
+        "decay_of_biases": decay if linear.decay_biases else 0.0,
+        "momentum": linear.momentum,
+        "nesterov": float(linear.nesterov),
+        "schedule": settings.shared["schedule"],
+        "image_size": spec.image_size,
+    }
+
+
 def parsed(text: str, like: Any) -> Any:
     if isinstance(like, tuple):
         return tuple(type(like[0])(part) for part in text.split("-"))
@@ -113,7 +142,9 @@ def test_the_runs_have_the_papers_settings(group: tuple[str, ...]) -> None:
     specs = [spec for exhibit, spec in RUNS if about(tuple(where), exhibit, spec)]
     assert specs, "no run is named"
     if rows["here"].any():  # another way here, as the row says
-        assert key.removeprefix("evaluation.") not in Evaluation.model_fields
+        head, _, name = key.partition(".")
+        blocks = {"evaluation": Evaluation, "transfer": Transfer}
+        assert head not in blocks or name not in blocks[head].model_fields
         return
     ours = {value for spec in specs for value in found(key, spec)}
     assert ours == {parsed(text, next(iter(ours))) for text in rows["value"]}

@@ -10,7 +10,7 @@ import yaml
 
 import ldreg.probes
 from ldreg.cli import main
-from ldreg.config import Execution
+from ldreg.config import Execution, Transfer
 from ldreg.data.datasets import load
 from ldreg.data.fetch import Absent
 from ldreg.errors import LdregError
@@ -18,7 +18,7 @@ from ldreg.evaluate.transfer import transfer
 from ldreg.frozen import channels_of, frozen_encoder, trained_weights
 from ldreg.jobs import pretrain_job
 from ldreg.offers import AGAIN
-from ldreg.probes import compose_job, detect_job, transfer_job
+from ldreg.probes import compose_job, detect_job, job_settings, transfer_job
 from ldreg.spec import write_spec
 
 RUN = "simclr-small_cnn/none/seed0"
@@ -90,7 +90,7 @@ def test_transfer_writes_a_file_for_each_set_and_says_which_cannot_be_had(run, t
     found = json.loads((spec.parent / "transfer/digits.json").read_text())
     encoder = frozen_encoder(trained_weights(spec), tiny_spec(), 1, torch.device("cpu"))
     images = load("digits", manifest.parents[1])
-    ways = ldreg.probes._settings(settings)
+    ways = job_settings(Transfer.model_validate(yaml.safe_load(settings.read_text())))
     expected = transfer(encoder, 1, images, 8, ways, torch.device("cpu"))
     about = {key: found.pop(key) for key in ("corrupt_images", "device", "versions")}
     assert found == json.loads(json.dumps(expected))

@@ -125,7 +125,8 @@ def test_inputs_are_written_once_and_only_what_changes(demo: Callable[..., Scale
     scale = demo()
     write_inputs(scale, results)
     first = written()
-    assert len(first) == len(scale.runs) + 3 + len(scale.exhibits)  # how to measure, transfer and detect
+    # How to measure, transfer and detect, and when to look again for each of the two sets to transfer to.
+    assert len(first) == len(scale.runs) + 3 + 2 + len(scale.exhibits)
     for name, spec in scale.runs.items():
         assert read_spec(results / "demo/runs" / name / "spec.yaml") == (name, spec)
     write_inputs(demo(), results)

@@ -53,7 +53,7 @@ def transfer_job(
     _, spec = read_spec(spec_path)
     offers = [read_offer(path) for path in data]
     torch.set_num_threads(execution.threads)
-    settings, weights = _settings(settings_path), trained_weights(spec_path)
+    settings, weights = job_settings(_read(settings_path, Transfer)), trained_weights(spec_path)
     commit, dirty = git_state()
     tags = {"git_commit": commit, "git_dirty": dirty}
     channels = channels_of(pretrained_on)
@@ -218,8 +218,8 @@ def _executed(device: torch.device, execution: Execution) -> dict[str, Any]:
     }
 
 
-def _settings(path: Path) -> TransferSettings:
-    given = _read(path, Transfer)
+def job_settings(given: Transfer) -> TransferSettings:
+    """What of a scale's `transfer` the classifiers are told."""
     return TransferSettings(**{field.name: getattr(given, field.name) for field in fields(TransferSettings)})
 
 

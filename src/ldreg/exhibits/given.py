@@ -14,11 +14,11 @@ from ldreg.spec import RunSpec, ViewSettings
 
 # The tables of settings are about the runs of the main table.
 RUNS = "table1"
+# Keys of what a run's spec does not hold: they begin with a block's name.
+NOT_OF_RUNS = ("optimizer.", "evaluation.", "execution.", "transfer.", "detection.")
 _LIST = re.compile(r"\d[\d.]*(-\d[\d.]*)+")
 _COLUMNS = ("source", "status", "exhibit", "method", "backbone", "regularizer", "epochs", "batch_size")
 _COLUMNS += ("key", "value", "here")
-# Of these there may be what is no setting of ours.
-_PREFIXES = ("optimizer.", "evaluation.", "execution.", "detection.")
 VALUES = {
     "lars": "LARS",
     "sgd": "SGD",
@@ -93,7 +93,8 @@ class PaperSettings:
             raise LdregError(f"{path}: no column {', '.join(lacking)}")
         allowed = [*RunSpec.model_fields, *(f"views.{key}" for key in ViewSettings.model_fields)]
         for key in self._table["key"].unique():
-            known = key.startswith(_PREFIXES)
+            # Of these there may be what is no setting of ours.
+            known = key.startswith(NOT_OF_RUNS)
             if not known and re.sub(r"^views\.\d\.", "views.", key) not in allowed:
                 raise unknown(f"{path}: key", key, allowed)
 
