@@ -17,6 +17,7 @@ import torch
 from ldreg.config import Evaluation, Transfer
 from ldreg.detection.model import build_detector
 from ldreg.detection.settings import DetectionSettings
+from ldreg.evaluate.linear import LinearSettings
 from ldreg.evaluate.transfer import paper_setting
 from ldreg.networks import build_backbone
 from ldreg.optim import build_optimizer
@@ -175,6 +176,15 @@ def test_every_setting_of_the_detector_is_the_papers() -> None:
     assert SCALE.content.detection.settings == DetectionSettings()
     keys = {key.removeprefix("detection.") for key in ROWS["key"] if key.startswith("detection.")}
     assert sorted(DetectionSettings.model_fields.keys() - keys) == []
+
+
+def test_what_linear_evaluation_does_instead_is_what_its_code_does() -> None:
+    """Its settings are no keys of a scale file: the table says them in words."""
+    here = {key: here for key, here in zip(ROWS["key"], ROWS["here"], strict=True) if here}
+    ours = LinearSettings(epochs=1, batch_size=1, learning_rates=(0.1,))
+    said = here["evaluation.linear_optimizer"]
+    assert said == f"SGD with momentum {ours.momentum} on stored representations" and not ours.nesterov
+    assert float(here["evaluation.linear_weight_decay"]) == ours.weight_decay
 
 
 def test_sources_and_status_are_named() -> None:

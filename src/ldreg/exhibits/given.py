@@ -45,8 +45,8 @@ LABELS = {
     "warmup_epochs": "warm-up epochs of the learning rate",
     "base_lr": "base learning rate",
     "lr_scaling": "scaling of the rate",
-    "final_lr_factor": "rate at the end, of its highest",
-    "bias_lr_factor": "rate of biases and norms, of the weights'",
+    "final_lr_factor": "final learning rate / highest",
+    "bias_lr_factor": "rate of biases and norms / rate of weights",
     "optimizer.momentum": "optimizer: momentum",
     "optimizer.trust_coefficient": "optimizer: trust coefficient",
     "optimizer.decay_of_biases_and_norms": "optimizer: decay of biases and norms",
@@ -63,6 +63,8 @@ LABELS = {
     "blur_kernel": "blur: kernel, of the width",
     "solarize": "solarisation: probability",
     "learning_rates": "learning rates tried",
+    "norm": "norm before the classifier",
+    "test_view": "what of a test image is seen",
     "holdout": "share of the training split held out",
 }
 
