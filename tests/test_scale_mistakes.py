@@ -248,6 +248,12 @@ def test_exhibits_ask_for_no_transfer_or_detection_that_the_scale_does_not_make(
         demo(lambda content: content.pop("detection"))
 
 
+def test_a_ledger_on_points_in_the_plane_needs_their_figures(demo: Callable[..., Scale]) -> None:
+    message = r"exhibits.claims_all.settings.plane: true is not allowed; exhibits figure1 and figure3 must be"
+    with pytest.raises(LdregError, match=message):
+        demo(lambda content: content["exhibits"].pop("figure1"))
+
+
 def test_what_a_detector_cannot_start_from_or_share_is_refused_before_anything_trains(
     demo: Callable[..., Scale],
 ) -> None:

@@ -177,6 +177,11 @@ class Scale:
                 )
         if "detection.json" in settings.run_files and self.content.detection is None:
             raise LdregError(f"{self.file}: detection: missing; renderer {exhibit.renderer} needs it")
+        if getattr(settings, "plane", False) and not {"figure1", "figure3"} <= set(self.content.exhibits):
+            file, place = origin(("plane",))
+            raise LdregError(
+                f"{file}: {dotted(place)}: true is not allowed; exhibits figure1 and figure3 must be declared"
+            )
         if "mlid" in exhibit.settings:
             measured = self.content.evaluation
             for key, allowed in (("k", measured.lid_ks), ("batch_rows", (None, measured.lid_batch_rows))):

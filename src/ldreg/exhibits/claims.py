@@ -33,7 +33,7 @@ def ledger(exhibit: Exhibit) -> dict[str, str]:
     settings = settings_of(exhibit, LedgerSettings)
     frame = load_runs(exhibit, METRICS_OF_CLAIMS, settings)
     check_keys(exhibit, frame, settings.base)
-    evidence = read_evidence(frame, settings, exhibit.paper)
+    evidence = read_evidence(frame, settings, exhibit.paper, exhibit.path.parent)
     found = [Entry(claim, *tested) for claim in CLAIMS for tested in claim.test(evidence)]
     # Sections in the order of the runs, what compares methods last.
     order = [context.label for context in evidence.contexts]

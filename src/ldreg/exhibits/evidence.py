@@ -1,8 +1,8 @@
 """What the claims are tested on: the runs by context and arm, with what their other files say of them."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ class Evidence:
     contexts: tuple[Context, ...]
     settings: LedgerSettings
     paper: Path
+    plane: Mapping[str, Any] = field(default_factory=dict)  # what Figures 1 and 3 show, by their names
 
     def reported(self, *exhibits: str) -> Reported:
         """The paper's numbers of these exhibits, best first."""
@@ -92,12 +93,13 @@ class Evidence:
         return same(value_of(arm, key), self.settings.base[key])
 
 
-def read_evidence(frame: pd.DataFrame, settings: LedgerSettings, paper: Path) -> Evidence:
-    """All runs of `load_runs` by context and arm, with the columns of `_told`."""
+def read_evidence(frame: pd.DataFrame, settings: LedgerSettings, paper: Path, exhibits: Path) -> Evidence:
+    """All runs of `load_runs` by context and arm, with the columns of `_told`; `exhibits`: their folder."""
     # What the views are follows from the augmentation and its jitter, which are settings too.
     found = contexts(frame.drop(columns="views", errors="ignore"))
     labelled = [replace(each, extra=_extra(each, found), arms=_arms(each, settings)) for each in found]
-    return Evidence(tuple(labelled), settings, paper)
+    plane = {Path(file).stem: read_json(exhibits / Path(file).name) for file in settings.scale_files}
+    return Evidence(tuple(labelled), settings, paper, plane)
 
 
 def usual_contexts(found: Sequence[Context]) -> list[Context]:

@@ -5,6 +5,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from ldreg.exhibits.evidence import MONITOR, Evidence
+from ldreg.exhibits.global_claims import (
+    collapses_locally,
+    plane_collapses_locally,
+    targets_are_reached,
+)
 from ldreg.exhibits.pair_claims import (
     Results,
     costs_no_time,
@@ -40,7 +45,30 @@ MIN_LID = "runs with Min LID at two or more values of beta, all else alike"
 JITTER = "unregularised runs at two or more strengths of colour jitter, all else alike"
 COV = "runs of the same seeds with LDReg, with Cov or Cov + Var, and without a regulariser"
 
+PLANE = "the exhibit's setting `plane`, with which the numbers of Figures 1 and 3 are read"
+
 CLAIMS = (
+    Claim(
+        "collapses_locally",
+        "representations have fewer dimensions locally (mLID) than globally (effective rank)",
+        "abstract; Table 1",
+        "unregularised runs",
+        collapses_locally,
+    ),
+    Claim(
+        "plane_collapses_locally",
+        "points can fill the plane globally and collapse locally",
+        "Figure 1 (c)",
+        PLANE,
+        plane_collapses_locally,
+    ),
+    Claim(
+        "targets_are_reached",
+        "points can be drawn to a target LID",
+        "appendix A; Figure 3",
+        PLANE,
+        targets_are_reached,
+    ),
     Claim(
         "mlid_rises",
         "LDReg raises mLID",

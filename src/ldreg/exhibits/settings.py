@@ -102,8 +102,9 @@ class LedgerSettings(Settings):
     """Settings of `ledger`: which regulariser is meant by LDReg, and the margins of its tests.
 
     Margins say what is too small to matter, so that a claim of no effect can be tested at all. transfer: data
-    sets and detection: whether to test what encoders are worth elsewhere, of the runs that have been. timed:
-    folders of runs whose step_cost.json is read; told by the workflow, of the exhibits of `runs_of`.
+    sets and detection: whether to test what encoders are worth elsewhere, of the runs that have been. plane:
+    whether to test claims about points in the plane, on the numbers of Figures 1 and 3. timed: folders of
+    runs whose step_cost.json is read; told by the workflow, of the exhibits of `runs_of`.
     """
 
     regularizer: Literal["ldreg_l1", "ldreg_l2", "ldreg_per_sample", "min_lid"] = "ldreg_l1"
@@ -117,12 +118,18 @@ class LedgerSettings(Settings):
     decline_margin: float = Field(default=1.0, gt=0)
     transfer: tuple[Literal[DATASETS], ...] = ()
     detection: bool = False
+    plane: bool = False
     timed: tuple[str, ...] = ()
 
     @property
     def run_files(self) -> tuple[str, ...]:
         """The course of a training. Files of transfer and detection come from the exhibits of `runs_of`."""
         return ("history.csv",)
+
+    @property
+    def scale_files(self) -> tuple[str, ...]:
+        """The numbers of Figures 1 and 3."""
+        return ("exhibits/figure1.json", "exhibits/figure3.json") if self.plane else ()
 
 
 class Figure1Settings(Settings):
