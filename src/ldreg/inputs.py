@@ -12,7 +12,7 @@ from ldreg.exhibits import RENDERERS
 from ldreg.exhibits.settings import Settings
 from ldreg.files import write_yaml
 from ldreg.layers import SETTINGS
-from ldreg.offers import write_looks
+from ldreg.offers import look_file, write_looks
 from ldreg.scale import Scale
 from ldreg.spec import LISTS, RunSpec, write_spec
 
@@ -54,6 +54,25 @@ def exhibit_inputs(results: Path, scale: Scale, exhibit: str) -> list[Path]:
 def _settings(scale: Scale, exhibit: str) -> Settings:
     about = scale.exhibits[exhibit]
     return RENDERERS[about.renderer].settings.model_validate(about.settings)
+
+
+def exhibit_settings(results: Path, scale: Scale, exhibit: str) -> list[Path]:
+    """The small files on which those measurements depend.
+
+    Snakemake does not make a missing input anew for outputs that are there: after a change whose job failed,
+    and lost its outputs by that, an exhibit that did not depend on what was changed would count as up to
+    date.
+    """
+    folder = results / scale.name
+    measured = exhibit_inputs(results, scale, exhibit)
+    found = [run_folder(results, scale.name, run) / "spec.yaml" for run in scale.runs_of(exhibit)]
+    found += [folder / "evaluation.yaml"] if found else []
+    if any(path.parent.name == "transfer" for path in measured):
+        found += [folder / "transfer.yaml"]
+        found += [look_file(results, scale.name, each) for each in scale.content.transfer.datasets]
+    if any(path.name == "detection.json" for path in measured):
+        found += [folder / "detection.yaml"]
+    return found
 
 
 def write_inputs(scale: Scale, results: Path) -> None:

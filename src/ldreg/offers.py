@@ -24,6 +24,11 @@ def offer_file(results: Path, scale: str, dataset: str) -> Path:
     return results / scale / "transfer" / f"{dataset}.json"
 
 
+def look_file(results: Path, scale: str, dataset: str) -> Path:
+    """What changes when the set is to be looked for again."""
+    return offer_file(results, scale, dataset).with_suffix(".yaml")
+
+
 def write_offer(path: Path, dataset: str, manifest: Path, absent: Absent | None) -> None:
     """Write `path`: that the set is prepared at `manifest`, or why it is left out and what to do about it."""
     content = {"manifest": str(manifest)} if absent is None else {"unavailable": f"{absent}; {AGAIN}"}
@@ -59,7 +64,7 @@ def write_looks(scale: Scale, results: Path) -> None:
     there = {dataset for dataset in absent if is_there(dataset, Path(scale.content.execution.data))}
     again = there | answering(absent - there)
     for dataset, offer in offers.items():
-        look = offer.with_suffix(".yaml")
+        look = look_file(results, scale.name, dataset)
         if dataset in again or not look.is_file():
             comment = "Made when the workflow is read: a change has the data set looked for again."
             write_yaml(look, comment, _look(dataset, offer, dataset in again))

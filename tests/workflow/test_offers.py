@@ -71,6 +71,14 @@ def test_a_set_that_is_put_in_place_is_found_by_the_next_call(
     assert json.loads(measured.read_text())["rows"]["test"] == 196
     assert workflow.jobs("table2") == {}
 
+    # A job that fails after a change loses its outputs; the older table must not count as up to date.
+    workflow.edit(lambda content: content["transfer"].update(epochs=2))
+    arrays = workflow.path("data/digits/arrays.safetensors")
+    arrays.rename(arrays.with_suffix(".elsewhere"))
+    assert workflow.run("table2", "--cores", "1").returncode != 0 and not measured.exists()
+    arrays.with_suffix(".elsewhere").rename(arrays)
+    assert workflow.jobs("table2") == {"transfer": 1, "table2": 1}
+
 
 @pytest.fixture
 def scale(tmp_path: Path) -> Scale:

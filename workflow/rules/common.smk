@@ -12,6 +12,7 @@ from ldreg.inputs import (
     PRETRAINED,
     exhibit_inputs,
     exhibit_outputs,
+    exhibit_settings,
     exhibit_spec,
     write_inputs,
 )
@@ -73,6 +74,10 @@ def outputs_of(exhibit):
 
 def measurements_of(exhibit):
     return exhibit_inputs(RESULTS, SCALE, exhibit)
+
+
+def settings_of(exhibit):
+    return exhibit_settings(RESULTS, SCALE, exhibit)
 
 
 def about_of(exhibit):

@@ -29,6 +29,7 @@ for exhibit in SCALE.exhibits:
         input:
             spec=exhibit_spec(RESULTS, SCALE.name, exhibit),
             runs=measurements_of(exhibit),
+            settings=settings_of(exhibit),
             paper=expand(f"{CONFIG}/paper/{{name}}.csv", name=["reported", "settings"]),
         output:
             in_report(exhibit),
