@@ -5,6 +5,7 @@ Of the standard library alone, because the workflow asks while it is read.
 
 import http.client
 import threading
+import time
 import urllib.request
 from collections.abc import Iterable
 from pathlib import Path
@@ -77,6 +78,7 @@ def answering(names: Iterable[str]) -> set[str]:
     threads = [threading.Thread(target=ask, args=(name,), daemon=True) for name in names if name in DOWNLOADS]
     for thread in threads:
         thread.start()
+    end = time.monotonic() + PATIENCE
     for thread in threads:
-        thread.join(PATIENCE)
+        thread.join(max(0.0, end - time.monotonic()))
     return set(found)
