@@ -9,10 +9,9 @@ from exhibits.conftest import Runs, fabricate
 
 from ldreg.errors import LdregError
 from ldreg.exhibits import render
-from ldreg.scale import Scale
 from ldreg.site import screenshot
 from ldreg.site.build import build_site, png_size
-from ldreg.site.differences import about_runs, differences, measured_otherwise, settings_rows
+from ldreg.site.differences import measured_otherwise, settings_rows
 from ldreg.site.tables import body
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
@@ -37,10 +36,6 @@ def made(tmp_path) -> Runs:
         if name != "curve":
             render(path)
     return runs
-
-
-def dumped(scale: str, exhibit: str) -> list[dict]:
-    return [spec.model_dump() for spec in Scale.read(CONFIG / f"{scale}.yaml").runs_of(exhibit).values()]
 
 
 def test_the_page_says_scale_seeds_and_what_differs_and_links_every_file(made) -> None:
@@ -104,37 +99,6 @@ def test_mistakes_are_told_in_one_line(made, tmp_path) -> None:
     with pytest.raises(LdregError, match=r"none\.csv: cannot be read .*No such file"):
         settings_rows(tmp_path / "none.csv")
     assert not (made.root / "index.html").exists()
-
-
-@pytest.mark.parametrize("exhibit", Scale.read(CONFIG / "imagenet.yaml").exhibits)
-def test_at_the_papers_scale_no_setting_differs(exhibit) -> None:
-    assert differences(exhibit, dumped("imagenet", exhibit), ROWS).startswith("No setting of these runs")
-
-
-def test_what_differs_at_the_demo_scale() -> None:
-    runs = dumped("demo", "table1_simclr")
-    text = differences("table1_simclr", runs, ROWS)
-    assert text.startswith(
-        "Differs from the paper: digits instead of ImageNet; images 16 pixels wide instead of 224; small CNN"
-        " instead of ResNet-50; 24 epochs instead of 100; batch size 256 instead of 2048;"
-        " β 0.1 instead of 0.01; k 16 instead of 64; other values of projector, temperature, optimizer,"
-    )
-    assert text.endswith("several seeds instead of one number a cell.")
-    assert "seeds" not in differences("table1_simclr", runs[:1], ROWS)
-    assert about_runs("demo", runs).endswith("batch size 256, 3 seeds (0, 1, 2)")
-
-
-def test_one_changed_setting_is_the_only_one_told() -> None:
-    runs = dumped("imagenet", "table1_simclr")
-    for key, value, told in (
-        ("batch_size", 1024, "batch size 1024 instead of 2048"),
-        ("train_images", 5000, "5000 training images instead of all"),
-        ("temperature", 0.5, "other values of temperature"),
-        ("projector", (2048, 64), "other values of projector"),
-        ("views", [view | {"flip": 0.1} for view in runs[0]["views"]], "other values of augmentations"),
-    ):
-        changed = [run | {key: value} for run in runs]
-        assert differences("table1_simclr", changed, ROWS) == f"Differs from the paper: {told}."
 
 
 def test_how_accuracy_is_measured_otherwise() -> None:
