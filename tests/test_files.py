@@ -1,9 +1,9 @@
-"""JSON is read with errors in one line that names the file."""
+"""JSON and YAML are read with errors in one line that names the file."""
 
 import pytest
 
 from ldreg.errors import LdregError
-from ldreg.files import read_json, write_json
+from ldreg.files import read_json, read_yaml, write_json
 
 
 def test_read_json_gives_what_write_json_wrote(tmp_path) -> None:
@@ -35,3 +35,28 @@ def test_read_json_of_a_missing_file_says_what_the_caller_knows(tmp_path) -> Non
         read_json(path)
     with pytest.raises(LdregError, match=r"a\.json: not measured yet$"):
         read_json(path, "not measured yet")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\nb: 2\na:\n", "line 3: a: given twice, first in line 1; remove one"),
+        ("exhibits:\n  figure5: {runs: []}\n  figure5:\n", "line 3: figure5: given twice, first in line 2;"),
+        ("runs:\n  - {beta: 1, beta: 2}\n", "line 2: beta: given twice, first in line 2; remove one"),
+        ("a: [1\n", "line 2: not valid YAML: "),
+    ],
+)
+def test_a_key_given_twice_is_refused(tmp_path, text: str, message: str) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    with pytest.raises(LdregError) as caught:
+        read_yaml(path)
+    assert str(caught.value).startswith(f"{path}: {message}")
+
+
+def test_what_is_said_over_merged_keys_is_meant(tmp_path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("a: &a {k: 1, beta: 2}\nb: &b {<<: *a, k: 3}\nc: {<<: *b, beta: 4}\nd: *b\n")
+    content = read_yaml(path)
+    assert content["b"] == content["d"] == {"k": 3, "beta": 2}
+    assert content["c"] == {"k": 3, "beta": 4}

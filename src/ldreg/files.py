@@ -78,14 +78,38 @@ def read_json(path: Path, missing: str = "no such file") -> dict[str, Any]:
     return content
 
 
+class _Twice(yaml.MarkedYAMLError):
+    """A key that a mapping has already."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain YAML that refuses a key given twice, of which the last would win without a word.
+
+    Checked where nodes are composed, before `<<` is merged: what is said over merged keys is meant.
+    """
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        lines: dict[tuple[str, str], int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                continue
+            if first := lines.get((key.tag, key.value)):
+                problem = f"{key.value}: given twice, first in line {first}; remove one"
+                raise _Twice(problem=problem, problem_mark=key.start_mark)
+            lines[key.tag, key.value] = key.start_mark.line + 1
+        return node
+
+
 def read_yaml(path: Path) -> dict[Any, Any]:
     """The keys and values of a YAML file.
 
     Raises:
-        LdregError: if there is no such file, if it is broken (naming the line) or has no keys and values.
+        LdregError: if there is no such file, if it is broken or has a key twice (naming the line), or if it
+            has no keys and values.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError as error:
         raise LdregError(f"{path}: no such file") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -94,7 +118,8 @@ def read_yaml(path: Path) -> dict[Any, Any]:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""
         problem = " ".join(str(getattr(error, "problem", error)).split())
-        raise LdregError(f"{path}: {line}not valid YAML: {problem}") from error
+        kind = "" if isinstance(error, _Twice) else "not valid YAML: "
+        raise LdregError(f"{path}: {line}{kind}{problem}") from error
     if not isinstance(content, dict):
         found = "nothing" if content is None else repr(content)
         raise LdregError(f"{path}: expected keys and values, found {found}")

@@ -136,6 +136,8 @@ def _spoil(workflow: Workflow, mistake: str) -> None:
         workflow.edit(lambda content: content["exhibits"]["figure5"]["runs"][1].update(beta=[0.1, -1]))
     elif mistake == "broken YAML":
         workflow.path("config/demo.yaml").write_text("scale: demo\nrun: [1\n")
+    elif mistake == "twice":
+        workflow.path("tiny.yaml").open("a").write("seeds: [0]\n")
 
 
 @pytest.mark.parametrize(
@@ -149,6 +151,7 @@ def _spoil(workflow: Workflow, mistake: str) -> None:
             (),
             "tiny.yaml: exhibits.figure5.runs[1].beta: -1 is not allowed; ",
         ),
+        ("twice", "tiny.yaml", (), "tiny.yaml: line 68: seeds: given twice, first in line 65;"),
         ("broken YAML", None, (), "config/demo.yaml: line 3: not valid YAML: "),
         (
             "misspelt on the command line",
