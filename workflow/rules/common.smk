@@ -18,6 +18,7 @@ from ldreg.inputs import (
 )
 from ldreg.scale import Scale
 from ldreg.site.differences import about_runs, differences, settings_rows
+from ldreg.site.restructured import plain_text
 
 RESULTS = Path("results")
 CONFIG = Path(os.path.relpath(workflow.basedir), "config")
@@ -31,6 +32,8 @@ try:
         demo = read_yaml(CONFIG / "demo.yaml")
         update_config(demo, config)
         config = demo
+    for source in SOURCES:
+        read_yaml(Path(source))  # again, since Snakemake's own reading lets a key given twice pass
     if workflow.config_settings.config:
         SOURCES.append("--config")
     SCALE = Scale(config, " with ".join(SOURCES), CONFIG)

@@ -38,8 +38,8 @@ for exhibit in SCALE.exhibits:
         conda:
             "../../environment.yml"
         params:
-            caption=SCALE.exhibits[exhibit].caption,
-            about=about_of(exhibit),
+            caption=plain_text(SCALE.exhibits[exhibit].caption),
+            about=plain_text(about_of(exhibit)),
         message:
             f"Exhibit: {SCALE.exhibits[exhibit].title}"
         shell:
