@@ -8,7 +8,7 @@ import yaml
 from exhibits.conftest import Runs, fabricate
 
 from ldreg.errors import LdregError
-from ldreg.exhibits import render
+from ldreg.exhibits import RENDERERS, render
 from ldreg.site import screenshot
 from ldreg.site.build import build_site, png_size
 from ldreg.site.differences import measured_otherwise, settings_rows
@@ -85,6 +85,28 @@ def test_an_exhibit_may_need_no_run(made) -> None:
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"runs": []}))
     text = build_site(made.root, ["table"]).read_text()
     assert "The table" in text and "At the demo scale:" not in text and "<dt>Data</dt>" not in text
+
+
+def test_points_without_runs_are_told_with_scale_and_seeds(made) -> None:
+    path = made.root / "exhibits/figure3.spec.yaml"
+    content = yaml.safe_load((made.root / "exhibits/table.spec.yaml").read_text())
+    content |= {"exhibit": "figure3", "renderer": "figure3", "settings": {}, "runs": []}
+    path.write_text(yaml.safe_dump(content))
+    (made.root / "exhibits/figure3.json").write_text(json.dumps({"seeds": [0, 3]}))
+    for suffix in ("pdf", "csv"):
+        path.with_name(f"figure3.{suffix}").write_bytes(b"")
+    path.with_name("figure3.png").write_bytes(render(made.root / "exhibits/curve.spec.yaml")[0].read_bytes())
+    text = build_site(made.root, ["figure3"]).read_text()
+    assert "At the demo scale: 2,000 points in the plane, 2 seeds (0, 3).</p>" in text
+
+
+def test_the_points_told_are_those_computed() -> None:
+    from ldreg.synthetic import ANCHOR_POINTS, POINTS
+
+    assert RENDERERS["figure1"].settings().points == (
+        f"{ANCHOR_POINTS:,} points in the plane (a, b) and {POINTS:,} (c, d)"
+    )
+    assert RENDERERS["figure3"].settings().points == f"{POINTS:,} points in the plane"
 
 
 def test_mistakes_are_told_in_one_line(made, tmp_path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from snakemake.utils import update_config
 
 from ldreg.errors import LdregError
+from ldreg.exhibits import RENDERERS
 from ldreg.files import read_yaml
 from ldreg.inputs import (
     MEASURED,
@@ -17,7 +18,7 @@ from ldreg.inputs import (
     write_inputs,
 )
 from ldreg.scale import Scale
-from ldreg.site.differences import about_runs, differences, settings_rows
+from ldreg.site.differences import about_points, about_runs, differences, settings_rows
 from ldreg.site.restructured import plain_text
 
 RESULTS = Path("results")
@@ -33,7 +34,9 @@ try:
         update_config(demo, config)
         config = demo
     for source in SOURCES:
-        read_yaml(Path(source))  # again, since Snakemake's own reading lets a key given twice pass
+        read_yaml(
+            Path(source)
+        )  # again, since Snakemake's own reading lets a key given twice pass
     if workflow.config_settings.config:
         SOURCES.append("--config")
     SCALE = Scale(config, " with ".join(SOURCES), CONFIG)
@@ -86,11 +89,10 @@ def settings_of(exhibit):
 def about_of(exhibit):
     """For the report's captions: scale, seeds, and what differs from the paper."""
     runs = [spec.model_dump() for spec in SCALE.runs_of(exhibit).values()]
-    return (
-        f"{about_runs(SCALE.name, runs)}. {differences(exhibit, runs, PAPER)}"
-        if runs
-        else ""
-    )
+    if runs:
+        return f"{about_runs(SCALE.name, runs)}. {differences(exhibit, runs, PAPER)}"
+    points = RENDERERS[SCALE.exhibits[exhibit].renderer].settings().points
+    return about_points(SCALE.name, points, SCALE.seeds_of(exhibit)) + "."
 
 
 def detection_data():

@@ -69,6 +69,11 @@ class Settings(BaseModel):
         """What is read of the scale's folder, `results/<scale>`."""
         return ()
 
+    @property
+    def points(self) -> str:
+        """What is shown instead of runs, in a word or two: the points of what needs no data set."""
+        return ""
+
     def paper_at(self, axis: str) -> dict[str, Any]:
         """Where the paper's other settings stay while it sweeps `axis`."""
         base = self.paper_base or (PAPER_BASE if axis in PAPER_BASE else {})
@@ -139,6 +144,10 @@ class Figure1Settings(Settings):
     def scale_files(self) -> tuple[str, ...]:
         return ("exhibits/figure1.json",)
 
+    @property
+    def points(self) -> str:
+        return "1,000 points in the plane (a, b) and 2,000 (c, d)"
+
 
 class Figure3Settings(Settings):
     """Likewise of `figure3`."""
@@ -146,3 +155,7 @@ class Figure3Settings(Settings):
     @property
     def scale_files(self) -> tuple[str, ...]:
         return ("exhibits/figure3.json",)
+
+    @property
+    def points(self) -> str:
+        return "2,000 points in the plane"

@@ -16,7 +16,7 @@ from ldreg.errors import LdregError, unknown
 from ldreg.exhibits import RENDERERS
 from ldreg.exhibits.labels import listed
 from ldreg.files import read_json, read_yaml, write_text
-from ldreg.site.differences import about_runs, differences, measured_otherwise, settings_rows
+from ldreg.site.differences import about_points, about_runs, differences, measured_otherwise, settings_rows
 from ldreg.site.stylesheet import STYLESHEET
 from ldreg.site.tables import VERDICTS, badge, body
 
@@ -62,11 +62,13 @@ class Shown:
     """One exhibit as the page shows it; `files` are those that rendering made, none if it is not made."""
 
     name: str
+    scale: str
     title: str
     caption: str
     category: str
     renderer: str
     runs: tuple[Path, ...]
+    path: Path  # of its spec
     paper: Path  # the folder of the paper's numbers and settings
     files: dict[str, Path]
 
@@ -133,11 +135,13 @@ def _shown(path: Path) -> Shown:
     files = {suffix: path.with_name(f"{exhibit}.{suffix}") for suffix in RENDERERS[renderer].suffixes}
     return Shown(
         name=exhibit,
+        scale=content["scale"],
         title=content.get("title") or exhibit,
         caption=content.get("caption") or "",
         category=content.get("category") or "Exhibits",
         renderer=renderer,
         runs=tuple(map(Path, content.get("runs") or ())),
+        path=path,
         paper=Path(content["paper"]).parent,
         # A part of an exhibit is none: one that failed half way is made again.
         files=files if all(file.is_file() for file in files.values()) else {},
@@ -237,13 +241,22 @@ def _section(each: Shown, folder: Path) -> str:
 
 
 def _setting(each: Shown) -> str:
-    """What the exhibit's runs are and what of them differs from the paper; an exhibit may need no run."""
+    """What the exhibit's runs are and what of them differs from the paper; without runs, its points."""
     if not each.runs:
-        return ""
+        return f'<p class="setting">{escape(text)}.</p>\n' if (text := _points(each)) else ""
     specs = [read_yaml(run / "spec.yaml") for run in each.runs]
-    here = about_runs(specs[0]["scale"], specs)
+    here = about_runs(each.scale, specs)
     differs = differences(each.name, specs, settings_rows(each.paper / "settings.csv"))
     return f'<p class="setting">{escape(here)}. {escape(differs)}</p>\n'
+
+
+def _points(each: Shown) -> str:
+    """Of what is computed without a data set, the seeds as the numbers have them: empty if nothing is."""
+    if RENDERERS[each.renderer].needs_runs:
+        return ""
+    settings = RENDERERS[each.renderer].settings()
+    numbers = read_json(each.path.parents[1] / settings.scale_files[0])
+    return about_points(each.scale, settings.points, numbers["seeds"])
 
 
 def _figure(each: Shown, folder: Path) -> str:

@@ -80,6 +80,15 @@ def about_runs(scale: str, runs: Sequence[Run]) -> str:
     )
 
 
+def about_points(scale: str, points: str, used: Sequence[int]) -> str:
+    """The same of an exhibit that needs no run.
+
+    >>> about_points("demo", "2,000 points in the plane", (0, 1, 2))
+    'At the demo scale: 2,000 points in the plane, 3 seeds (0, 1, 2)'
+    """
+    return f"At the {scale} scale: {points}, {seeds(len(used))} ({listed(used)})"
+
+
 @dataclass
 class _Compared:
     """One setting of one method's runs: our values and the paper's; `of` is the regulariser that has it."""
