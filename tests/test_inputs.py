@@ -9,50 +9,53 @@ from ldreg.scale import Scale
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 
 
+def settings_of_sweep(folder: Path, axes: list[str], *grids: dict, **settings: dict) -> dict:
+    """What the spec of a sweep of the demo says of its base."""
+    content = read_yaml(CONFIG / "demo.yaml")
+    about = {"renderer": "sweep", "title": "t", "caption": "c", "category": "Figures", "runs": list(grids)}
+    about["settings"] = {"axes": axes, "metrics": ["mlid"], **settings}
+    content |= {"exhibits": {"mine": about}, "core": []}
+    write_inputs(Scale(content, "demo.yaml", CONFIG), folder)
+    found = read_yaml(exhibit_spec(folder, "demo", "mine"))["settings"]
+    return {key: value for key, value in found.items() if key.startswith("base")}
+
+
+BOTH = ["none", "ldreg_l1"]
+
+
 @pytest.mark.parametrize(
-    ("axes", "grid", "base"),
+    ("axes", "grids", "base"),
     [
-        (["k"], {"k": [8, 16]}, {"k": 16}),  # neighbours are also what the unregularised run has none of
-        (["temperature"], {"temperature": [0.1, 0.5]}, {}),
-        (
-            ["temperature", "jitter"],
-            {"temperature": [0.2, 0.5], "jitter": [0.5, 1.0]},
-            {"temperature": 0.2, "jitter": 1.0},
-        ),
-        (["beta"], {"beta": [0.1, 1.0], "jitter": [0.5, 1.0]}, {"beta": 0.1, "jitter": 1.0}),
-        (["batch_size", "beta"], {"batch_size": [64, 128], "beta": [0.1, 1.0]}, {"beta": 0.1}),
+        (["k"], [{"k": [8, 16]}], {}),  # the only axis crosses nothing
+        (["temperature"], [{"temperature": [0.1, 0.5]}], {}),
+        (["beta", "k"], [{"beta": [0.1, 1.0]}, {"k": [8, 16]}], {"beta": 0.1, "k": 16}),
+        # Of a whole grid nothing is left out.
+        (["temperature", "jitter"], [{"temperature": [0.2, 0.5], "jitter": [0.5, 1.0]}], {}),
+        (["beta", "k"], [{"beta": [0.1, 1.0], "k": [8, 16]}], {}),
+        # What is no axis makes curves.
+        (["beta"], [{"beta": [0.1, 1.0], "jitter": [0.5, 1.0]}], {}),
+        (["batch_size", "beta"], [{"batch_size": [64, 128], "beta": [0.1, 1.0]}], {"beta": 0.1}),
     ],
 )
-def test_a_sweep_crosses_at_the_scales_own_values(tmp_path, axes, grid, base):
-    content = read_yaml(CONFIG / "demo.yaml")
-    content["exhibits"]["mine"] = {
-        "renderer": "sweep",
-        "title": "t",
-        "caption": "c",
-        "category": "Figures",
-        "settings": {"axes": axes, "metrics": ["mlid"]},
-        "runs": [{"method": "simclr", "regularizer": ["none", "ldreg_l1"], **grid}],
-    }
-    write_inputs(Scale(content, "demo.yaml", CONFIG), tmp_path)
-    assert read_yaml(exhibit_spec(tmp_path, "demo", "mine"))["settings"]["base"] == base
+def test_a_sweep_crosses_at_the_scales_own_values(tmp_path, axes, grids, base):
+    grids = [{"method": "simclr", "regularizer": BOTH, **grid} for grid in grids]
+    assert settings_of_sweep(tmp_path, axes, *grids) == {"base": base}
 
 
-def test_what_differs_from_method_to_method_is_no_axis(tmp_path):
-    """Nor is a sweep over methods cut down to the first one's settings."""
-    content = read_yaml(CONFIG / "demo.yaml")
-    content["exhibits"] = {
-        "mine": {
-            "renderer": "sweep",
-            "title": "t",
-            "caption": "c",
-            "category": "Figures",
-            "settings": {"axes": ["method"], "metrics": ["mlid"]},
-            "runs": [{"method": ["simclr", "byol", "mae"], "regularizer": ["none", "ldreg_l1"]}],
-        }
-    }
-    content["core"] = []
-    write_inputs(Scale(content, "demo.yaml", CONFIG), tmp_path)
-    assert read_yaml(exhibit_spec(tmp_path, "demo", "mine"))["settings"]["base"] == {}
+def test_each_method_crosses_at_its_own_values(tmp_path):
+    all_of_them = {"method": ["simclr", "byol", "vicreg"], "regularizer": "ldreg_l1"}
+    grids = [{**all_of_them, "beta": [0.01, 0.1, 1.0]}, {**all_of_them, "k": [8, 16]}]
+    there = settings_of_sweep(tmp_path, ["beta", "k"], *grids)
+    at = {"beta": 0.1, "k": 16}
+    vicreg = {"beta": 1.0, "k": 16}
+    assert there == {"base_of": {"simclr small_cnn": at, "byol small_cnn": at, "vicreg small_cnn": vicreg}}
+    own = settings_of_sweep(tmp_path, ["beta", "k"], *grids, base={"beta": 0.1})
+    assert own == {"base": {"beta": 0.1}}
+
+
+def test_a_sweep_over_methods_has_no_base(tmp_path):
+    runs = {"method": ["simclr", "byol", "mae"], "regularizer": BOTH}
+    assert settings_of_sweep(tmp_path, ["method"], runs) == {"base": {}}
 
 
 def test_an_exhibits_spec_leaves_its_seeds_to_its_runs(tmp_path):

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ldreg.config import Exhibit
 from ldreg.exhibits import RENDERERS
 from ldreg.exhibits.settings import Settings
 from ldreg.files import write_yaml
-from ldreg.layers import SETTINGS
 from ldreg.offers import look_file, write_looks
 from ldreg.scale import Scale
-from ldreg.spec import LISTS, RunSpec, write_spec
+from ldreg.spec import RunSpec, write_spec
 
 PRETRAINED = ("encoder.safetensors", "history.csv", "summary.json")
 MEASURED = ("dimensionality.json", "knn.json", "linear.json")
@@ -103,8 +103,7 @@ def write_inputs(scale: Scale, results: Path) -> None:
 def _exhibit(scale: Scale, results: Path, name: str) -> dict[str, Any]:
     exhibit = scale.exhibits[name]
     runs = scale.runs_of(name)
-    base = {"base": _base(scale, runs, exhibit.settings.get("axes"))} if runs else {}
-    defaults = {**base, **scale.content.report.model_dump(mode="json")}
+    defaults = {**_base(scale, runs, exhibit), **scale.content.report.model_dump(mode="json")}
     if timed := _timed(scale, results, name):
         defaults["timed"] = timed
     return {
@@ -129,28 +128,45 @@ def _timed(scale: Scale, results: Path, name: str) -> list[str]:
     return [str(run_folder(results, scale.name, run)) for run in runs]
 
 
-def _base(scale: Scale, runs: Mapping[str, RunSpec], axes: Sequence[str] | None) -> dict[str, Any]:
-    """Where the axes of a sweep cross: the scale's own value of each setting that varies.
+def _base(scale: Scale, runs: Mapping[str, RunSpec], exhibit: Exhibit) -> dict[str, Any]:
+    """What an exhibit's settings say of where its sweeps stay, unless they say so themselves.
 
-    The only axis of a sweep crosses nothing, nor does an axis whose runs leave the scale's value out. What
-    differs from method to method or from backbone to backbone alone is no axis.
+    Of a `sweep`, where its axes cross, by method and encoder if they cross at different values. Of others,
+    beta and k of the scale.
     """
-    specs = list(runs.values())
-    first = specs[0]
-    crossing = scale.regularizer_defaults(first.method, first.backbone)
+    if not runs or "base" in exhibit.settings:
+        return {}
+    axes = exhibit.settings.get("axes")
+    groups: dict[tuple[str, str], list[RunSpec]] = {}
+    for spec in runs.values():
+        groups.setdefault((spec.method, spec.backbone), []).append(spec)
     if axes is None:
-        return crossing
-    usual = {**scale.base(first.method, first.backbone).model_dump(), **crossing}
-    alike = [spec for spec in specs if (spec.method, spec.backbone) == (first.method, first.backbone)]
-    values = {
-        key: {getattr(spec, key) for spec in alike} - {None}
-        for key in SETTINGS
-        if key not in ("regularizer", *LISTS)
+        return {"base": scale.regularizer_defaults(*next(iter(groups)))}
+    found = {
+        f"{method} {backbone}": _crossing(
+            specs,
+            axes,
+            {**scale.base(method, backbone).model_dump(), **scale.regularizer_defaults(method, backbone)},
+        )
+        for (method, backbone), specs in groups.items()
     }
-    swept = {key for key, found in values.items() if len(found) > 1}
-    if swept == set(axes) and len(axes) == 1:
-        return {key: crossing[key] for key in axes if key in crossing}
-    return {key: usual[key] for key in values if key in swept and usual[key] in values[key]}
+    same = all(base == next(iter(found.values())) for base in found.values())
+    return {"base": next(iter(found.values()))} if same else {"base_of": found}
+
+
+def _crossing(specs: Sequence[RunSpec], axes: Sequence[str], usual: Mapping[str, Any]) -> dict[str, Any]:
+    """The scale's own value of each axis, where runs over the others stay; none unless all runs are on such
+    a line: those of a whole grid are shown as a curve for each value of the other axes instead.
+    """
+    values = {key: {getattr(spec, key) for spec in specs} - {None} for key in axes}
+    base = {key: usual[key] for key in axes if len(values[key]) > 1 and usual[key] in values[key]}
+    if len(axes) == 1:
+        return {}  # the only axis crosses nothing
+
+    def stays(spec: RunSpec, axis: str) -> bool:
+        return all(getattr(spec, key) in (value, None) for key, value in base.items() if key != axis)
+
+    return base if all(any(stays(spec, axis) for axis in axes) for spec in specs) else {}
 
 
 def _write_yaml(path: Path, title: str, value: dict[str, Any]) -> None:

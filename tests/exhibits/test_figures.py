@@ -166,15 +166,78 @@ def test_words_stand_side_by_side_unjoined(runs) -> None:
     assert paper["ldreg_l1", "byol"] == pytest.approx(22.3 - 15.9)
 
 
-def test_runs_that_differ_elsewhere_are_refused(demo, runs) -> None:
+def labels(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_runs_that_differ_elsewhere_make_curves_of_their_own(demo) -> None:
     for seed in range(2):
         demo.add(seed + 3, epochs=80, regularizer="ldreg_l1", beta=0.1, k=16)
-    with pytest.raises(
-        LdregError, match=r"sweep over beta differ in epochs \(40, 80\); name the wanted epochs"
-    ):
-        drawn(demo, **FIGURE_5)
-    figure, _ = drawn(demo, **{**FIGURE_5, "base": {"beta": "1e-1", "k": 16, "epochs": 40}})
-    assert len(figure.axes) == 4
+    figure, lines = drawn(demo, **FIGURE_5)
+    assert labels(figure) == ["epochs 40, LDReg", "epochs 80, LDReg", "one seed"]
+    assert set(lines["curve"]) == {"epochs 40, unregularised", "epochs 40, LDReg", "epochs 80, LDReg"}
+    figure, lines = drawn(demo, **{**FIGURE_5, "base": {"beta": "1e-1", "k": 16, "epochs": 40}})
+    assert labels(figure) == ["LDReg", "one seed"] and "curve" not in lines
+
+
+def test_methods_make_curves_that_are_each_compared_with_their_own_control(runs) -> None:
+    for place, method in enumerate(("simclr", "byol", "vicreg")):
+        usual = 1.0 if method == "vicreg" else 0.1
+        settings = {"method": method, "augmentation": method}  # which follows from the method
+        for seed in range(2):
+            runs.add(seed, mlid=5 + place, **settings)
+            for beta in (0.1, 1.0):
+                lift = {"mlid": 5 + place + beta * (place + 1)}
+                runs.add(seed, **lift, **settings, regularizer="ldreg_l1", beta=beta, k=16)
+            runs.add(seed, mlid=9 + place, **settings, regularizer="ldreg_l1", beta=usual, k=32)
+    at = {"beta": 0.1, "k": 16}
+    base_of = {"simclr small_cnn": at, "byol small_cnn": at, "vicreg small_cnn": {"beta": 1.0, "k": 16}}
+    figure, lines = drawn(runs, axes=["beta", "k"], metrics=["mlid"], base_of=base_of)
+    names = ["SimCLR", "BYOL", "VICReg"]
+    both = [f"{name}, {what}" for what in ("unregularised", "LDReg") for name in names]
+    assert labels(figure) == [*both, "one seed"]
+    assert lines["n"].sum() == 2 * (3 + 6 + 3 + 6)  # every run: controls and curves, in both panels
+    effects = lines[lines["axis"] == "beta"].set_index(["curve", "value"])["effect_mean"]
+    for place, name in enumerate(names):
+        assert effects[f"{name}, LDReg", 1.0] == pytest.approx(place + 1)
+    (axes, _) = figure.axes
+    colours = [to_hex(bars.lines[0].get_color()) for bars in axes.containers]
+    dashed = [to_hex(line.get_color()) for line in axes.lines if line.get_linestyle() == "--"]
+    assert len(set(colours)) == 3 and colours == dashed and not axes.texts
+
+
+def test_values_beside_the_axis_make_curves(runs) -> None:
+    runs.add(0, mlid=5)
+    for beta in (0.01, 0.1):
+        for k in (8, 16):
+            runs.add(0, mlid=5 + beta * k, regularizer="ldreg_l1", beta=beta, k=k)
+    figure, lines = drawn(runs, axes=["k"], metrics=["mlid"])
+    assert labels(figure) == ["LDReg β 0.01", "LDReg β 0.1"]
+    assert list(lines["value"].dropna()) == [8, 16] * 2
+    (text,) = figure.axes[0].texts
+    assert text.get_text() == "without\nLDReg"
+
+
+def test_runs_without_the_swept_setting_are_lines(runs) -> None:
+    runs.add(0, mlid=5)
+    runs.add(0, mlid=6, regularizer="cov", beta=0.1)
+    for k in (8, 16):
+        runs.add(0, mlid=7, regularizer="ldreg_l1", beta=0.1, k=k)
+    figure, lines = drawn(runs, axes=["k"], metrics=["mlid"], base={"k": 16})
+    assert labels(figure) == ["unregularised", "LDReg", "Cov"]
+    assert list(lines[lines["value"].isna()]["mean"]) == [5, 6]
+
+
+def test_the_papers_curve_is_of_the_curves_own_method_and_beta(runs) -> None:
+    paper = {"backbone": "resnet50", "epochs": 100, "batch_size": 2048, "regularizer": "ldreg_l1"}
+    for method in ("simclr", "byol"):
+        for beta in (0.005, 0.01):
+            for k in (64, 128):
+                runs.add(0, **paper, method=method, beta=beta, k=k)
+    settings = {"axes": ["k"], "metrics": ["linear_top1"], "scale_of_paper": True}
+    there = drawn(runs, **settings)[1].set_index(["curve", "value"])["paper"].dropna()
+    assert there["BYOL, LDReg β 0.005", 64] == 68.5 and there["SimCLR, LDReg β 0.01", 64] == 64.8
+    assert not [label for label, _ in there.index if label in ("BYOL, LDReg β 0.01", "SimCLR, LDReg β 0.005")]
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ from matplotlib.lines import Line2D
 from ldreg.exhibits import style
 from ldreg.exhibits.data import Exhibit, load_runs, settings_of
 from ldreg.exhibits.labels import METRICS, name
+from ldreg.exhibits.series import legend_columns
 from ldreg.exhibits.settings import SweepSettings
-from ldreg.exhibits.sweeps import Point, panel
+from ldreg.exhibits.sweeps import Curve, Point, panel
 
 PANEL_HEIGHT = 1.75  # inches
 SEED_MARK = {
@@ -34,6 +35,7 @@ PAPER_MARK = {
     "fillstyle": "none",
     "zorder": 3.5,
 }
+MARKERS = "os^v"
 Panels = dict[tuple[str, str], list[Point]]  # by (metric, axis), row by row
 
 
@@ -52,8 +54,12 @@ def sweep(exhibit: Exhibit) -> dict[str, str | bytes]:
 
 
 def table(panels: Panels) -> pd.DataFrame:
-    """One line per point: level and paired effect with intervals, the paper's, and each seed's value."""
+    """One line per point: level and paired effect with intervals, the paper's, and each seed's value.
+
+    A column `curve` says what else tells curves apart, where something does.
+    """
     lines = []
+    several = any(point.curve.settings for points in panels.values() for point in points)
     for letter, ((metric, axis), points) in zip("abcdefghijklmnopqrstuvwxyz", panels.items(), strict=False):
         for point in points:
             level, effect = point.level, point.effect
@@ -63,6 +69,7 @@ def table(panels: Panels) -> pd.DataFrame:
                     "metric": metric,
                     "axis": axis,
                     "series": point.series,
+                    **({"curve": point.curve.label} if several else {}),
                     "value": point.value,
                     "n": level.n,
                     "mean": level.mean,
@@ -84,8 +91,11 @@ def table(panels: Panels) -> pd.DataFrame:
 def draw(panels: Panels, settings: SweepSettings) -> Figure:
     """The figure: lettered panels row by row, one legend below for what the marks mean."""
     rows, columns = len(settings.metrics), len(settings.axes)
+    looks = looks_of(panels)
     with style.styled():
-        size = (style.WIDTH * max(columns, 1.6) / 2, PANEL_HEIGHT * rows + 0.35)
+        handles, legend = _legend(panels, settings, looks)
+        more = math.ceil(len(handles) / legend["ncols"]) - 1  # lines of the legend
+        size = (style.WIDTH * max(columns, 1.6) / 2, PANEL_HEIGHT * rows + 0.35 + 0.18 * more)
         figure = Figure(figsize=size, layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False)
         for place, ((metric, axis), points) in enumerate(panels.items()):
@@ -95,33 +105,72 @@ def draw(panels: Panels, settings: SweepSettings) -> Figure:
             if place % columns == 0:
                 axes.set_ylabel(METRICS[metric].axis)
             axes.locator_params(axis="y", nbins=5, min_n_ticks=4)
-            _draw_points(axes, axis, points, settings)
+            _draw_points(axes, points, settings, looks)
             said = settings.paper_says.get(metric, {}).get(axis)
             if said:
                 remark = f"paper: {said}"
                 axes.set_title(remark, loc="right", fontsize=8, color=style.QUIET, style="italic")
         figure.align_ylabels()
-        _legend(figure, panels, settings)
+        figure.legend(handles=handles, **legend)
     return figure
 
 
-def _draw_points(axes: Axes, axis: str, points: list[Point], settings: SweepSettings) -> None:
+@dataclass(frozen=True)
+class Look:
+    """How a curve looks: unregularised ones dashed, in the colour of those that are compared with them."""
+
+    colour: str
+    marker: str
+    dashed: bool
+
+
+def looks_of(panels: Panels) -> dict[Curve, Look]:
+    """A look for each curve of a figure, the same in all its panels."""
+    curves = list(dict.fromkeys(point.curve for points in panels.values() for point in points))
+    treated = [curve for curve in curves if curve.series != "none"]
+    plain = [curve for curve in curves if curve.series == "none"]
+    if not any(curve.settings for curve in curves):
+        treated.sort(key=lambda curve: curve.series)
+    found = {curve: Look(*_place(place), dashed=False) for place, curve in enumerate(treated)}
+    for place, curve in enumerate(plain):
+        like = [found[each] for each in treated if each.networks == curve.networks]
+        colour, marker = (like[0].colour, like[0].marker) if like else _place(len(treated) + place)
+        single = (style.REFERENCE, MARKERS[0]) if len(plain) == 1 else (colour, marker)
+        found[curve] = Look(*single, dashed=True)
+    return found
+
+
+def _place(place: int) -> tuple[str, str]:
+    """A colour, and a marker that changes when the colours come again."""
+    around, colour = divmod(place, len(style.COLOURS))
+    return style.COLOURS[colour], MARKERS[around % len(MARKERS)]
+
+
+def _draw_points(axes: Axes, points: list[Point], settings: SweepSettings, looks: dict[Curve, Look]) -> None:
     placed = [point for point in points if point.value is not None]
     scale = Scale.of([point.value for point in placed])
-    scale.apply(axes)
-    series = list(dict.fromkeys(point.series for point in placed))
-    for place, label in enumerate(series):
-        members = [point for point in placed if point.series == label]
-        shift = 0.16 * (place - (len(series) - 1) / 2)  # so that the intervals of two series stand apart
-        _draw_series(axes, scale, members, _colour(label, points), shift)
+    if placed:
+        scale.apply(axes)
+    curves = list(dict.fromkeys(point.curve for point in placed))
+    step = min(0.16, 0.8 / max(len(curves), 1))
+    for place, curve in enumerate(curves):
+        members = [point for point in placed if point.curve == curve]
+        shift = step * (place - (len(curves) - 1) / 2)  # so that the intervals of two curves stand apart
+        _draw_series(axes, scale, members, looks[curve], shift)
         if settings.scale_of_paper:
             theirs = [point for point in members if point.paper is not None]
             x = [scale.at(point.value, shift) for point in theirs]
             axes.plot(x, [point.paper for point in theirs], **PAPER_MARK)
-    others = [label for label in series if label != "none"]
+    others = list(dict.fromkeys(curve.series for curve in curves if curve.series != "none"))
+    label = f"without\n{name(others[0])}" if len(others) == 1 else "none"
     for point in points:
         if point.value is None:
-            _draw_reference(axes, point, f"without\n{name(others[0])}" if len(others) == 1 else "none")
+            _draw_reference(axes, point, looks[point.curve], label if _stands_alone(point, points) else "")
+
+
+def _stands_alone(point: Point, points: list[Point]) -> bool:
+    """Whether a line is named where it ends: the only one of its panel, of the unregularised runs."""
+    return point.series == "none" and sum(each.value is None for each in points) == 1
 
 
 @dataclass(frozen=True)
@@ -172,34 +221,37 @@ class Scale:
         axes.set_xlim(self.at(self.values[0], -0.45), self.at(self.values[-1], 0.45))
 
 
-def _draw_series(axes: Axes, scale: Scale, members: list[Point], colour: str, shift: float) -> None:
+def _draw_series(axes: Axes, scale: Scale, members: list[Point], look: Look, shift: float) -> None:
     """Means joined by a line, their intervals, and each seed by itself, a little to the right."""
     half_widths = [math.nan if p.level.half_width is None else p.level.half_width for p in members]
     axes.errorbar(
         [scale.at(point.value, shift) for point in members],
         [point.level.mean for point in members],
         yerr=None if all(map(math.isnan, half_widths)) else half_widths,
-        fmt=("o--" if colour == style.REFERENCE else "o-") if scale.numeric else "o",
-        color=colour,
+        fmt=look.marker + (("--" if look.dashed else "-") if scale.numeric else ""),
+        color=look.colour,
         elinewidth=1.0,
         zorder=3,
     )
     each = pd.DataFrame({scale.at(p.value, shift + 0.1): p.seeds for p in members if p.level.n > 1})
     for _, values in each.iterrows():
-        axes.plot(each.columns, values, **_seed_mark(scale.numeric), color=colour, zorder=2.5)
+        axes.plot(each.columns, values, **_seed_mark(scale.numeric), color=look.colour, zorder=2.5)
 
 
 def _seed_mark(joined: bool) -> dict[str, Any]:
     return SEED_MARK if joined else SEED_MARK | {"linestyle": "none"}
 
 
-def _draw_reference(axes: Axes, point: Point, label: str) -> None:
-    """The unregularised runs: a dashed line at the mean, its interval as a band, named at the right end."""
+def _draw_reference(axes: Axes, point: Point, look: Look, label: str) -> None:
+    """Runs without the swept setting: a line at the mean, its interval as a band, named at the right end."""
     level = point.level
-    axes.axhline(level.mean, color=style.REFERENCE, linestyle="--", linewidth=1.2, zorder=1.5)
+    line = "--" if look.dashed else "-."
+    axes.axhline(level.mean, color=look.colour, linestyle=line, linewidth=1.2, zorder=1.5)
     if level.low is not None:
-        axes.axhspan(level.low, level.high, color=style.REFERENCE, alpha=0.12, linewidth=0, zorder=1)
+        axes.axhspan(level.low, level.high, color=look.colour, alpha=0.12, linewidth=0, zorder=1)
     axes.autoscale(axis="y")  # a line within the limits so far would get no margin
+    if not label:
+        return
     axes.annotate(
         label,
         xy=(1, level.mean),
@@ -207,29 +259,32 @@ def _draw_reference(axes: Axes, point: Point, label: str) -> None:
         xytext=(3, 0),
         textcoords="offset points",
         va="center",
-        color=style.REFERENCE,
+        color=look.colour,
         fontsize=8,
         linespacing=1.0,
     )
 
 
-def _colour(series: str, points: list[Point]) -> str:
-    regularized = sorted({point.series for point in points} - {"none"})
-    return (
-        style.REFERENCE if series == "none" else style.COLOURS[regularized.index(series) % len(style.COLOURS)]
-    )
-
-
-def _legend(figure: Figure, panels: Panels, settings: SweepSettings) -> None:
+def _legend(
+    panels: Panels, settings: SweepSettings, looks: dict[Curve, Look]
+) -> tuple[list[Line2D], dict[str, Any]]:
+    """The legend's entries, and how it is laid out."""
     points = [point for members in panels.values() for point in members]
     counts = sorted({point.level.n for point in points})
     placed = [point for point in points if point.value is not None]
     joined = Scale.of(point.value for point in placed).numeric
+    shown = [
+        *placed,
+        *(p for ps in panels.values() for p in ps if p.value is None and not _stands_alone(p, ps)),
+    ]
     handles = []
-    for series in dict.fromkeys(point.series for point in placed):
-        label = "unregularised" if series == "none" else name(series)
-        line = ("--" if series == "none" else "-") if joined else "none"
-        handles.append(Line2D([], [], color=_colour(series, points), marker="o", linestyle=line, label=label))
+    for curve in sorted(
+        dict.fromkeys(point.curve for point in shown), key=lambda each: each.series != "none"
+    ):
+        look, dots = looks[curve], any(point.curve == curve for point in placed)
+        line = ("--" if look.dashed else "-" if dots else "-.") if joined or not dots else "none"
+        mark = look.marker if dots else "none"
+        handles.append(Line2D([], [], color=look.colour, marker=mark, linestyle=line, label=curve.label))
     if settings.scale_of_paper:
         handles.append(Line2D([], [], **PAPER_MARK, label="paper"))
     title = "1 seed, no interval"
@@ -238,6 +293,10 @@ def _legend(figure: Figure, panels: Panels, settings: SweepSettings) -> None:
         number = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
         marks = "bars" if len(placed) == len(points) else "bars, band"
         title = f"means with 95 % t-intervals ({marks}) over {number} seeds"
-    figure.legend(
-        handles=handles, title=title, title_fontsize=8, loc="outside lower center", ncols=len(handles)
-    )
+    columns = legend_columns([handle.get_label() for handle in handles])
+    return handles, {
+        "title": title,
+        "title_fontsize": 8,
+        "loc": "outside lower center",
+        "ncols": columns if len(looks) > 3 else len(handles),
+    }

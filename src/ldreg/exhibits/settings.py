@@ -95,12 +95,14 @@ class TableSettings(Settings):
 class SweepSettings(Settings):
     """Settings of `sweep`: a grid of panels, swept settings as columns and metrics as rows.
 
-    paper_says: what the paper's figure shows, by metric and axis, in a word or two.
+    paper_says: what the paper's figure shows, by metric and axis, in a word or two. base_of: `base` by method
+    and encoder ("vicreg small_cnn"), where not all have the same; the workflow writes it.
     """
 
     axes: tuple[str, ...] = Field(min_length=1)
     metrics: tuple[MetricName, ...] = Field(min_length=1)
     paper_says: dict[str, dict[str, str]] = Field(default_factory=dict)
+    base_of: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
 class LedgerSettings(Settings):
