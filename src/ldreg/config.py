@@ -17,6 +17,18 @@ class _Block(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class _Seeded(_Block):
+    """A block with `seeds`, each of which is one repetition."""
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Self:
+        seeds = getattr(self, "seeds", None) or ()
+        for seed in seeds:
+            if seeds.count(seed) > 1:
+                raise ValueError(f"seeds: {list(seeds)} is not allowed; {seed} should be there once")
+        return self
+
+
 class Execution(_Block):
     """How runs are executed at this scale; no part of their identity."""
 
@@ -150,7 +162,7 @@ class Cost(_Block):
     dataset_gb: Positive  # on disk
 
 
-class Exhibit(_Block):
+class Exhibit(_Seeded):
     """A table, figure or ledger: the runs it needs and what renders them."""
 
     renderer: Name
@@ -163,7 +175,7 @@ class Exhibit(_Block):
     settings: dict[str, Any] = {}
 
 
-class ScaleFile(_Block):
+class ScaleFile(_Seeded):
     """What `config/<scale>.yaml` may say."""
 
     scale: Name

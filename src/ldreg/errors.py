@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 if TYPE_CHECKING:
@@ -78,6 +78,48 @@ def explain(
     for words, plain in _PLAIN.items():
         message = message.replace(words, plain)
     return LdregError(f"{where}: {found['input']!r} is not allowed; {message[0].lower() + message[1:]}")
+
+
+def refuse_booleans(
+    values: Any, model: type[BaseModel], origin: Callable[[Location], tuple[str, Location]], at: Location = ()
+) -> None:
+    """Refuse `yes`, `true` and so on where `model` has no truth value: pydantic would read them as 1 or 0.
+
+    `origin` as for `explain`. Raises LdregError, also of what nested models hold.
+    """
+    if not isinstance(values, Mapping):
+        return
+    for key, value in values.items():
+        field = model.model_fields.get(key)
+        kinds = set(_parts(field.annotation)) if field else {Any}
+        for place, each in _leaves(value, (*at, key)):
+            if isinstance(each, bool) and not kinds & {bool, Any}:
+                file, where = origin(place)
+                word = "yes, true or on" if each else "no, false or off"
+                raise LdregError(
+                    f"{file}: {dotted(where)}: {str(each).lower()} is not allowed; it should be no truth"
+                    f" value, as which YAML reads {word}"
+                )
+            nested = next((kind for kind in kinds if hasattr(kind, "model_fields")), None)
+            if nested:
+                refuse_booleans(each, nested, origin, place)
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    """The types that an annotation is made of: those of `tuple[int, ...] | None` are int and None's."""
+    inner = get_args(annotation)
+    if not inner:
+        yield annotation
+    for each in inner:
+        yield from _parts(each)
+
+
+def _leaves(value: Any, place: Location) -> Iterator[tuple[Location, Any]]:
+    if not isinstance(value, (list, tuple)):
+        yield place, value
+        return
+    for index, each in enumerate(value):
+        yield from _leaves(each, (*place, index))
 
 
 def _names_beside(model: type[BaseModel], location: Location) -> list[str]:

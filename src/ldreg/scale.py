@@ -8,15 +8,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ldreg.checks import check_runs
 from ldreg.config import Exhibit, ScaleFile
-from ldreg.detection.declared import check_backbones, check_batch
-from ldreg.errors import LdregError, Location, dotted, explain, unknown
+from ldreg.errors import LdregError, Location, dotted, explain, refuse_booleans, unknown
 from ldreg.exhibits import RENDERERS
 from ldreg.exhibits.labels import METRICS
 from ldreg.exhibits.settings import REPORTED_AXES
 from ldreg.files import read_yaml
 from ldreg.layers import SETTINGS, Layer, keys_and_values, method_layers, product, scale_jitter, void, without
-from ldreg.spec import SIZES, RunSpec, format_run, parse_run
+from ldreg.spec import RunSpec, format_run, parse_run
 
 # Names of the workflow's own rules; each exhibit is a rule named like it.
 RULES = (
@@ -51,6 +51,7 @@ class Scale:
         Raises:
             LdregError: naming file, key, value and what is allowed.
         """
+        refuse_booleans(content, ScaleFile, lambda location: (file, location))
         try:
             self.content = ScaleFile.model_validate(content)
         except ValidationError as error:
@@ -68,9 +69,7 @@ class Scale:
                 raise unknown(f"{file}: core", name, self.content.exhibits)
         # Every run is resolved here, so that a mistake anywhere is told before anything is written.
         self.runs = {run: spec for name in self.exhibits for run, spec in self.runs_of(name).items()}
-        self._check_sizes()
-        self._check_accumulation()
-        self._check_detection()
+        check_runs(self)
 
     @classmethod
     def read(cls, path: str | Path) -> "Scale":
@@ -103,6 +102,7 @@ class Scale:
                     return self.file, ("exhibits", name, *location)
                 return shared_file, (name, *location)
 
+            refuse_booleans({**block, **own}, Exhibit, origin)
             try:
                 result[name] = Exhibit.model_validate({**block, **own})
             except ValidationError as error:
@@ -155,6 +155,7 @@ class Scale:
         What `inputs` adds to it (base, and the scale's `report`) has been checked with the scale.
         """
         model = RENDERERS[exhibit.renderer].settings
+        refuse_booleans(exhibit.settings, model, origin)
         try:
             settings = model.model_validate(exhibit.settings)
         except ValidationError as error:
@@ -215,47 +216,6 @@ class Scale:
             result |= self.runs_of(other)
         return result
 
-    def _check_sizes(self) -> None:
-        """Refuse settings that a data set is too small for, where its size is known before it is there."""
-        evaluation, reported = self.content.evaluation, self.content.report.mlid
-        for dataset in sorted({spec.dataset for spec in self.runs.values()} & set(SIZES)):
-            train, test = SIZES[dataset]
-            wanted = [("evaluation.lid_ks", k, test - 2, "test") for k in evaluation.lid_ks]
-            wanted += [("report.mlid.batch_rows", reported.batch_rows or 0, test, "test")]
-            fewest = min(spec.train_images or train for spec in self.runs.values() if spec.dataset == dataset)
-            wanted += [("evaluation.knn_k", evaluation.knn_k, fewest, "training")]
-            wanted += [("batch_size", max(s.batch_size for s in self.runs.values()), fewest, "training")]
-            for key, value, most, split in wanted:
-                if value > most:
-                    raise LdregError(
-                        f"{self.file}: {key}: {value} is not allowed; at most {most} with the {split} images"
-                        f" of {dataset}"
-                    )
-
-    def _check_accumulation(self) -> None:
-        """Refuse sums over micro-batches where a loss needs its whole batch."""
-        execution = self.content.execution
-        for run, spec in self.runs.items():
-            share = spec.batch_size // (execution.nodes * max(execution.gpus, 1))
-            cut = execution.micro_batch is not None and execution.micro_batch < share
-            if execution.accumulation == "plain" and cut and spec.couples_images:
-                raise LdregError(
-                    f"{self.file}: execution.accumulation: plain is not allowed with {run}, whose loss needs"
-                    " the whole batch at once; allowed: cached"
-                )
-
-    def _check_detection(self) -> None:
-        """Refuse encoders that no detector can start from, and a batch that its ranks cannot share."""
-        for name, exhibit in self.exhibits.items():
-            settings = RENDERERS[exhibit.renderer].settings.model_validate(exhibit.settings)
-            if "detection.json" not in settings.run_files:
-                continue
-            check_batch(self.file, self.content.detection.settings, self.content.execution)
-            key = "runs" if exhibit.runs else "runs_of"
-            own = key in (self.content.exhibits[name] or {})
-            file = f"{self.file}: exhibits." if own else f"{self.folder / 'exhibits.yaml'}: "
-            check_backbones(f"{file}{name}.{key}", self.runs_of(name))
-
     def name_of(self, spec: RunSpec) -> str:
         """Folder name of a run of this scale."""
         return format_run(spec, self.base(spec.method, spec.backbone))
@@ -307,13 +267,16 @@ class Scale:
         def origin(location: Location) -> tuple[str, Location]:
             if location[0] == "views":
                 return str(self.folder / "augmentations.yaml"), (values["augmentation"], *location[1:])
-            layer = origins.get(str(location[0]), run)
+            # What a regulariser lacks is a matter of where it is asked for.
+            asked = origins.get("regularizer", run) if location[0] in ("beta", "k", "target") else run
+            layer = origins.get(str(location[0]), asked)
             return layer.file, (*layer.place, *location)
 
         name = values.get("augmentation")
         if not isinstance(name, str) or name not in self._augmentations:
             file, place = origin(("augmentation",))
             raise unknown(f"{file}: {dotted(place)}", name, self._augmentations)
+        refuse_booleans({**values, "views": self._augmentations[name]}, RunSpec, origin)
         views = scale_jitter(self._augmentations[name], values.get("jitter", 1.0))
         try:
             return RunSpec(**values, views=views, scale=self.name, seed=seed)
