@@ -43,7 +43,8 @@ class Execution(_Block):
     monitors: bool = True  # live measurements, which change no result
     corrupt_images: Literal["stop", "skip"] = "stop"  # at image files that cannot be decoded
     memory_mb: Count = 4000  # per job, for a cluster's scheduler
-    hours: Positive = 24.0  # time limit per job, for a cluster's scheduler
+    # Time limit per job, for a cluster's scheduler; a run of more epochs than usual gets as much more.
+    hours: Positive = 24.0
     data: str = "data"  # folder of the datasets
 
     @property
@@ -158,6 +159,8 @@ class Cost(_Block):
 
     pretrain_hours: Positive  # wall time of one run
     measure_hours: Positive
+    transfer_hours: Positive | None = None  # of one run to all data sets; null: not known, so not counted
+    detection_hours: Positive | None = None  # of one fine-tuning, likewise
     source: str
     dataset_gb: Positive  # on disk
 

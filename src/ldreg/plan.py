@@ -1,13 +1,27 @@
 """What a scale needs before anything of it runs: jobs, hours and disk."""
 
 import statistics
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ldreg.files import read_json
-from ldreg.inputs import PRETRAINED, run_folder
+from ldreg.inputs import PRETRAINED, exhibit_inputs, run_folder
 from ldreg.networks import build_backbone
 from ldreg.scale import Scale
+
+# Files that single exhibits ask for of an encoder, beside its transfer, and what the job is called.
+_OF_AN_ENCODER = {"detection.json": "detection", "tsne.csv": "t-SNE", "lid_error.json": "LID in mini-batches"}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Jobs of one kind: how many, how many GPUs or cores each takes, and for how long, if it is known."""
+
+    name: str
+    count: int
+    units: int
+    hours: float | None
 
 
 def plan(path: Path, results: Path) -> str:
@@ -20,8 +34,7 @@ def plan(path: Path, results: Path) -> str:
     """
     scale = Scale.read(path)
     cost, execution = scale.content.cost, scale.content.execution
-    # `cost` is of a run with the scale's own number of epochs; others take as much longer.
-    usual = scale.content.run.get("epochs") or next(iter(scale.runs.values())).epochs
+    usual = scale.usual_epochs
     finished = _finished(scale, results)
     hours, source = cost.pretrain_hours, cost.source
     timed = [each for each in finished if "wall_seconds" in each]  # imported runs have no time of their own
@@ -30,24 +43,51 @@ def plan(path: Path, results: Path) -> str:
         where = results / scale.name
         source = f"pretraining: median of {len(timed)} finished runs in {where}; rest: {source}"
     runs = sum(spec.epochs / usual for spec in scale.runs.values())
-    count = len(scale.runs)
     unit, units = ("GPU", execution.gpus) if execution.gpus else ("core", execution.threads)
     units *= execution.nodes
     pretraining = runs * hours * units
-    measuring = count * cost.measure_hours * min(units, 1)
+    kinds = _kinds(scale, results, units)
+    known = [kind for kind in kinds if kind.hours is not None]
+    total = pretraining + sum(kind.count * kind.units * kind.hours for kind in known)
+    counted = "".join(
+        f" + {_number(kind.count * kind.units * kind.hours)} {kind.name}"
+        f" ({kind.count} x {_number(kind.hours)} h x {kind.units})"
+        for kind in known
+    )
+    others = [f"{kind.count} {kind.name}" for kind in kinds if kind.hours is None]
+    without = ", ".join([*others, f"{len(scale.exhibits)} exhibits", "fetching data"])
     seeds = len({spec.seed for spec in scale.runs.values()})
+    longest = max(map(scale.hours_of, scale.runs), default=execution.hours)
     lines = [
         f"{scale.name} ({scale.file}): exhibits {', '.join(scale.exhibits)}",
-        f"  runs         {count} to pretrain and to measure, {seeds} seed(s);"
+        f"  runs         {len(scale.runs)} to pretrain and to measure, {seeds} seed(s);"
         f" {len(finished)} pretrained already",
         f"  {unit + '-hours':<12} {_number(pretraining)} pretraining ({_number(runs)} times {usual} epochs"
-        f" x {_number(hours)} h x {units})"
-        f" + {_number(measuring)} measuring = {_number(pretraining + measuring)}",
+        f" x {_number(hours)} h x {units}){counted} = {_number(total)}",
+        f"               not in it: {without}",
         f"               {source}",
+        f"  time limit   {_number(execution.hours)} h a job, of a pretraining at most {_number(longest)} h",
         f"  disk         {_number(_encoders_gb(scale))} GB of encoders"
-        f" and {_number(cost.dataset_gb)} GB of data in {execution.data}/",
+        f" and {_number(cost.dataset_gb)} GB of data to pretrain on in {execution.data}/",
     ]
     return "\n".join(lines)
+
+
+def _kinds(scale: Scale, results: Path, units: int) -> list[Kind]:
+    """All jobs on encoders, counted by the measurements that the exhibits read, without double ones."""
+    cost = scale.content.cost
+    paths = {path for name in scale.exhibits for path in exhibit_inputs(results, scale, name)}
+    encoders = {name: {path.parent for path in paths if path.name == name} for name in _OF_AN_ENCODER}
+    transferred = {path.parent.parent for path in paths if path.parent.name == "transfer"}
+    one = min(units, 1)
+    sets = len(scale.content.transfer.datasets) if scale.content.transfer else 0
+    kinds = [
+        Kind("measuring", len(scale.runs), one, cost.measure_hours),
+        Kind(f"transfer to {sets} data sets", len(transferred), one, cost.transfer_hours),
+        Kind("detection", len(encoders.pop("detection.json")), units, cost.detection_hours),
+        *(Kind(_OF_AN_ENCODER[name], len(folders), one, None) for name, folders in encoders.items()),
+    ]
+    return [kind for kind in kinds if kind.count]
 
 
 def _finished(scale: Scale, results: Path) -> list[dict[str, Any]]:

@@ -216,6 +216,16 @@ class Scale:
             result |= self.runs_of(other)
         return result
 
+    @cached_property
+    def usual_epochs(self) -> int:
+        """The epochs that costs and time limits are of: the scale's own, else its first run's."""
+        first = next(iter(self.runs.values()), None)
+        return self.content.run.get("epochs") or (first.epochs if first else 1)
+
+    def hours_of(self, run: str) -> float:
+        """The time limit of a pretraining: `execution.hours`, or more as its epochs are more than usual."""
+        return self.content.execution.hours * max(1.0, self.runs[run].epochs / self.usual_epochs)
+
     def name_of(self, spec: RunSpec) -> str:
         """Folder name of a run of this scale."""
         return format_run(spec, self.base(spec.method, spec.backbone))

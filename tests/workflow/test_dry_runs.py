@@ -129,6 +129,23 @@ def test_a_step_is_timed_as_it_is_trained_and_before_anything_is(workflow: Workf
     assert workflow.jobs("table4")["step_cost"] == 4
 
 
+def test_more_epochs_get_more_time(workflow: Workflow) -> None:
+    rules = workflow.path("workflow/rules/runs.smk")
+    # Of a rule that has a message, a dry run tells this alone.
+    rules.write_text(re.sub(r"    message:\n.*\n", "", rules.read_text()))
+    done = workflow.run("--dry-run", scale="config/imagenet.yaml")
+    told = re.findall(
+        r"^rule (pretrain|measure):$.*?wildcards: run=(\S+)$.*?runtime=(\d+)",
+        done.stdout + done.stderr,
+        re.MULTILINE | re.DOTALL,
+    )
+    hours = {(rule, run): int(minutes) / 60 for rule, run, minutes in told}
+    longest = "simclr-resnet50-batch_size4096-epochs1000/none/seed0"
+    assert hours["pretrain", "simclr-resnet50/none/seed0"] == 50
+    assert hours["pretrain", "mae-vit_b16/none/seed0"] == 100
+    assert (hours["pretrain", longest], hours["measure", longest]) == (500, 50)
+
+
 def _spoil(workflow: Workflow, mistake: str) -> None:
     if mistake == "no name":
         workflow.edit(lambda content: content.pop("scale"))

@@ -74,6 +74,11 @@ def data_of(wildcards):
     return DATASET.format(dataset=SCALE.runs[wildcards.run].dataset)
 
 
+def time_limit(wildcards):
+    """A run of more epochs than the scale's others takes as much longer."""
+    return f"{SCALE.hours_of(wildcards.run)}h"
+
+
 def outputs_of(exhibit):
     return exhibit_outputs(RESULTS, SCALE, exhibit)
 

@@ -14,7 +14,7 @@ rule pretrain:
         **EXECUTION.cluster_resources,
         gpu=EXECUTION.gpus * EXECUTION.nodes,
         mem_mb=EXECUTION.memory_mb,
-        runtime=f"{EXECUTION.hours}h",
+        runtime=time_limit,
         options=EXECUTION.pretrain_options,
     message:
         "Pretrain {wildcards.run}"
