@@ -1,7 +1,7 @@
 """From a scale file to the tables and figures of the LDReg paper.
 
     snakemake              every exhibit that the scale declares, and a page of them all
-    snakemake core         Table 1 for SimCLR, Figure 5, claims
+    snakemake core         what the scale calls its core: Table 1 for SimCLR, Figures 3 and 5, claims
     snakemake figure5      one exhibit, by its name
 
 each with `--configfile config/<scale>.yaml` for another scale than the demo.

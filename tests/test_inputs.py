@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from ldreg.files import read_yaml
-from ldreg.inputs import exhibit_inputs, exhibit_spec, run_folder, write_inputs
+from ldreg.inputs import declared_exhibits, exhibit_inputs, exhibit_spec, run_folder, write_inputs
 from ldreg.scale import Scale
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
@@ -85,3 +85,14 @@ def test_a_ledger_is_told_whose_steps_were_timed_for_the_exhibits_whose_runs_it_
     assert {str(path.parent) for path in inputs if path.name == "step_cost.json"} == set(expected)
     for other in ("claims", "table1", "equal_cost"):
         assert "timed" not in read_yaml(exhibit_spec(tmp_path, "demo", other))["settings"]
+
+
+def test_the_declared_exhibits_are_written_in_the_order_of_the_scale_file(tmp_path):
+    assert declared_exhibits(tmp_path / "demo") is None
+    content = read_yaml(CONFIG / "demo.yaml")
+    write_inputs(Scale(content, "demo.yaml", CONFIG), tmp_path)
+    assert declared_exhibits(tmp_path / "demo") == list(content["exhibits"])
+    content["exhibits"] = {name: content["exhibits"][name] for name in ("figure3", "table1_simclr")}
+    content["core"] = []
+    write_inputs(Scale(content, "demo.yaml", CONFIG), tmp_path)
+    assert declared_exhibits(tmp_path / "demo") == ["figure3", "table1_simclr"]

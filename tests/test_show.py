@@ -43,6 +43,17 @@ def test_verdicts_and_every_exhibit_that_has_been_made(folder, monkeypatch):
     assert "mlflow ui --backend-store-uri sqlite:///" in text
 
 
+def test_what_is_no_longer_declared_is_left_out(folder):
+    for name in ("claims", "mine", "later"):
+        (folder / f"exhibits/{name}.png").write_bytes(b"")
+    (folder / "exhibits/claims.json").write_text(json.dumps({"claims": []}))
+    (folder / "exhibits.yaml").write_text("exhibits: [later, claims]\n")
+    console = Console(width=160, record=True)
+    show(folder, console)
+    text = console.export_text()
+    assert "About mine" not in text and text.index("About later") < text.index("About claims")
+
+
 def test_nothing_made_yet(folder):
     with pytest.raises(LdregError, match=r"exhibits: no exhibit has been made; .*snakemake core"):
         show(folder)

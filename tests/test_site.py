@@ -61,6 +61,13 @@ def test_it_is_in_the_order_asked_for_and_the_same_each_time(made) -> None:
     assert build_site(made.root, ["table", "claims"]).read_text() == first
 
 
+def test_what_is_declared_is_shown_in_its_order_and_nothing_else(made) -> None:
+    render(made.root / "exhibits/curve.spec.yaml")
+    (made.root / "exhibits.yaml").write_text("exhibits: [table, curve]\n")
+    assert build_site(made.root).read_text() == build_site(made.root, ["table", "curve"]).read_text()
+    assert "The claims" not in build_site(made.root).read_text()
+
+
 def test_a_figure_keeps_its_shape_and_an_exhibit_in_part_is_not_made(made) -> None:
     files = render(made.root / "exhibits/curve.spec.yaml")
     width, height = png_size(files[0])

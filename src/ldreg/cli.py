@@ -381,7 +381,10 @@ def _parser() -> argparse.ArgumentParser:
     site = command("site", _site, "write a scale's index.html: all its exhibits on one page", logs=True)
     site.add_argument("folder", type=Path, help="e.g. results/demo")
     site.add_argument(
-        "--exhibits", nargs="+", default=(), help="names in the order shown; default all declared"
+        "--exhibits",
+        nargs="+",
+        default=(),
+        help="names in the order shown; default as declared",
     )
     site.add_argument(
         "--screenshot", type=Path, metavar="PNG", help="also a picture of its top (needs Chromium)"

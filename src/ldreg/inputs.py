@@ -11,12 +11,13 @@ from typing import Any
 from ldreg.config import Exhibit
 from ldreg.exhibits import RENDERERS
 from ldreg.exhibits.settings import Settings
-from ldreg.files import write_yaml
+from ldreg.files import read_yaml, write_yaml
 from ldreg.offers import look_file, write_looks
 from ldreg.scale import Scale
 from ldreg.spec import RunSpec, write_spec
 
 PRETRAINED = ("encoder.safetensors", "history.csv", "summary.json")
+DECLARED = "exhibits.yaml"
 MEASURED = ("dimensionality.json", "knn.json", "linear.json")
 STEP_COST = "step_cost.json"
 
@@ -29,6 +30,15 @@ def run_folder(results: Path, scale: str, run: str) -> Path:
 def exhibit_spec(results: Path, scale: str, exhibit: str) -> Path:
     """The file that says what an exhibit shows; its outputs lie beside it."""
     return results / scale / "exhibits" / f"{exhibit}.spec.yaml"
+
+
+def declared_exhibits(folder: Path) -> list[str] | None:
+    """The exhibits that the scale file declared when it was read last, in its order; None if it never was.
+
+    `folder` is results/<scale>. Specs of others may lie there still: nobody takes away what has been made.
+    """
+    path = folder / DECLARED
+    return list(read_yaml(path)["exhibits"]) if path.is_file() else None
 
 
 def exhibit_outputs(results: Path, scale: Scale, exhibit: str) -> list[Path]:
@@ -98,6 +108,8 @@ def write_inputs(scale: Scale, results: Path) -> None:
     for name, content in exhibits.items():
         _write_yaml(exhibit_spec(results, scale.name, name), "What this exhibit shows", content)
     write_looks(scale, results)
+    title = "The exhibits that are declared, in the order of the page"
+    _write_yaml(results / scale.name / DECLARED, title, {"exhibits": list(exhibits)})
 
 
 def _exhibit(scale: Scale, results: Path, name: str) -> dict[str, Any]:

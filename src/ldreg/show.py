@@ -10,6 +10,7 @@ from rich.table import Table
 from ldreg.errors import LdregError
 from ldreg.exhibits.terminal import terminal_table
 from ldreg.files import read_json, read_yaml
+from ldreg.inputs import declared_exhibits
 from ldreg.tracking import tracking_uri
 
 TABLES = ("table1_simclr", "table1")  # the first of them that has been made is printed
@@ -18,11 +19,15 @@ TABLES = ("table1_simclr", "table1")  # the first of them that has been made is 
 def show(folder: Path, console: Console | None = None) -> None:
     """Print the exhibits of `results/<scale>` that a terminal can show, and where the others lie.
 
+    Those that the scale file no longer declares are left out.
+
     Raises:
         LdregError: `folder` holds no exhibit that has been made.
     """
     console = console or Console(soft_wrap=True)
     specs = sorted((folder / "exhibits").glob("*.spec.yaml"))
+    if (declared := declared_exhibits(folder)) is not None:
+        specs = [path for name in declared if (path := folder / f"exhibits/{name}.spec.yaml") in specs]
     made = {path: _made(path) for path in specs if _made(path)}
     if not made:
         raise LdregError(f"{folder / 'exhibits'}: no exhibit has been made; make some first: snakemake core")

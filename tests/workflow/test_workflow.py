@@ -46,7 +46,7 @@ def workflow(finished: Workflow, tmp_path: Path) -> Workflow:
 
 def test_every_output_is_there_and_nothing_half_written(finished: Workflow) -> None:
     folder = finished.path("results/tiny")
-    expected = {"evaluation.yaml", "index.html", "logs/site.log"}
+    expected = {"evaluation.yaml", "exhibits.yaml", "index.html", "logs/site.log"}
     for run in finished.runs:
         expected |= {f"runs/{run}/{name}" for name in ("spec.yaml", "mlflow.json", *PRETRAINED, *MEASURED)}
         expected |= {f"logs/{rule}/{run}.log" for rule in ("pretrain", "measure")}

@@ -16,6 +16,7 @@ from ldreg.errors import LdregError, unknown
 from ldreg.exhibits import RENDERERS
 from ldreg.exhibits.labels import listed
 from ldreg.files import read_json, read_yaml, write_text
+from ldreg.inputs import declared_exhibits
 from ldreg.site.differences import about_points, about_runs, differences, measured_otherwise, settings_rows
 from ldreg.site.stylesheet import STYLESHEET
 from ldreg.site.tables import VERDICTS, badge, body
@@ -76,14 +77,16 @@ class Shown:
 def build_site(folder: Path, exhibits: Iterable[str] = ()) -> Path:
     """Write `<folder>/index.html` and return its path; `folder` is results/<scale>.
 
-    `exhibits` are their names in the order in which they are shown; by default all that have a spec, the
-    paper's first, by name. Those that are not made yet are listed as such.
+    `exhibits` are their names in the order in which they are shown; by default those that the scale file
+    declared last, in its order, or if there is no such list all that have a spec, the paper's first, by name.
+    Those that are not made yet are listed as such.
 
     Raises:
         LdregError: no exhibit is declared, or one, a run or the paper's settings cannot be read.
     """
-    shown = [_shown(path) for path in _specs(folder, exhibits)]
-    if not exhibits:
+    wanted = list(exhibits) or declared_exhibits(folder) or []
+    shown = [_shown(path) for path in _specs(folder, wanted)]
+    if not wanted:
         shown.sort(key=lambda each: CATEGORIES.index(each.category) if each.category in CATEGORIES else 99)
     made = [each for each in shown if each.files]
     parts = [_category(name, made, folder) for name in dict.fromkeys(each.category for each in made)]
@@ -105,16 +108,15 @@ def build_site(folder: Path, exhibits: Iterable[str] = ()) -> Path:
     return path
 
 
-def _specs(folder: Path, exhibits: Iterable[str]) -> list[Path]:
+def _specs(folder: Path, exhibits: Sequence[str]) -> list[Path]:
     found = sorted(folder.glob("exhibits/*.spec.yaml"), key=_by_number)
     specs = {path.name.removesuffix(".spec.yaml"): path for path in found}
     if not specs:
         raise LdregError(f"{folder / 'exhibits'}: no exhibit is declared; make some first: snakemake core")
-    wanted = list(exhibits) or list(specs)
-    for exhibit in wanted:
+    for exhibit in exhibits:
         if exhibit not in specs:
             raise unknown(f"{folder / 'exhibits'}: exhibit", exhibit, specs)
-    return [specs[exhibit] for exhibit in wanted]
+    return [specs[exhibit] for exhibit in exhibits or specs]
 
 
 def _by_number(path: Path) -> list[str | int]:
