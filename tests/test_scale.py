@@ -8,6 +8,7 @@ from ldreg.config import Detection, Exhibit, ScaleFile
 from ldreg.detection.settings import ComposedSettings, DetectionSettings
 from ldreg.errors import LdregError
 from ldreg.exhibits import RENDERERS
+from ldreg.exhibits.settings import Settings
 from ldreg.files import read_yaml
 from ldreg.inputs import exhibit_outputs, write_inputs
 from ldreg.layers import SETTINGS
@@ -125,8 +126,9 @@ def test_inputs_are_written_once_and_only_what_changes(demo: Callable[..., Scale
     scale = demo()
     write_inputs(scale, results)
     first = written()
-    # How to measure, transfer and detect, and when to look again for each of the two sets to transfer to.
-    assert len(first) == len(scale.runs) + 3 + 2 + len(scale.exhibits)
+    # How to measure, transfer and detect, which exhibits are declared, and when to look again for each of the
+    # two sets to transfer to.
+    assert len(first) == len(scale.runs) + 4 + 2 + len(scale.exhibits)
     for name, spec in scale.runs.items():
         assert read_spec(results / "demo/runs" / name / "spec.yaml") == (name, spec)
     write_inputs(demo(), results)
@@ -172,6 +174,18 @@ def test_every_key_that_a_user_may_set_is_documented() -> None:
     keys += [key for renderer in RENDERERS.values() for key in renderer.settings.model_fields]
     keys.remove("base_of")  # the workflow's own
     assert [key for key in keys if f"`{key}`" not in text] == []
+
+
+def test_every_renderer_is_documented_with_its_settings() -> None:
+    rows = [
+        line.split("|") for line in (CONFIG / "README.md").read_text().splitlines() if line.count("|") == 4
+    ]
+    told = {name.strip(" `"): row[3] for row in rows for name in row[1].split(",")}
+    for name, renderer in RENDERERS.items():
+        own = set(renderer.settings.model_fields) - set(Settings.model_fields) - {"base_of"}
+        for key in own:
+            assert f"`{key}`" in told[name] or (key.endswith("_margin") and "the margins" in told[name]), name
+        assert own or told[name].strip() == "none"
 
 
 def test_the_unregularised_run_is_one_at_every_point_of_a_sweep_over_the_regulariser(tmp_path):

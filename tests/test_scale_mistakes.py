@@ -354,6 +354,10 @@ LDREG = {"method": "simclr", "regularizer": "ldreg_l1"}
             "exhibits.mine.runs: simclr-small_cnn-monitor_k8/ldreg_l1-beta0.1-k16/seed0 and ",
         ),
         (
+            lambda content: content["exhibits"].update(figure2b={"settings": {"over": "jiter"}}),
+            "exhibits.figure2b.settings.over: 'jiter' is unknown; did you mean 'jitter'?",
+        ),
+        (
             sweep([LDREG], axes=["knn_every"]),
             "exhibits.mine.settings.axes: 'knn_every' is not allowed; it should be a setting",
         ),

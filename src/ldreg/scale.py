@@ -167,6 +167,10 @@ class Scale:
                 if value not in allowed:
                     file, place = origin((key,))
                     raise unknown(f"{file}: {dotted(place)}", value, allowed)
+        over = getattr(settings, "over", "")
+        if over and over not in SETTINGS:
+            file, place = origin(("over",))
+            raise unknown(f"{file}: {dotted(place)}", over, SETTINGS)
         block = self.content.transfer
         for dataset in getattr(settings, "datasets", ()):
             if block is None or dataset not in block.datasets:
