@@ -5,27 +5,43 @@ Pure functions of their seeds, the same on every run with one thread; `compute` 
 DANCo with its defaults (k = 10, at most as many dimensions as coordinates). In the plane DANCo weighs one
 dimension against two and reports whichever fits better, so a GID here is 1 or 2.
 
-What is learned (figure 3, figure 1 d) is a **linear layer on random Fourier features** of the points (Rahimi
-& Recht 2007). A linear layer on the coordinates themselves, as the paper's wording may mean, cannot do it. A
-linear map keeps a uniform cloud uniform, so that LID stays at 2 and the loss is flat, until the cloud is a
-ribbon narrower than a neighbourhood; and the ribbon of the least mean |ln(LID / 1.6)| was found at mLID 1.68.
-Features narrower than a neighbourhood let each small region move by itself. What this finds for low targets
-are small rings and clusters rather than lines: LID is a matter of distances alone.
+What is learned is in `ldreg.plane_layers`; each step draws new points and what is shown are points that no
+step has seen.
+
+- Figure 3: a linear layer on the coordinates, as in the paper. It turns a square into a rectangle, whose LID
+  hardly depends on its height until that is about the radius of a neighbourhood: a ribbon. LIDs between 1 and
+  2 are those of ribbons whose neighbourhoods are wider than the ribbon, by more or less; so they hold for
+  one k: with fewer neighbours mLID is nearer 2, with more nearer 1. Training starts from a flat rectangle:
+  from a square not every seed leaves the plateau. The paper prints the loss as mean_i ln(LID_i / target),
+  which has no minimum at the target. With bars around the mean it does; with bars around each sample, the
+  form of `TargetLID`, the minimum over all linear maps lies beside it, as estimates of LID scatter by 20 %
+  and by more near a ribbon's edge: at mLID 1.67 for a target of 1.6. `mlid_per_sample` holds where that ends.
+- Figure 1 d: LDReg itself, on a layer from random Fourier features, since no linear map of the coordinates
+  unrolls a spiral.
 """
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from ldreg.files import write_text
 from ldreg.lid import fisher_rao_distance, geometric_mean, lid_mom
-from ldreg.regularizers import LDReg, TargetLID
+from ldreg.plane_layers import (
+    FourierLayer,
+    Scales,
+    distance_of_mean,
+    mean_distance,
+    mlid_over_k,
+    train,
+)
+from ldreg.regularizers import LDReg
 
 POINTS = 2000
 TARGETS = (1.0, 1.2, 1.4, 1.6, 1.8, 2.0)  # figure 3
@@ -35,8 +51,10 @@ CLOUD_K = 20
 TURNS = 5  # of the spiral
 ANCHOR_POINTS, ANCHOR_K = 1000, 40  # figure 1 a and b: one LID, so more neighbours for a steadier one
 STRIP = (0.3, 0.12)  # half length and half height of the region that collapses in figure 1 b
-WIDTH, FREQUENCY = 2048, 100.0  # Fourier features: how many, and radians per side of the square
-DECIMALS = 6  # of stored coordinates
+KS = (5, 10, 16, 20, 32, 64)  # at which mLID is shown, beside the one k that was trained
+THIN = 0.05  # height of the rectangle that figure 3 starts from, in widths
+WIDTH, FREQUENCY = 512, 60.0  # Fourier features: how many, and radians per diameter of the spiral
+DECIMALS = 7  # of stored coordinates
 
 Panel = dict[str, Any]  # "points" (n, 2) and numbers, for one seed; lists of numbers for several
 
@@ -44,57 +62,68 @@ Panel = dict[str, Any]  # "points" (n, 2) and numbers, for one seed; lists of nu
 def compute(figure: str, seeds: Sequence[int], path: str | Path) -> None:
     """Write the JSON of "figure1" or "figure3": {"figure", "seeds", "k", ..., "panels": {name: panel}}.
 
-    A panel holds the "points" of the first seed, to be drawn, and each number as a list, seed by seed.
+    A panel holds the "points" of the first seed, to be drawn, and each number as a list, seed by seed
+    (`mlid_over_k`: a list of lists).
     """
     content = {"figure1": figure1, "figure3": figure3}[figure](seeds)
     write_text(path, json.dumps(content, allow_nan=False) + "\n")
 
 
-def figure1(seeds: Sequence[int], points: int = POINTS, width: int = WIDTH) -> dict[str, Any]:
+def figure1(
+    seeds: Sequence[int], points: int = POINTS, width: int = WIDTH, steps: int = 100
+) -> dict[str, Any]:
     """Figure 1: local collapse in the plane, and LDReg undoing it.
 
     - `spread`, `collapsed` (a, b): `lid` of an anchor at the origin, among uniform points, and after those
       around it have fallen onto a curve through it.
     - `cloud_1.1` ... `cloud_1.9` (c): points on a spiral that fills a disc, with Gaussian noise of a standard
       deviation (`noise`, in diameters of the disc) at which mLID is 1.1 ... 1.9.
-    - `restored` (d): the first of these clouds after 60 steps on LDReg alone, with the `trace` of mLID. L1
-      has no upper bound: with more steps mLID passes 2, since points can move nearly one by one.
+    - `restored` (d): the first of these clouds through a layer trained on LDReg alone, on other such clouds.
+      The map folds the arms over each other.
+    - `uniform`: points of the unit square, for comparison.
+
+    Clouds, `restored` and `uniform` have `mlid_over_k`, a list for each seed, at the `ks`.
     """
-    each = [_figure1_of(seed, points, width) for seed in seeds]
+    each = [_figure1_of(seed, points, width, steps) for seed in seeds]
     settings = {"anchor_points": ANCHOR_POINTS, "anchor_k": ANCHOR_K, "points": points, "k": CLOUD_K}
+    settings |= {"ks": list(KS), "features": width, "steps": steps}
     return {"figure": "figure1", "seeds": list(seeds), **settings, "panels": _over_seeds(each)}
 
 
 def figure3(
-    seeds: Sequence[int],
-    targets: Sequence[float] = TARGETS,
-    points: int = POINTS,
-    width: int = WIDTH,
-    steps: int = 200,
+    seeds: Sequence[int], targets: Sequence[float] = TARGETS, points: int = POINTS, steps: int = 80
 ) -> dict[str, Any]:
-    """Figure 3 (appendix A): uniform points of the unit square, through a layer trained on target LID.
+    """Figure 3 (appendix A): points of the unit square through a linear layer trained on target LID.
 
-    Panels are named by their target, "1.0" ...; all targets of a seed start from the same points.
+    Panels are named by their target, "1.0" ..., with the `height` of the learned rectangle in widths,
+    `mlid_per_sample` (see the top of this module) and `mlid_over_k`, a list for each seed, at the `ks`;
+    `uniform` holds the points before any layer, the same for all targets of a seed.
     """
     each = []
     for seed in seeds:
         generator = Generator().manual_seed(seed)
-        square = torch.rand(points, 2, generator=generator) - 0.5
-        features = fourier_features(square, generator, width)
+        square = _square(points, generator)
         panels = {}
         for target in targets:
-            regularizer = TargetLID(beta=1.0, k=TARGET_K, target=target)
-            moved, _ = train_layer(features, regularizer, steps, rate=0.005)
-            panels[f"{target:.1f}"] = measured(moved, TARGET_K, seed)
-        each.append(panels)
-    settings = {"points": points, "k": TARGET_K, "features": width, "steps": steps}
+            layers = []
+            for loss in (distance_of_mean, mean_distance):
+                layers.append(layer := Scales(THIN))
+                train(layer, partial(_square, points, generator), loss(target, TARGET_K), steps, rate=0.1)
+            moved, other = (layer(square).detach() for layer in layers)
+            panels[f"{target:.1f}"] = {
+                **measured(moved, TARGET_K, seed),
+                "height": layers[0].height(),
+                "mlid_per_sample": float(geometric_mean(lid_mom(other, k=TARGET_K))),
+            }
+        each.append({**panels, "uniform": {"mlid_over_k": mlid_over_k(square, KS)}})
+    settings = {"points": points, "k": TARGET_K, "ks": list(KS), "steps": steps}
     return {"figure": "figure3", "seeds": list(seeds), **settings, "panels": _over_seeds(each)}
 
 
-def _figure1_of(seed: int, points: int, width: int) -> dict[str, Panel]:
+def _figure1_of(seed: int, points: int, width: int, steps: int) -> dict[str, Panel]:
     """The panels of one seed."""
     generator = Generator().manual_seed(seed)
-    spread = torch.rand(ANCHOR_POINTS, 2, generator=generator) - 0.5
+    spread = _square(ANCHOR_POINTS, generator)
     panels = {
         name: {"points": cloud, "lid": float(lid_mom(torch.zeros(1, 2), cloud, ANCHOR_K))}
         for name, cloud in (("spread", spread), ("collapsed", collapsed_near_origin(spread)))
@@ -103,26 +132,35 @@ def _figure1_of(seed: int, points: int, width: int) -> dict[str, Panel]:
     for mlid in CLOUD_MLIDS:
         noise = noise_for(curve, normal, mlid, CLOUD_K)
         panels[f"cloud_{mlid}"] = {**measured(curve + noise * normal, CLOUD_K, seed), "noise": noise}
-    start = panels[f"cloud_{CLOUD_MLIDS[0]}"]["points"]
-    features = fourier_features(start, generator, width)
-    moved, losses = train_layer(features, LDReg(beta=1.0, k=CLOUD_K), steps=60, rate=0.001)
-    panels["restored"] = measured(moved, CLOUD_K, seed)
-    panels["restored"]["trace"] = [math.exp(-loss) for loss in losses] + [panels["restored"]["mlid"]]
+    collapsed = panels[f"cloud_{CLOUD_MLIDS[0]}"]
+    layer = FourierLayer(generator, width, FREQUENCY)
+
+    def draw() -> Tensor:
+        return spiral(points, generator) + collapsed["noise"] * torch.randn(points, 2, generator=generator)
+
+    train(layer, draw, LDReg(beta=1.0, k=CLOUD_K), steps, rate=0.01)
+    panels["restored"] = measured(layer(collapsed["points"]).detach(), CLOUD_K, seed)
+    panels["uniform"] = {"mlid_over_k": mlid_over_k(_square(points, generator), KS)}
     return panels
+
+
+def _square(points: int, generator: Generator) -> Tensor:
+    """Uniform points (n, 2) of the unit square around the origin."""
+    return torch.rand(points, 2, generator=generator) - 0.5
 
 
 def _over_seeds(each: Sequence[dict[str, Panel]]) -> dict[str, Panel]:
     """Panels of several seeds as one: the points of the first, every number as a list."""
     panels = {}
     for name, first in each[0].items():
-        points = [[round(value, DECIMALS) for value in row] for row in first["points"].tolist()]
-        numbers = {key: [panels[name][key] for panels in each] for key in first if key != "points"}
-        panels[name] = {"points": points, **numbers}
+        panels[name] = {key: [panels[name][key] for panels in each] for key in first if key != "points"}
+        if "points" in first:
+            panels[name]["points"] = [[round(x, DECIMALS) for x in row] for row in first["points"].tolist()]
     return panels
 
 
 def measured(points: Tensor, k: int, seed: int) -> Panel:
-    """A cloud (n, 2) with its mLID, its mean Fisher-Rao distance from LID 2, and its GID.
+    """A cloud (n, 2) with its mLID at k and over k, its mean Fisher-Rao distance from LID 2, and its GID.
 
     The paper leaves open what its FR distance refers to: here mean_i |ln(2 / LID_i)|, zero for a cloud that
     is two-dimensional around every point.
@@ -131,6 +169,7 @@ def measured(points: Tensor, k: int, seed: int) -> Panel:
     return {
         "points": points,
         "mlid": float(geometric_mean(lid)),
+        "mlid_over_k": mlid_over_k(points, KS),
         "fr_distance": float(fisher_rao_distance(lid, 2.0).mean()),
         "gid": global_dimension(points, seed),
     }
@@ -179,43 +218,3 @@ def noise_for(curve: Tensor, normal: Tensor, mlid: float, k: int) -> float:
         below = geometric_mean(lid_mom(curve + math.exp(middle) * normal, k=k)) < mlid
         low, high = (middle, high) if below else (low, middle)
     return math.exp((low + high) / 2)
-
-
-def fourier_features(
-    points: Tensor, generator: Generator, width: int = WIDTH, frequency: float = FREQUENCY
-) -> Tensor:
-    """(n, 2 + width): the coordinates, then sqrt(2 / width) cos(w . x + b) (Rahimi & Recht 2007).
-
-    w ~ N(0, frequency^2) and b ~ U(0, 2 pi). Their inner product approaches a Gaussian kernel of standard
-    deviation 1 / frequency, about a fifth of the radius of a neighbourhood here.
-    """
-    directions = frequency * torch.randn(2, width, generator=generator)
-    phases = 2 * math.pi * torch.rand(width, generator=generator)
-    waves = (points @ directions + phases).cos()
-    return torch.cat([points, math.sqrt(2 / width) * waves], dim=1)
-
-
-def train_layer(
-    features: Tensor, regularizer: Callable[[Tensor], Tensor], steps: int, rate: float
-) -> tuple[Tensor, list[float]]:
-    """Train a linear layer from features (n, 2 + width) to the plane on a regulariser alone.
-
-    It starts by passing the coordinates through. Adam, all points in each step, cosine decay from `rate` to
-    zero. As in training, gradients reach the query rows alone.
-
-    Returns:
-        Where the points end up (n, 2), and the loss before each step.
-    """
-    layer = nn.Linear(features.shape[1], 2, bias=False)
-    nn.init.eye_(layer.weight)
-    optimizer = torch.optim.Adam(layer.parameters(), lr=rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    losses = []
-    for _ in range(steps):
-        loss = regularizer(layer(features))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.item())
-    return layer(features).detach(), losses

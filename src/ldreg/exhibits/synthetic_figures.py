@@ -1,7 +1,6 @@
 """Figures 1 and 3, points in the plane: from the JSON that `ldreg.synthetic.compute` wrote, to files.
 
-Each figure is a list of rows first, the CSV, and is drawn from these rows: panel, series, x, y for what is
-drawn as points and lines; panel, series, seed, value for numbers, with the paper's beside them.
+Each figure is drawn from the rows of its CSV, which `ldreg.exhibits.synthetic_rows` makes.
 """
 
 import math
@@ -13,14 +12,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 
 from ldreg.errors import LdregError
 from ldreg.exhibits import style
 from ldreg.exhibits.data import Exhibit
-from ldreg.exhibits.statistics import t_interval
+from ldreg.exhibits.synthetic_rows import LOSSES, figure1_table, figure3_table, targets, values, xy
 from ldreg.files import read_json
 
-COLUMNS = ["panel", "series", "x", "y", "seed", "value", "paper"]
 NAMES = {"lid": "LID", "mlid": "mLID", "fr_distance": "FR", "gid": "GID"}
 DIGITS = {"gid": 1}  # others have 2
 PAPER_DIGITS = {"fr_distance": 2}  # others have 1
@@ -28,6 +27,19 @@ ZOOM = 0.33  # half side of figure 1's panels around the anchor
 TOLERANCE = 0.05  # of figure 3: how near the target mLID should come
 CLOUD_MARK = {"marker": ".", "linestyle": "none", "markeredgewidth": 0}
 ANCHOR_MARK = {"marker": "*", "markersize": 9, "color": "black", "markeredgecolor": "white"}
+VIEW = 3  # of figure 3: radii of the anchor's neighbourhood to either side of it; half as many up and down
+TARGET_COLOURS = (
+    "#0072B2",
+    "#009E73",
+    "#56B4E9",
+    "#E69F00",
+    "#D55E00",
+    "#CC79A7",
+)  # neighbours are far apart
+LOSS_MARKS = {
+    "offset": ("|mean ln(LID / t)|, above", "o", style.COLOURS[0]),
+    "offset_per_sample": ("mean |ln(LID / t)|", "s", style.COLOURS[1]),
+}
 GLOSS = "LID by the method of moments, GID by DANCo; in brackets: the paper's"
 
 
@@ -50,43 +62,6 @@ def figure3(exhibit: Exhibit) -> dict[str, str | bytes]:
     return _files(draw_figure3(rows, content), rows)
 
 
-def figure1_table(content: Mapping[str, Any], paper: Mapping[str, float]) -> pd.DataFrame:
-    """All that figure 1 shows; `paper` are its metrics in reported.csv, such as gid_at_mlid_1.1."""
-    panels, rows = content["panels"], []
-    for letter, name in (("a", "spread"), ("b", "collapsed")):
-        by_distance = sorted(panels[name]["points"], key=lambda point: math.hypot(*point))
-        distances = [math.hypot(*point) for point in by_distance]
-        shares = [(place + 1) / len(distances) for place in range(len(distances))]
-        rows += _curve(letter, "points", panels[name]["points"])
-        rows += _curve(letter, "neighbours", by_distance[: content["anchor_k"]])
-        rows += _curve(letter, "distances", zip(distances, shares, strict=True))
-        rows += _numbers(letter, panels[name], content["seeds"])
-    for place, name in enumerate(filter(lambda name: name.startswith("cloud_"), panels), start=1):
-        target = name.removeprefix("cloud_")
-        beside = {"mlid": float(target)} | {
-            key: paper[f"{key}_at_mlid_{target}"]
-            for key in ("fr_distance", "gid")
-            if f"{key}_at_mlid_{target}" in paper
-        }
-        rows += _curve(f"c{place}", "points", panels[name]["points"])
-        rows += _numbers(f"c{place}", panels[name], content["seeds"], beside)
-    restored = panels["restored"]
-    rows += _curve("d", "points", restored["points"]) + _numbers("d", restored, content["seeds"])
-    for seed, trace in zip(content["seeds"], restored["trace"], strict=True):
-        rows += [row | {"seed": seed} for row in _curve("d", "mlid over steps", enumerate(trace))]
-    return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def figure3_table(content: Mapping[str, Any]) -> pd.DataFrame:
-    """All that figure 3 shows. Panels are named by their target; in `offset`, value is mLID minus target."""
-    rows = []
-    for target, panel in content["panels"].items():
-        rows += _curve(target, "points", panel["points"]) + _numbers(target, panel, content["seeds"])
-        offsets = [mlid - float(target) for mlid in panel["mlid"]]
-        rows += _numbers(target, {"offset": offsets}, content["seeds"])
-    return pd.DataFrame(rows, columns=COLUMNS)
-
-
 def draw_figure1(rows: pd.DataFrame, content: Mapping[str, Any]) -> Figure:
     """Three rows: an anchor with and without collapse, clouds of falling mLID, LDReg undoing the collapse."""
     clouds = [panel for panel in rows["panel"].unique() if panel.startswith("c")]
@@ -97,52 +72,72 @@ def draw_figure1(rows: pd.DataFrame, content: Mapping[str, Any]) -> Figure:
         for axes, panel, words, colour in zip(
             anchors, "ab", ("no collapse", "local collapse"), style.COLOURS, strict=False
         ):
-            _cloud(axes, rows, panel, f"({panel}) {words}\n{_said(rows, panel, 'lid')}", ZOOM)
+            _cloud(axes, rows, panel, f"{_bold(panel)} {words}\n{_said(rows, panel, 'lid')}", ZOOM)
             near = {**CLOUD_MARK, "markersize": 3.5, "color": colour}
-            axes.plot(*_xy(rows, panel, "neighbours"), **near)
+            axes.plot(*xy(rows, panel, "neighbours"), **near)
             axes.plot(0, 0, **ANCHOR_MARK)
         _distances(wide, rows, content["anchor_k"])
         for axes, panel in zip(second.subplots(1, len(clouds)), clouds, strict=True):
             said = "\n".join(_said(rows, panel, key) for key in ("mlid", "fr_distance", "gid"))
-            _cloud(axes, rows, panel, f"(c) {said}" if panel == clouds[0] else said)
+            _cloud(axes, rows, panel, f"{_bold('c')} {said}" if panel == clouds[0] else said)
         start, end, wide = third.subplots(1, 3, width_ratios=(1, 1, 1.7))
-        _cloud(start, rows, clouds[0], f"(d) before LDReg\n{_measured(rows, clouds[0])}")
+        _cloud(start, rows, clouds[0], f"{_bold('d')} before LDReg\n{_measured(rows, clouds[0])}")
         _cloud(end, rows, "d", f"after LDReg\n{_measured(rows, 'd')}")
-        _trace(wide, rows)
+        _over_k(wide, rows, {clouds[0]: style.COLOURS[1], "d": style.COLOURS[0]}, content["k"])
+        wide.set_title("mLID at other k (dotted: trained)")
+        labels = {clouds[0]: "before", "d": "after", "uniform": "uniform"}
+        wide.legend(*_handles(wide, labels), loc="center right", bbox_to_anchor=(1, 0.57), labelspacing=0.1)
         note = f"k = {content['anchor_k']} (a, b), {content['k']} (c, d)"
         figure.supxlabel(f"{GLOSS}\n{note}; {_drawn(content)}", fontsize=8, color=style.QUIET)
     return figure
 
 
 def draw_figure3(rows: pd.DataFrame, content: Mapping[str, Any]) -> Figure:
-    """One cloud per target, three in a row; below, how far mLID ends from its target, over seeds."""
-    targets = list(content["panels"])
-    above = math.ceil(len(targets) / 3)
+    """A close view of each target's cloud; below, mLID minus target over seeds, and mLID over k."""
+    shown = targets(content)
+    above = math.ceil(len(shown) / 3)
+    colours = dict(zip(shown, TARGET_COLOURS, strict=False))
     with style.styled():
-        figure = Figure(figsize=(style.WIDTH, 2.1 * above + 1.7), layout="constrained")
-        grid = figure.add_gridspec(above + 1, 3, height_ratios=[1.6] * above + [1])
-        for place, target in enumerate(targets):
-            title = f"target {target}: {_said(rows, target, 'mlid')}\n{_said(rows, target, 'gid')}"
-            _cloud(figure.add_subplot(grid[place // 3, place % 3]), rows, target, title)
-        _offsets(figure.add_subplot(grid[above, :]), rows, targets)
-        note = (
-            f"LID by the method of moments (k = {content['k']}), GID by DANCo; {content['points']:,} points"
-        )
-        figure.supxlabel(f"{note}\n{_drawn(content)}", fontsize=8, color=style.QUIET)
+        figure = Figure(figsize=(style.WIDTH, 1.45 * above + 2.4), layout="constrained")
+        clouds, below = figure.subfigures(2, 1, height_ratios=[1.45 * above, 2.4])
+        grid = clouds.add_gridspec(above, 3)
+        for place, target in enumerate(shown):
+            title = f"{_bold(chr(ord('a') + place))} target {target}\n{_measured(rows, target)}"
+            axes = clouds.add_subplot(grid[place // 3, place % 3])
+            _close_view(axes, rows, target, title, colours[target])
+        left, right = below.subplots(1, 2)
+        _offsets(left, rows, shown)
+        left.set_title(f"{_bold(chr(ord('a') + len(shown)))} by form of the loss (t: target)")
+        _over_k(right, rows, colours, content["k"])
+        right.set_title(f"{_bold(chr(ord('b') + len(shown)))} at other k (dashed: uniform)")
+        right.plot([content["k"]] * len(shown), [float(target) for target in shown], "k.", markersize=5)
+        note = f"LID by the method of moments (k = {content['k']}), GID by DANCo"
+        points = f"{content['points']:,} points that were not trained on; {_drawn(content)}"
+        figure.supxlabel(f"{note}\n{points}", fontsize=8, color=style.QUIET)
     return figure
 
 
-def _cloud(axes: Axes, rows: pd.DataFrame, panel: str, title: str, half: float | None = None) -> None:
+def _cloud(
+    axes: Axes,
+    rows: pd.DataFrame,
+    panel: str,
+    title: str,
+    half: float | None = None,
+    middle: tuple[float, float] = (0, 0),
+    aspect: float = 1,
+) -> None:
     """A panel's points, without ticks: LID has no unit of length. Both coordinates are on one scale.
 
-    half: half the side of what is shown around the origin; None shows all points.
+    half: half the width of what is shown around the middle; None shows all points.
+    aspect: height in widths.
     """
-    x, y = _xy(rows, panel, "points")
+    x, y = xy(rows, panel, "points")
     axes.plot(x, y, **CLOUD_MARK, markersize=2, color=style.QUIET)
-    middle = (0, 0) if half else ((x.min() + x.max()) / 2, (y.min() + y.max()) / 2)
-    half = half or 0.53 * max(np.ptp(x), np.ptp(y))
-    limits = [(center - half, center + half) for center in middle]
-    axes.set(box_aspect=1, xlim=limits[0], ylim=limits[1], xticks=[], yticks=[])
+    if half is None:
+        middle = ((x.min() + x.max()) / 2, (y.min() + y.max()) / 2)
+        half = 0.53 * max(np.ptp(x), np.ptp(y))
+    xlim, ylim = ((at - size, at + size) for at, size in zip(middle, (half, aspect * half), strict=True))
+    axes.set(box_aspect=aspect, xlim=xlim, ylim=ylim, xticks=[], yticks=[])
     axes.spines[["top", "right"]].set_visible(True)
     axes.grid(visible=False)
     axes.set_title(title)
@@ -151,7 +146,7 @@ def _cloud(axes: Axes, rows: pd.DataFrame, panel: str, title: str, half: float |
 def _distances(axes: Axes, rows: pd.DataFrame, k: int) -> None:
     """F(r) of both anchors on logarithmic axes up to three neighbourhoods: LID is the slope at the left."""
     for panel, colour, offset in zip("ab", style.COLOURS, ((8, -4), (-8, 9)), strict=False):
-        r, share = (values[: 3 * k] for values in _xy(rows, panel, "distances"))
+        r, share = (values[: 3 * k] for values in xy(rows, panel, "distances"))
         axes.plot(r, share, color=colour)
         axes.plot(r[k - 1], share[k - 1], "o", color=colour)
         away = {"xytext": offset, "textcoords": "offset points", "va": "center"}
@@ -160,32 +155,61 @@ def _distances(axes: Axes, rows: pd.DataFrame, k: int) -> None:
     axes.set_title(f"share F(r) of points within r:\nits slope is LID (dots: k = {k})")
 
 
-def _trace(axes: Axes, rows: pd.DataFrame) -> None:
-    trace = rows[rows["series"] == "mlid over steps"]
-    for _, of_seed in trace.groupby("seed"):
-        axes.plot(of_seed["x"], of_seed["y"], color=style.COLOURS[0], linewidth=1)
-    axes.axhline(2, color=style.REFERENCE, linestyle="--", linewidth=1)
-    axes.set(xlabel="steps on the LDReg term", ylabel="mLID")
+def _close_view(axes: Axes, rows: pd.DataFrame, target: str, title: str, colour: str) -> None:
+    """The points around the anchor, with the circle that holds its neighbours."""
+    (x,), (y,) = xy(rows, target, "anchor")
+    near_x, near_y = xy(rows, target, "neighbours")
+    radius = np.hypot(near_x - x, near_y - y).max()
+    _cloud(axes, rows, target, title, VIEW * radius, (x, y), aspect=0.5)
+    axes.plot(near_x, near_y, **{**CLOUD_MARK, "markersize": 4.5, "color": colour})
+    axes.plot(x, y, **{**ANCHOR_MARK, "markersize": 7})
+    axes.add_patch(Circle((x, y), radius, fill=False, color=colour, linewidth=0.8))
 
 
-def _offsets(axes: Axes, rows: pd.DataFrame, targets: list[str]) -> None:
+def _over_k(axes: Axes, rows: pd.DataFrame, colours: Mapping[str, str], k: int) -> None:
+    """mLID over k: a line for each seed and panel, broken for uniform points; `k` is the trained one."""
+    for panel, colour in {**colours, "uniform": style.REFERENCE}.items():
+        of_panel = rows[(rows["panel"] == panel) & (rows["series"] == "mlid over k")]
+        look = {"color": colour, "linewidth": 1, "linestyle": "--" if panel == "uniform" else "-"}
+        for _, of_seed in of_panel.groupby("seed"):
+            axes.plot(of_seed["x"], of_seed["y"], **look, label=panel)
+    axes.axvline(k, color=style.REFERENCE, linestyle=":", linewidth=1, zorder=0)
+    axes.set_xscale("log", base=2)
+    ks = sorted(set(rows[rows["series"] == "mlid over k"]["x"]))
+    axes.set_xticks(ks, [f"{k:.0f}" for k in ks], minor=False)
+    axes.set(xlabel="k", ylabel="mLID")
+
+
+def _handles(axes: Axes, labels: Mapping[str, str]) -> tuple[list[Any], list[str]]:
+    """The first line of each panel, with its words, for a legend."""
+    first = {line.get_label(): line for line in reversed(axes.lines)}
+    return [first[panel] for panel in labels], list(labels.values())
+
+
+def _offsets(axes: Axes, rows: pd.DataFrame, shown: list[str]) -> None:
     """mLID minus target: the mean over seeds with its interval, each seed, and the tolerance as a band."""
     axes.axhspan(-TOLERANCE, TOLERANCE, color=style.REFERENCE, alpha=0.12, linewidth=0)
     axes.axhline(0, color=style.REFERENCE, linestyle="--", linewidth=1)
-    for place, target in enumerate(targets):
-        offsets = _values(rows, target, "offset")
-        estimate = t_interval(offsets)
-        bar = estimate.half_width
-        mark = {"fmt": "o", "color": style.COLOURS[0], "elinewidth": 1.0, "zorder": 3}
-        axes.errorbar(place, estimate.mean, yerr=bar, label="" if place else "mean, 95 % t-interval", **mark)
-        label = "" if place else "one seed"
-        each = {**CLOUD_MARK, "markersize": 6, "alpha": 0.6, "color": style.COLOURS[1]}
-        axes.plot([place + 0.12] * len(offsets), offsets, **each, label=label)
-    axes.set_xticks(range(len(targets)), targets)
+    for side, series in zip((-0.2, 0.2), LOSSES.values(), strict=True):
+        words, marker, colour = LOSS_MARKS[series]
+        for place, target in enumerate(shown):
+            (mean,), high = values(rows, target, f"{series}_mean"), values(rows, target, f"{series}_high")
+            bar = high[0] - mean if high else None
+            mark = {"fmt": marker, "color": colour, "markersize": 4, "elinewidth": 1.0, "zorder": 3}
+            axes.errorbar(place + side, mean, yerr=bar, label="" if place else words, **mark)
+            offsets = values(rows, target, series)
+            each = {**CLOUD_MARK, "markersize": 5, "alpha": 0.6, "color": colour}
+            axes.plot([place + side + 0.15] * len(offsets), offsets, **each)
+    axes.set_xticks(range(len(shown)), shown)
     axes.set(xlabel="target LID", ylabel="mLID - target")
     low, high = axes.get_ylim()
-    axes.set_ylim(min(low, -1.5 * TOLERANCE), max(high, 1.9 * TOLERANCE))  # the legend is above the band
-    axes.legend(loc="upper center", ncols=2)
+    low, high = min(low, -1.5 * TOLERANCE), max(high, 1.5 * TOLERANCE)
+    axes.set_ylim(low, high + 0.35 * (high - low))  # the legend is above
+    axes.legend(loc="upper left", borderaxespad=0)
+
+
+def _bold(letter: str) -> str:
+    return rf"$\mathbf{{({letter})}}$"
 
 
 def _said(rows: pd.DataFrame, panel: str, key: str, paper: bool = True) -> str:
@@ -204,31 +228,6 @@ def _measured(rows: pd.DataFrame, panel: str) -> str:
 def _drawn(content: Mapping[str, Any]) -> str:
     first, number = content["seeds"][0], len(content["seeds"])
     return f"seed {first}" if number == 1 else f"{number} seeds, the points are those of seed {first}"
-
-
-def _xy(rows: pd.DataFrame, panel: str, series: str) -> tuple[Any, Any]:
-    found = rows[(rows["panel"] == panel) & (rows["series"] == series)]
-    return found["x"].to_numpy(), found["y"].to_numpy()
-
-
-def _values(rows: pd.DataFrame, panel: str, series: str) -> list[float]:
-    return rows[(rows["panel"] == panel) & (rows["series"] == series)]["value"].tolist()
-
-
-def _curve(panel: str, series: str, points: Any) -> list[dict[str, Any]]:
-    return [{"panel": panel, "series": series, "x": x, "y": y} for x, y in points]
-
-
-def _numbers(
-    panel: str, numbers: Mapping[str, Any], seeds: list[int], paper: Mapping[str, float] | None = None
-) -> list[dict[str, Any]]:
-    """A row per number and seed; what is no list of numbers (points, traces) has rows of another kind."""
-    return [
-        {"panel": panel, "series": key, "seed": seed, "value": value, "paper": (paper or {}).get(key)}
-        for key, values in numbers.items()
-        if key not in ("points", "trace")
-        for seed, value in zip(seeds, values, strict=True)
-    ]
 
 
 def _files(figure: Figure, rows: pd.DataFrame) -> dict[str, str | bytes]:
