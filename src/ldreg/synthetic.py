@@ -10,14 +10,14 @@ step has seen.
 
 - Figure 3: a linear layer on the coordinates, as in the paper. It turns a square into a rectangle, whose LID
   hardly depends on its height until that is about the radius of a neighbourhood: a ribbon. LIDs between 1 and
-  2 are those of ribbons whose neighbourhoods are wider than the ribbon, by more or less; so they hold for
-  one k: with fewer neighbours mLID is nearer 2, with more nearer 1. Training starts from a flat rectangle:
+  2 belong to ribbons about as thin as a neighbourhood; so they hold for one k: with fewer neighbours mLID is
+  nearer 2, with more nearer 1. Training starts from a flat rectangle:
   from a square not every seed leaves the plateau. The paper prints the loss as mean_i ln(LID_i / target),
   which has no minimum at the target. With bars around the mean it does; with bars around each sample, the
   form of `TargetLID`, the minimum over all linear maps lies beside it, as estimates of LID scatter by 20 %
   and by more near a ribbon's edge: at mLID 1.67 for a target of 1.6. `mlid_per_sample` holds where that ends.
 - Figure 1 d: LDReg itself, on a layer from random Fourier features, since no linear map of the coordinates
-  unrolls a spiral.
+  spreads a spiral's arms.
 """
 
 import json
@@ -35,6 +35,7 @@ from ldreg.files import write_text
 from ldreg.lid import fisher_rao_distance, geometric_mean, lid_mom
 from ldreg.plane_layers import (
     FourierLayer,
+    Loss,
     Scales,
     distance_of_mean,
     mean_distance,
@@ -101,19 +102,17 @@ def figure3(
     """
     each = []
     for seed in seeds:
-        generator = Generator().manual_seed(seed)
-        square = _square(points, generator)
+        square = _square(points, Generator().manual_seed(seed))
         panels = {}
         for target in targets:
-            layers = []
-            for loss in (distance_of_mean, mean_distance):
-                layers.append(layer := Scales(THIN))
-                train(layer, partial(_square, points, generator), loss(target, TARGET_K), steps, rate=0.1)
-            moved, other = (layer(square).detach() for layer in layers)
+            layer, other = (
+                _trained(loss(target, TARGET_K), points, steps, seed)
+                for loss in (distance_of_mean, mean_distance)
+            )
             panels[f"{target:.1f}"] = {
-                **measured(moved, TARGET_K, seed),
-                "height": layers[0].height(),
-                "mlid_per_sample": float(geometric_mean(lid_mom(other, k=TARGET_K))),
+                **measured(layer(square).detach(), TARGET_K, seed),
+                "height": layer.height(),
+                "mlid_per_sample": float(geometric_mean(lid_mom(other(square).detach(), k=TARGET_K))),
             }
         each.append({**panels, "uniform": {"mlid_over_k": mlid_over_k(square, KS)}})
     settings = {"points": points, "k": TARGET_K, "ks": list(KS), "steps": steps}
@@ -142,6 +141,15 @@ def _figure1_of(seed: int, points: int, width: int, steps: int) -> dict[str, Pan
     panels["restored"] = measured(layer(collapsed["points"]).detach(), CLOUD_K, seed)
     panels["uniform"] = {"mlid_over_k": mlid_over_k(_square(points, generator), KS)}
     return panels
+
+
+def _trained(loss: Loss, points: int, steps: int, seed: int) -> Scales:
+    """Figure 3's layer, trained on the seed's squares after the first, which is measured."""
+    generator = Generator().manual_seed(seed)
+    _square(points, generator)
+    layer = Scales(THIN)
+    train(layer, partial(_square, points, generator), loss, steps, rate=0.1)
+    return layer
 
 
 def _square(points: int, generator: Generator) -> Tensor:

@@ -4,7 +4,7 @@ Each figure is drawn from the rows of its CSV, which `ldreg.exhibits.synthetic_r
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec
 from matplotlib.patches import Circle
+from matplotlib.text import Text
 
 from ldreg.errors import LdregError
 from ldreg.exhibits import style
@@ -67,8 +69,8 @@ def draw_figure1(rows: pd.DataFrame, content: Mapping[str, Any]) -> Figure:
     clouds = [panel for panel in rows["panel"].unique() if panel.startswith("c")]
     with style.styled():
         figure = Figure(figsize=(style.WIDTH, 6.0), layout="constrained")
-        first, second, third = figure.subfigures(3, 1, height_ratios=[1.85, 1.85, 1.8])
-        *anchors, wide = first.subplots(1, 3, width_ratios=(1, 1, 1.7))
+        rows_of = figure.add_gridspec(3, 1, height_ratios=[1.85, 1.85, 1.8])
+        *anchors, wide = _row(rows_of[0], (1, 1, 1.7))
         for axes, panel, words, colour in zip(
             anchors, "ab", ("no collapse", "local collapse"), style.COLOURS, strict=False
         ):
@@ -77,10 +79,10 @@ def draw_figure1(rows: pd.DataFrame, content: Mapping[str, Any]) -> Figure:
             axes.plot(*xy(rows, panel, "neighbours"), **near)
             axes.plot(0, 0, **ANCHOR_MARK)
         _distances(wide, rows, content["anchor_k"])
-        for axes, panel in zip(second.subplots(1, len(clouds)), clouds, strict=True):
+        for axes, panel in zip(_row(rows_of[1], [1] * len(clouds)), clouds, strict=True):
             said = "\n".join(_said(rows, panel, key) for key in ("mlid", "fr_distance", "gid"))
             _cloud(axes, rows, panel, f"{_bold('c')} {said}" if panel == clouds[0] else said)
-        start, end, wide = third.subplots(1, 3, width_ratios=(1, 1, 1.7))
+        start, end, wide = _row(rows_of[2], (1, 1, 1.7))
         _cloud(start, rows, clouds[0], f"{_bold('d')} before LDReg\n{_measured(rows, clouds[0])}")
         _cloud(end, rows, "d", f"after LDReg\n{_measured(rows, 'd')}")
         _over_k(wide, rows, {clouds[0]: style.COLOURS[1], "d": style.COLOURS[0]}, content["k"])
@@ -88,7 +90,8 @@ def draw_figure1(rows: pd.DataFrame, content: Mapping[str, Any]) -> Figure:
         labels = {clouds[0]: "before", "d": "after", "uniform": "uniform"}
         wide.legend(*_handles(wide, labels), loc="center right", bbox_to_anchor=(1, 0.57), labelspacing=0.1)
         note = f"k = {content['anchor_k']} (a, b), {content['k']} (c, d)"
-        figure.supxlabel(f"{GLOSS}\n{note}; {_drawn(content)}", fontsize=8, color=style.QUIET)
+        remark = figure.supxlabel(f"{GLOSS}\n{note}; {_drawn(content)}", fontsize=8, color=style.QUIET)
+        _settle(figure, remark)
     return figure
 
 
@@ -99,13 +102,13 @@ def draw_figure3(rows: pd.DataFrame, content: Mapping[str, Any]) -> Figure:
     colours = dict(zip(shown, TARGET_COLOURS, strict=False))
     with style.styled():
         figure = Figure(figsize=(style.WIDTH, 1.45 * above + 2.4), layout="constrained")
-        clouds, below = figure.subfigures(2, 1, height_ratios=[1.45 * above, 2.4])
-        grid = clouds.add_gridspec(above, 3)
+        upper, lower = figure.add_gridspec(2, 1, height_ratios=[1.45 * above, 2.4])
+        grid = upper.subgridspec(above, 3)
         for place, target in enumerate(shown):
             title = f"{_bold(chr(ord('a') + place))} target {target}\n{_measured(rows, target)}"
-            axes = clouds.add_subplot(grid[place // 3, place % 3])
+            axes = figure.add_subplot(grid[place // 3, place % 3])
             _close_view(axes, rows, target, title, colours[target])
-        left, right = below.subplots(1, 2)
+        left, right = _row(lower, (1, 1))
         _offsets(left, rows, shown)
         left.set_title(f"{_bold(chr(ord('a') + len(shown)))} by form of the loss (t: target)")
         _over_k(right, rows, colours, content["k"])
@@ -113,8 +116,24 @@ def draw_figure3(rows: pd.DataFrame, content: Mapping[str, Any]) -> Figure:
         right.plot([content["k"]] * len(shown), [float(target) for target in shown], "k.", markersize=5)
         note = f"LID by the method of moments (k = {content['k']}), GID by DANCo"
         points = f"{content['points']:,} points that were not trained on; {_drawn(content)}"
-        figure.supxlabel(f"{note}\n{points}", fontsize=8, color=style.QUIET)
+        remark = figure.supxlabel(f"{note}\n{points}", fontsize=8, color=style.QUIET)
+        _settle(figure, remark)
     return figure
+
+
+def _row(place: SubplotSpec, widths: Sequence[float]) -> list[Axes]:
+    """Panels side by side."""
+    grid = place.subgridspec(1, len(widths), width_ratios=widths)
+    return [grid.figure.add_subplot(part) for part in grid]
+
+
+def _settle(figure: Figure, remark: Text) -> None:
+    """Lay out, and round: the solver's last digits change from run to run, and with them a PDF's bytes."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position([round(side, 6) for side in axes.get_position(original=True).bounds])
+    remark.set_position([round(side, 6) for side in remark.get_position()])
 
 
 def _cloud(
