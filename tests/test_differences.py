@@ -32,7 +32,11 @@ def mine(*grids: dict[str, Any]) -> Callable[[Content], Any]:
 @pytest.mark.parametrize("exhibit", Scale.read(CONFIG / "imagenet.yaml").exhibits)
 def test_at_the_papers_scale_no_setting_differs(exhibit) -> None:
     runs = dumped("imagenet", exhibit)
-    assert not runs or differences(exhibit, runs, ROWS) == NOTHING
+    # That one varies the epochs, beside the paper.
+    told = (
+        "Differs from the paper: 90, 100, 120 epochs instead of 100." if exhibit == "equal_cost" else NOTHING
+    )
+    assert not runs or differences(exhibit, runs, ROWS) == told
 
 
 CNN = "digits instead of ImageNet; images 16 pixels wide instead of 224; small CNN instead of ResNet-50; "
@@ -46,7 +50,7 @@ LDREG = "β 0.1 instead of 0.01; k 16 instead of 64; "
     ("exhibit", "told"),
     [
         *((name, CNN + USUAL + LDREG) for name in ("table1_simclr", "table4", "table5", "table10")),
-        *((name, CNN + USUAL + LDREG) for name in ("significance", "lid_in_batches")),
+        ("lid_in_batches", CNN + USUAL + LDREG),
         # The paper transfers encoders of 100 epochs at batch 2048 and of 1000 at 4096.
         (
             "table2",

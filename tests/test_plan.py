@@ -14,16 +14,16 @@ CONFIG = Path(__file__).resolve().parents[1] / "config"
 
 def test_the_paper_scale_is_counted_from_the_papers_hours(tmp_path):
     text = plan(CONFIG / "imagenet.yaml", tmp_path)
-    assert "42 to pretrain and to measure, 1 seed(s); 0 pretrained already" in text
-    # 36 runs of 100 epochs, 4 of 200 and 2 of 1000 are 64 times 100 epochs; 64 x 27.8 x 4 = 7117.
-    assert "7117 pretraining (64 times 100 epochs x 27.8 h x 4)" in text
+    assert "44 to pretrain and to measure, 1 seed(s); 0 pretrained already" in text
+    # 36 runs of 100 epochs, 4 of 200, 2 of 1000, one of 90 and one of 120: 66.1 x 27.8 x 4 = 7350.
+    assert "7350 pretraining (66.1 times 100 epochs x 27.8 h x 4)" in text
     assert "the paper: Table 4" in text
     # Table 2's four encoders, Table 3's six on all GPUs of a run: 6 x 29 x 4 = 696.
-    assert "+ 4 transfer to 6 data sets (4 x 1 h x 1) + 696 detection (6 x 29 h x 4) = 9866" in text
+    assert "+ 4 transfer to 6 data sets (4 x 1 h x 1) + 696 detection (6 x 29 h x 4) = 10198" in text
     assert "time limit   50 h a job, of a pretraining at most 500 h" in text
-    assert "not in it: 4 t-SNE, 2 LID in mini-batches, 30 exhibits, fetching data" in text
-    # 38 of ResNet-50 with 23.5 million weights, 4 of ViT-B/16 with 85.8, of 4 bytes each: 3.58 + 1.37.
-    assert "4.95 GB of encoders" in text
+    assert "not in it: 4 t-SNE, 2 LID in mini-batches, 10 step cost, 32 exhibits, fetching data" in text
+    # 40 of ResNet-50 with 23.5 million weights, 4 of ViT-B/16 with 85.8, of 4 bytes each: 3.77 + 1.37.
+    assert "5.14 GB of encoders" in text
 
 
 def test_runs_on_several_nodes_count_all_their_gpus(tmp_path):
@@ -32,16 +32,19 @@ def test_runs_on_several_nodes_count_all_their_gpus(tmp_path):
     for path in CONFIG.glob("*.yaml"):
         (tmp_path / path.name).write_text(path.read_text())
     (tmp_path / "imagenet.yaml").write_text(yaml.safe_dump(content))
-    assert "28467 pretraining (64 times 100 epochs x 27.8 h x 16)" in plan(
+    assert "29401 pretraining (66.1 times 100 epochs x 27.8 h x 16)" in plan(
         tmp_path / "imagenet.yaml", tmp_path
     )
 
 
 def test_jobs_of_unknown_length_are_counted_and_said_to_be_left_out(tmp_path):
     text = plan(CONFIG / "cifar10.yaml", tmp_path)
-    assert "114 pretraining (114 times 200 epochs x 1 h x 1) + 5.7 measuring (114 x 0.05 h x 1) = 120" in text
+    assert "134 pretraining (134 times 200 epochs x 1 h x 1) + 6.7 measuring (134 x 0.05 h x 1) = 141" in text
     # Table 2 has 2 encoders, Figure 4 4, lid_in_batches 2: of one seed, of Figure 4, and of three.
-    assert "not in it: 6 transfer to 3 data sets, 4 t-SNE, 6 LID in mini-batches, 27 exhibits" in text
+    assert (
+        "not in it: 6 transfer to 3 data sets, 4 t-SNE, 6 LID in mini-batches, 30 step cost, 30 exhibits"
+        in text
+    )
 
 
 @pytest.fixture

@@ -11,7 +11,12 @@ from ldreg.networks import build_backbone
 from ldreg.scale import Scale
 
 # Files that single exhibits ask for of an encoder, beside its transfer, and what the job is called.
-_OF_AN_ENCODER = {"detection.json": "detection", "tsne.csv": "t-SNE", "lid_error.json": "LID in mini-batches"}
+_OF_AN_ENCODER = {
+    "detection.json": "detection",
+    "tsne.csv": "t-SNE",
+    "lid_error.json": "LID in mini-batches",
+    "step_cost.json": "step cost",
+}
 
 
 @dataclass(frozen=True)
