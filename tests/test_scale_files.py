@@ -37,6 +37,7 @@ SMALL = {
     },
     "significance": 10,
     "lid_in_batches": 2,
+    "measures": 2,
 }
 RUNS = {
     "demo": {
@@ -106,7 +107,7 @@ def seeds(scale: Scale, exhibit: str) -> int:
     """Of the demo, what is on the core's runs has three and the rest one; Figure 4 draws one."""
     if exhibit == "figure4" or (scale.name, exhibit) == ("cifar10", "surface"):
         return 1
-    on_core = (*CORE, "table4", "table9", "table10", "lid_in_batches")
+    on_core = (*CORE, "table4", "table9", "table10", "lid_in_batches", "measures")
     return 1 if scale.name == "demo" and exhibit not in on_core else SEEDS[scale.name]
 
 

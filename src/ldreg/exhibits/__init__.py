@@ -23,7 +23,7 @@ from ldreg.exhibits.settings import (
     SweepSettings,
     TableSettings,
 )
-from ldreg.exhibits.table_settings import SettingsTableSettings, TimingSettings
+from ldreg.exhibits.table_settings import MeasuresSettings, SettingsTableSettings, TimingSettings
 from ldreg.files import replacing
 
 
@@ -52,6 +52,7 @@ RENDERERS: dict[str, Renderer] = {
         "ldreg.exhibits.settings_table", "settings_table", SettingsTableSettings, TABLE
     ),
     "timing": Renderer("ldreg.exhibits.timing", "timing", TimingSettings, TABLE),
+    "measures": Renderer("ldreg.exhibits.measures", "measures", MeasuresSettings, TABLE),
     "significance": Renderer("ldreg.exhibits.significance", "significance", TableSettings, TABLE),
     "curves": Renderer("ldreg.exhibits.curves", "curves", CurveSettings, FIGURE),
     "bars": Renderer("ldreg.exhibits.bars", "bars", BarSettings, FIGURE),

@@ -51,3 +51,9 @@ class TimingSettings(Settings):
     @property
     def run_files(self) -> tuple[str, ...]:
         return ("step_cost.json",)
+
+
+class MeasuresSettings(Settings):
+    """Settings of `measures`. `notes` stand below the table with those that it writes itself."""
+
+    notes: tuple[str, ...] = ()
