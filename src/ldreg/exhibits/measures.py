@@ -96,5 +96,5 @@ def _notes(exhibit: Exhibit, settings: MeasuresSettings, frame: pd.DataFrame) ->
         f"Here: the {exhibit.scale} scale: {describe(frame)}; all by the test split's representations.",
         interval,
         f"Other tables and figures show: {RANK}, {name(settings.effective_rank)}; {LID}, {settings.mlid}. "
-        "The paper does not say of which matrix its effective rank is, or which estimator and k give its mLID.",
+        "The paper does not say of which matrix its effective rank is, or by what its mLID is estimated.",
     ]
