@@ -79,3 +79,23 @@ def test_of_the_tables_the_first_alone_is_printed(folder, monkeypatch, made, pri
     assert found == ([f"{printed}.spec.yaml"] if printed else [])
     text = console.export_text()
     assert all(f"About {name}" in text for name in made)
+
+
+def test_of_several_ledgers_the_one_that_tests_most_is_printed(folder):
+    tested = {
+        "claim": "tested",
+        "verdict": "supported",
+        "estimate": 1.0,
+        "low": None,
+        "high": None,
+        "unit": "",
+    }
+    for name, claims in (("claims", []), ("more", [{**tested, "context": "BYOL"}])):
+        content = {"exhibit": name, "renderer": "ledger", "title": f"About {name}"}
+        (folder / f"exhibits/{name}.spec.yaml").write_text(yaml.safe_dump(content))
+        claims = [*claims, {"claim": f"not by {name}", "verdict": "not tested"}]
+        (folder / f"exhibits/{name}.json").write_text(json.dumps({"claims": claims}))
+    console = Console(width=160, record=True)
+    show(folder, console)
+    text = console.export_text()
+    assert "not by more" in text and "tested" in text and "not by claims" not in text

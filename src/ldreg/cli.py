@@ -42,7 +42,8 @@ def main(argv: list[str] | None = None) -> int:
                 tell(terminal, "interrupted")
                 return 130
             except ModuleNotFoundError as error:
-                say(terminal, f"error: this command needs {error.name}; pip install 'ldreg[train]' brings it")
+                hint = "in ldreg's folder, pip install '.[train]' brings it"
+                say(terminal, f"error: this command needs {error.name}; {hint}")
                 return 2
             except Exception as error:
                 traceback.print_exc()

@@ -34,11 +34,14 @@ def show(folder: Path, console: Console | None = None) -> None:
     contents = {read_yaml(path)["exhibit"]: path for path in made}
     if table := next((contents[name] for name in TABLES if name in contents), None):
         terminal_table(table, console)
-    for path in made:
-        content = read_yaml(path)
-        if content["renderer"] == "ledger":
-            ledger = read_json(path.with_name(f"{content['exhibit']}.json"))
-            console.print(_verdicts(ledger))
+    named = [(read_yaml(path), path) for path in made]
+    ledgers = [
+        read_json(path.with_name(f"{content['exhibit']}.json"))
+        for content, path in named
+        if content["renderer"] == "ledger"
+    ]
+    if ledgers:  # of several that one which tests most, or claims would stand there tested and not tested
+        console.print(_verdicts(max(ledgers, key=_tested)))
     console.print("[bold]Where to look[/bold]")
     pages = [
         ("index.html", "all exhibits on one page"),
@@ -60,6 +63,10 @@ def _made(spec: Path) -> list[str]:
     """The suffixes of the files that lie beside an exhibit's spec."""
     stem = spec.name.removesuffix(".spec.yaml")
     return sorted(path.suffix[1:] for path in spec.parent.glob(f"{stem}.*") if path != spec)
+
+
+def _tested(ledger: dict[str, Any]) -> int:
+    return sum("context" in claim for claim in ledger["claims"])
 
 
 def _verdicts(ledger: dict[str, Any]) -> Table:

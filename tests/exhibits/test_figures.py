@@ -32,7 +32,7 @@ def drawn(made, **settings) -> tuple[Figure, pd.DataFrame]:
         for metric in checked.metrics
         for axis in checked.axes
     }
-    return draw(panels, checked), table(panels)
+    return draw(panels, checked), table(panels, checked.scale_of_paper)
 
 
 def test_figure_5_has_four_lettered_panels_with_units(demo) -> None:

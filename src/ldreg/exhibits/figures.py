@@ -49,14 +49,15 @@ def sweep(exhibit: Exhibit) -> dict[str, str | bytes]:
         for axis in settings.axes
     }
     figure = draw(panels, settings)
-    csv = table(panels).round(10).to_csv(index=False, lineterminator="\n")
+    csv = table(panels, settings.scale_of_paper).round(10).to_csv(index=False, lineterminator="\n")
     return {"png": style.png(figure), "pdf": style.pdf(figure), "csv": csv}
 
 
-def table(panels: Panels) -> pd.DataFrame:
+def table(panels: Panels, scale_of_paper: bool) -> pd.DataFrame:
     """One line per point: level and paired effect with intervals, the paper's, and each seed's value.
 
-    A column `curve` says what else tells curves apart, where something does.
+    `comparable` says whether `mean` may be set beside `paper`. A column `curve` says what else tells curves
+    apart, where something does.
     """
     lines = []
     several = any(point.curve.settings for points in panels.values() for point in points)
@@ -82,6 +83,7 @@ def table(panels: Panels) -> pd.DataFrame:
                     "paper": point.paper,
                     "paper_effect": point.paper_effect,
                     "paper_read_off": point.read_off,
+                    "comparable": scale_of_paper and point.paper is not None,
                     "seeds": " ".join(f"{seed}:{value:.10g}" for seed, value in point.seeds.items()),
                 }
             )
