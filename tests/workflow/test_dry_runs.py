@@ -24,8 +24,8 @@ def workflow(fresh_workflow: Callable[[Path], Workflow], tmp_path: Path) -> Work
 CORE = ("table1_simclr", "figure3", "figure5", "claims")
 TABLES = [f"table{number}" for number in (1, 2, *range(4, 17))]
 FIGURES = ["figure1", "figure2a", "figure2b", "figure2cd", "figure4"]
-SMALL = (*CORE, *TABLES, *FIGURES, "claims_all", "significance", "lid_in_batches")
-BEYOND = ("surface", "accuracy_and_lid", "equal_cost")
+BEYOND = ("lid_in_batches", "measures", "accuracy_and_lid", "equal_cost")
+SMALL = (*CORE, *TABLES, *FIGURES, "claims_all", "significance", *BEYOND)
 
 
 @pytest.mark.parametrize(
@@ -35,16 +35,21 @@ BEYOND = ("surface", "accuracy_and_lid", "equal_cost")
         (
             None,
             21 + 31 + 14,
-            (*SMALL, *BEYOND, "table3"),
+            (*SMALL, "surface", "table3"),
             {"offer": 2, "transfer": 2, "compose": 1, "detect": 2, "lid_error": 6, "step_cost": 6 + 8},
         ),
-        ("config/cifar10.yaml", 3 * 38, SMALL, {"offer": 3, "transfer": 6, "lid_error": 6, "step_cost": 6}),
+        (
+            "config/cifar10.yaml",
+            3 * 38 + 6 + 14,
+            (*SMALL, "surface"),
+            {"offer": 3, "transfer": 6, "lid_error": 6, "step_cost": 6 + 3 * 8},
+        ),
         ("config/cifar10_cpu.yaml", 2, ("table1_simclr", "claims"), None),
         (
             "config/imagenet.yaml",
-            42,
+            44,
             (*SMALL, "table2_encoders", "table3_encoders", "table3"),
-            {"offer": 6, "transfer": 4, "coco": 1, "detect": 6, "lid_error": 2, "step_cost": 2},
+            {"offer": 6, "transfer": 4, "coco": 1, "detect": 6, "lid_error": 2, "step_cost": 2 + 8},
         ),
     ],
 )
