@@ -10,7 +10,7 @@ from exhibits.conftest import Runs, fabricate
 from ldreg.errors import LdregError
 from ldreg.exhibits import RENDERERS, render
 from ldreg.site import screenshot
-from ldreg.site.build import build_site, png_size
+from ldreg.site.build import Shown, _place, build_site, png_size
 from ldreg.site.differences import measured_otherwise, settings_rows
 from ldreg.site.tables import body
 
@@ -61,7 +61,19 @@ def test_it_is_in_the_order_asked_for_and_the_same_each_time(made) -> None:
     assert build_site(made.root, ["table", "claims"]).read_text() == first
 
 
-def test_what_is_declared_is_shown_in_its_order_and_nothing_else(made) -> None:
+def test_tables_and_figures_are_shown_by_number_and_others_as_declared() -> None:
+    names = {"figure5": "Figures", "table12": "Tables", "significance": "Tables", "table2": "Tables"}
+    names |= {"surface": "Mine", "measures": "Mine", "figure2cd": "Figures", "table1_simclr": "Tables"}
+    shown = [
+        Shown(name, "", "", "", category, "", (), Path(), Path(), {}) for name, category in names.items()
+    ]
+    assert [each.name for each in sorted(shown, key=_place)] == [
+        *("table1_simclr", "table2", "table12", "significance", "figure2cd", "figure5"),
+        *("surface", "measures"),
+    ]
+
+
+def test_what_is_declared_is_shown_and_nothing_else(made) -> None:
     render(made.root / "exhibits/curve.spec.yaml")
     (made.root / "exhibits.yaml").write_text("exhibits: [table, curve]\n")
     assert build_site(made.root).read_text() == build_site(made.root, ["table", "curve"]).read_text()

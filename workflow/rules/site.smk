@@ -14,8 +14,8 @@ rule site:
         "../../environment.yml"
     params:
         folder=lambda wildcards, output: Path(output[0]).parent,
-        exhibits=list(SCALE.exhibits),
+        exhibits=list(SCALE.exhibits),  # as in exhibits.yaml, which the command reads
     message:
         "Page: {output}"
     shell:
-        "ldreg site {params.folder} --exhibits {params.exhibits} --log {log}"
+        "ldreg site {params.folder} --log {log}"

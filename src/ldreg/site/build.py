@@ -78,7 +78,7 @@ def build_site(folder: Path, exhibits: Iterable[str] = ()) -> Path:
     """Write `<folder>/index.html` and return its path; `folder` is results/<scale>.
 
     `exhibits` are their names in the order in which they are shown; by default those that the scale file
-    declared last, in its order, or if there is no such list all that have a spec, the paper's first, by name.
+    declared last, or if there is no such list all that have a spec, in the order of `_place`.
     Those that are not made yet are listed as such.
 
     Raises:
@@ -86,8 +86,8 @@ def build_site(folder: Path, exhibits: Iterable[str] = ()) -> Path:
     """
     wanted = list(exhibits) or declared_exhibits(folder) or []
     shown = [_shown(path) for path in _specs(folder, wanted)]
-    if not wanted:
-        shown.sort(key=lambda each: CATEGORIES.index(each.category) if each.category in CATEGORIES else 99)
+    if not exhibits:
+        shown.sort(key=_place)
     made = [each for each in shown if each.files]
     parts = [_category(name, made, folder) for name in dict.fromkeys(each.category for each in made)]
     missing = [each for each in shown if not each.files]
@@ -117,6 +117,13 @@ def _specs(folder: Path, exhibits: Sequence[str]) -> list[Path]:
         if exhibit not in specs:
             raise unknown(f"{folder / 'exhibits'}: exhibit", exhibit, specs)
     return [specs[exhibit] for exhibit in exhibits or specs]
+
+
+def _place(each: Shown) -> tuple[int, bool, list[str | int]]:
+    """Category by category, and in each the paper's tables and figures by number, then others as declared."""
+    category = CATEGORIES.index(each.category) if each.category in CATEGORIES else len(CATEGORIES)
+    numbered = re.match(r"(table|figure)\d", each.name) is not None
+    return category, not numbered, _by_number(Path(each.name)) if numbered else []
 
 
 def _by_number(path: Path) -> list[str | int]:
