@@ -10,8 +10,9 @@ from exhibits.conftest import Runs, fabricate
 from ldreg.errors import LdregError
 from ldreg.exhibits import RENDERERS, render
 from ldreg.site import screenshot
-from ldreg.site.build import Shown, _place, build_site, png_size
+from ldreg.site.build import _place, build_site
 from ldreg.site.differences import measured_otherwise, settings_rows
+from ldreg.site.section import Shown, png_size
 from ldreg.site.tables import body
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"

@@ -10,8 +10,9 @@ import yaml
 
 from ldreg.data.datasets import DATASETS
 from ldreg.errors import LdregError
+from ldreg.run_names import format_run, parse_run
 from ldreg.spec import DATASETS as NAMED_DATASETS
-from ldreg.spec import REGULARIZERS, RunSpec, ViewSettings, format_run, parse_run, read_spec, write_spec
+from ldreg.spec import REGULARIZERS, RunSpec, ViewSettings, read_spec, write_spec
 
 Make = Callable[..., RunSpec]
 

@@ -16,7 +16,8 @@ from ldreg.exhibits.labels import METRICS
 from ldreg.exhibits.settings import REPORTED_AXES
 from ldreg.files import read_yaml
 from ldreg.layers import SETTINGS, Layer, keys_and_values, method_layers, product, scale_jitter, void, without
-from ldreg.spec import RunSpec, format_run, parse_run
+from ldreg.run_names import format_run, parse_run
+from ldreg.spec import RunSpec
 
 # Names of the workflow's own rules; each exhibit is a rule named like it.
 RULES = (

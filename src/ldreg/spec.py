@@ -5,9 +5,8 @@ How a run is executed (number of GPUs, threads, precision, workers) is no part o
 
 import hashlib
 import json
-from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -223,81 +222,6 @@ class RunSpec(BaseModel):
         """Hash of all that changes the result: 12 hexadecimal digits."""
         value = self.model_dump(mode="json", exclude={"scale"})
         return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
-
-
-# Left out of folder names: given by the folders themselves, by `augmentation` and `jitter`, or always shown.
-_UNNAMED = {"scale", "views", "method", "backbone", "regularizer", "beta", "k", "target", "acts_on", "seed"}
-_REGULARIZER_KEYS = ("regularizer_start",)
-_ACTS_ON = "representations"  # left out of names as well, whatever the scale's default
-_NAMED = tuple(key for key in RunSpec.model_fields if key not in _UNNAMED)
-
-
-def format_run(spec: RunSpec, base: RunSpec) -> str:
-    """Folder name of a run: short, readable, unique within its scale.
-
-    What equals `base`, the scale's default for the same method and backbone, stays out of it.
-
-    Example: `simclr-resnet18_cifar-jitter0.4/ldreg_l1-beta0.01-k64/seed0`
-    """
-    differing = [key for key in _NAMED if getattr(spec, key) != getattr(base, key)]
-    first = [spec.method, spec.backbone]
-    first += [_token(key, getattr(spec, key)) for key in differing if key not in _REGULARIZER_KEYS]
-    second = [spec.regularizer]
-    if spec.regularizer != "none":
-        keys = ("beta", *REGULARIZERS[spec.regularizer])
-        second += [_token(key, getattr(spec, key)) for key in keys]
-    if spec.acts_on != _ACTS_ON:
-        second.append(_token("acts_on", spec.acts_on))
-    second += [_token(key, getattr(spec, key)) for key in differing if key in _REGULARIZER_KEYS]
-    return "/".join(["-".join(first), "-".join(second), f"seed{spec.seed}"])
-
-
-def parse_run(name: str) -> dict[str, Any]:
-    """The settings that a folder name states; the inverse of `format_run` given the same base."""
-    try:
-        first, second, seed = name.split("/")
-        method, backbone, *tokens = first.split("-")
-        regularizer, *more = second.split("-")
-        pairs = dict(_untoken(token) for token in tokens + more)
-        return {
-            "method": method,
-            "backbone": backbone,
-            "regularizer": regularizer,
-            "seed": int(seed.removeprefix("seed")),
-            "acts_on": _ACTS_ON,
-            **pairs,
-        }
-    except ValueError as error:
-        raise LdregError(
-            f"run name {name!r}: expected METHOD-BACKBONE[-KEYVALUE...]/REGULARIZER[-KEYVALUE...]/seedN"
-        ) from error
-
-
-def _token(key: str, value: Any) -> str:
-    if isinstance(value, str):
-        return f"{key}_{value}"
-    if isinstance(value, tuple):
-        return key + "x".join(str(part) for part in value)
-    if isinstance(value, float):
-        # Never exponents: their minus sign would read as a separator. Decimal keeps every digit of the float.
-        text = format(Decimal(repr(value)), "f")
-        return key + (text.rstrip("0").rstrip(".") if "." in text else text)
-    return key + ("all" if value is None else str(value))
-
-
-def _untoken(token: str) -> tuple[str, Any]:
-    keys = [key for key in (*_NAMED, "beta", "k", "target", "acts_on") if token.startswith(key)]
-    if not keys:
-        raise ValueError(token)
-    key = max(keys, key=len)
-    text = token.removeprefix(key)
-    if text.startswith("_"):
-        return key, text[1:]
-    if text == "all":
-        return key, None
-    if key in LISTS:
-        return key, tuple(int(part) for part in text.split("x"))
-    return key, float(text) if "." in text else int(text)
 
 
 def write_spec(path: Path, spec: RunSpec, run: str) -> None:

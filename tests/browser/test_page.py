@@ -5,8 +5,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from ldreg.site.build import png_size
 from ldreg.site.screenshot import screenshot
+from ldreg.site.section import png_size
 
 WIDTHS = (1280, 400)
 

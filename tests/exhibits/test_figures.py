@@ -11,8 +11,9 @@ from matplotlib.text import Text
 from ldreg.errors import LdregError
 from ldreg.exhibits import style
 from ldreg.exhibits.data import load_runs, read_exhibit, settings_of
-from ldreg.exhibits.figures import Scale, draw, sweep, table
+from ldreg.exhibits.figures import draw, sweep, table
 from ldreg.exhibits.sweeps import SweepSettings, panel
+from ldreg.exhibits.swept_axis import Scale
 
 FIGURE_5 = {
     "axes": ["beta", "k"],

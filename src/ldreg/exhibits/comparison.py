@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ldreg.exhibits.groups import Arm, Context
+from ldreg.exhibits.groups import Context
 from ldreg.exhibits.labels import METRICS, name, regularizer
 from ldreg.exhibits.reported import PaperRow, Reported, difference
 from ldreg.exhibits.statistics import Estimate
@@ -47,7 +47,7 @@ def levels(found: list[Context], paper: Reported, metrics: tuple[str, ...], not_
             theirs = paper.row(context.setting(arm))
             values = {metric: theirs.values.get(metric) if theirs else None for metric in metrics}
             ours = {metric: arm.level(metric) for metric in metrics}
-            rows.append(Row(context.label, arm.label, ours, values, _keys(context, arm), theirs))
+            rows.append(Row(context.label, arm.label, ours, values, context.columns(arm), theirs))
         groups.append(rows)
     for pair in _not_run(found, paper) if not_run else ():
         groups.append([_absent(row, {m: row.values.get(m) for m in metrics}) for row in pair])
@@ -65,7 +65,7 @@ def effects(found: list[Context], paper: Reported, metrics: tuple[str, ...], not
             values = {metric: difference(theirs, reference, metric) for metric in metrics}
             control = context.control
             ours = {metric: arm.effect(control, metric) if control else None for metric in metrics}
-            rows.append(Row(context.label, arm.label, ours, values, _keys(context, arm), theirs))
+            rows.append(Row(context.label, arm.label, ours, values, context.columns(arm), theirs))
         groups.append(rows)
     for control, treated in _not_run(found, paper) if not_run else ():
         groups.append([_absent(treated, {m: difference(treated, control, m) for m in metrics})])
@@ -98,17 +98,6 @@ def table(kind: str, groups: Groups, comparable: bool) -> pd.DataFrame:
 def _difference(ours: Estimate | None, theirs: float | None, comparable: bool) -> float | None:
     """Ours minus the paper's, where they may be compared."""
     return ours.mean - theirs if comparable and ours is not None and theirs is not None else None
-
-
-def _keys(context: Context, arm: Arm) -> dict[str, str | float | None]:
-    return {
-        "method": context.method,
-        "backbone": context.backbone,
-        "regularizer": arm.regularizer,
-        "beta": arm.beta,
-        "k": arm.k,
-        "setting": ", ".join(extra for extra in (context.extra, arm.extra) if extra),
-    }
 
 
 def _absent(row: PaperRow, values: dict[str, float | None]) -> Row:

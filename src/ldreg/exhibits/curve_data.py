@@ -125,16 +125,7 @@ def table(found: list[Curve], settings: CurveSettings) -> pd.DataFrame:
     """One line per curve and measured epoch, with each seed's value."""
     parts = []
     for curve in found:
-        context, arm = curve.context, curve.arm
-        keys = {
-            "method": context.method,
-            "backbone": context.backbone,
-            "regularizer": arm.regularizer,
-            "beta": arm.beta,
-            "k": arm.k,
-            "setting": ", ".join(extra for extra in (context.extra, arm.extra) if extra),
-            "monitor": settings.monitor,
-        }
+        keys = {**curve.context.columns(curve.arm), "monitor": settings.monitor}
         if curve.after:
             after = {"mean": curve.after.mean, "low": curve.after.low, "high": curve.after.high}
             keys |= {f"{settings.in_legend}_{key}": value for key, value in after.items()}

@@ -56,6 +56,17 @@ class Context:
             return Setting(*where)
         return Setting(*where, arm.regularizer, arm.beta, arm.k, arm.acts_on)
 
+    def columns(self, arm: Arm) -> dict[str, str | float | None]:
+        """An arm of this context as columns of a CSV."""
+        return {
+            "method": self.method,
+            "backbone": self.backbone,
+            "regularizer": arm.regularizer,
+            "beta": arm.beta,
+            "k": arm.k,
+            "setting": ", ".join(extra for extra in (self.extra, arm.extra) if extra),
+        }
+
     @property
     def label(self) -> str:
         return ", ".join([name(self.method), name(self.backbone), *([self.extra] if self.extra else [])])

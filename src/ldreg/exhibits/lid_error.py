@@ -17,9 +17,9 @@ from ldreg.errors import LdregError
 from ldreg.exhibits import style
 from ldreg.exhibits.beyond_settings import LidErrorSettings
 from ldreg.exhibits.data import Exhibit, load_runs, settings_of
-from ldreg.exhibits.figures import Scale
 from ldreg.exhibits.groups import Arm, Context, contexts
 from ldreg.exhibits.labels import listed
+from ldreg.exhibits.swept_axis import Scale
 from ldreg.tracking.record import load
 
 PANEL_HEIGHT = 1.6  # inches
@@ -102,13 +102,10 @@ def table(curves: Sequence[Curves], settings: LidErrorSettings) -> pd.DataFrame:
     """One line per point."""
     parts = []
     for shown in curves:
+        columns = shown.context.columns(shown.arm)
         keys = {
-            "method": shown.context.method,
-            "backbone": shown.context.backbone,
-            "regularizer": shown.arm.regularizer,
-            "beta": shown.arm.beta,
-            "trained_k": shown.arm.k,
-            "setting": ", ".join(extra for extra in (shown.context.extra, shown.arm.extra) if extra),
+            # The points have a k too, of their LID.
+            **{"trained_k" if key == "k" else key: value for key, value in columns.items()},
             "estimator": shown.estimator,
             "full_rows": shown.rows,
         }

@@ -72,12 +72,7 @@ def _rows(context: Context, arm: Arm, measured: pd.DataFrame) -> list[list[Cell]
 def _line(context: Context, arm: Arm, key: str) -> dict[str, Any]:
     change = arm.effect(context.control, key) or Estimate(math.nan, None, None, 0)
     return {
-        "method": context.method,
-        "backbone": context.backbone,
-        "regularizer": arm.regularizer,
-        "beta": arm.beta,
-        "k": arm.k,
-        "setting": ", ".join(filter(None, (context.extra, arm.extra))),
+        **context.columns(arm),
         "measured_by": key,
         "unregularised": context.control.level(key).mean,
         **{"n": change.n, "mean": change.mean, "low": change.low, "high": change.high},

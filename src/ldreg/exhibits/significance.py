@@ -13,15 +13,15 @@ from scipy import stats
 
 from ldreg.exhibits import comparison
 from ldreg.exhibits.comparison import Row
-from ldreg.exhibits.data import Exhibit, by_seed, describe, linear_protocol, load_runs, settings_of
+from ldreg.exhibits.data import Exhibit, by_seed, describe, load_runs, settings_of
 from ldreg.exhibits.groups import contexts
-from ldreg.exhibits.labels import METRICS, name, number, printed
+from ldreg.exhibits.labels import METRICS, number, printed
 from ldreg.exhibits.markup import Block, Cell
 from ldreg.exhibits.reported import Reported
 from ldreg.exhibits.settings import TableSettings
 from ldreg.exhibits.sheets import sheet
 from ldreg.exhibits.statistics import LEVEL, differences
-from ldreg.exhibits.tables import NOT_REPORTED, NOT_RUN, effect
+from ldreg.exhibits.tables import NOT_REPORTED, NOT_RUN, effect, measured_by
 
 ALPHA = 1 - LEVEL
 RESAMPLES = 9999
@@ -241,13 +241,7 @@ def _notes(
     else:
         notes.append("1 seed: no interval, no test, and no statement about noise.")
     notes.append("Seeds vary initial weights, views and batches; the test images are the same for all.")
-    if {"linear_top1", "linear_top5"} & set(settings.metrics):
-        notes.append(linear_protocol(frame))
-    if "mlid" in settings.metrics:
-        notes.append(f"mLID: {settings.mlid}.")
-    if "effective_rank" in settings.metrics:
-        notes.append(f"Effective rank: eigenvalues of the {name(settings.effective_rank)}.")
-    return notes
+    return [*notes, *measured_by(frame, settings)]
 
 
 def _bootstrap_note(most: int) -> str:

@@ -191,10 +191,16 @@ def table_notes(exhibit: Exhibit, settings: TableSettings, frame: pd.DataFrame, 
         notes.append(f"{rows}1 seed: no interval, and no statement about noise.".strip())
     task = "" if settings.scale_of_paper else ", which is that of another task"
     notes.append(f"Difference: the effect here minus the paper's{task}.")
+    return [*notes, *measured_by(frame, settings), *settings.notes]
+
+
+def measured_by(frame: pd.DataFrame, settings: TableSettings) -> list[str]:
+    """How the metrics that a table shows were measured."""
+    notes = []
     if {"linear_top1", "linear_top5"} & set(settings.metrics):
         notes.append(linear_protocol(frame))
     if "mlid" in settings.metrics:
         notes.append(f"mLID: {settings.mlid}.")
     if "effective_rank" in settings.metrics:
         notes.append(f"Effective rank: eigenvalues of the {name(settings.effective_rank)}.")
-    return [*notes, *settings.notes]
+    return notes

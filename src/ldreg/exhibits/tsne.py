@@ -63,12 +63,7 @@ def table(maps: list[Map]) -> pd.DataFrame:
     parts = []
     for shown in maps:
         keys = {
-            "method": shown.context.method,
-            "backbone": shown.context.backbone,
-            "regularizer": shown.arm.regularizer,
-            "beta": shown.arm.beta,
-            "k": shown.arm.k,
-            "setting": ", ".join(extra for extra in (shown.context.extra, shown.arm.extra) if extra),
+            **shown.context.columns(shown.arm),
             "seed": shown.seed,
             "mlid": shown.mlid,
         }

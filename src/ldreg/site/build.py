@@ -5,26 +5,19 @@ same bytes. Figures are linked, not embedded: the page lies beside the files it 
 """
 
 import re
-import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from ldreg.errors import LdregError, unknown
-from ldreg.exhibits import RENDERERS
 from ldreg.exhibits.labels import listed
 from ldreg.files import read_json, read_yaml, write_text
 from ldreg.inputs import declared_exhibits
-from ldreg.site.differences import about_points, about_runs, differences, measured_otherwise, settings_rows
+from ldreg.site.differences import measured_otherwise, settings_rows
+from ldreg.site.section import Shown, category_section, missing_section, read_shown
 from ldreg.site.stylesheet import STYLESHEET
-from ldreg.site.tables import VERDICTS, badge, body
-
-FILES = {"png": "PNG", "pdf": "PDF", "csv": "CSV", "tex": "LaTeX", "md": "Markdown", "json": "JSON"}
-_DOTS_PER_PIXEL = (
-    200 / 128
-)  # of the figures' 200 dots an inch: their text is then as large as the page's notes
+from ldreg.site.tables import VERDICTS, badge
 
 CATEGORIES = (
     "Tables",
@@ -58,22 +51,6 @@ Dimensionality Regularized Self-Supervised Learning, ICLR 2024.</p>
 """
 
 
-@dataclass(frozen=True)
-class Shown:
-    """One exhibit as the page shows it; `files` are those that rendering made, none if it is not made."""
-
-    name: str
-    scale: str
-    title: str
-    caption: str
-    category: str
-    renderer: str
-    runs: tuple[Path, ...]
-    path: Path  # of its spec
-    paper: Path  # the folder of the paper's numbers and settings
-    files: dict[str, Path]
-
-
 def build_site(folder: Path, exhibits: Iterable[str] = ()) -> Path:
     """Write `<folder>/index.html` and return its path; `folder` is results/<scale>.
 
@@ -85,13 +62,13 @@ def build_site(folder: Path, exhibits: Iterable[str] = ()) -> Path:
         LdregError: no exhibit is declared, or one, a run or the paper's settings cannot be read.
     """
     wanted = list(exhibits) or declared_exhibits(folder) or []
-    shown = [_shown(path) for path in _specs(folder, wanted)]
+    shown = [read_shown(path) for path in _specs(folder, wanted)]
     if not exhibits:
         shown.sort(key=_place)
     made = [each for each in shown if each.files]
-    parts = [_category(name, made, folder) for name in dict.fromkeys(each.category for each in made)]
+    parts = [category_section(name, made, folder) for name in dict.fromkeys(each.category for each in made)]
     missing = [each for each in shown if not each.files]
-    parts += [_missing(missing)] if missing else []
+    parts += [missing_section(missing)] if missing else []
     title = f"LDReg at the {folder.resolve().name} scale"
     path = folder / "index.html"
     write_text(
@@ -134,27 +111,6 @@ def _by_number(path: Path) -> list[str | int]:
     """
     # Words and numbers alternate, so that like is compared with like.
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
-
-
-def _shown(path: Path) -> Shown:
-    content = read_yaml(path)
-    exhibit, renderer = content["exhibit"], content["renderer"]
-    if renderer not in RENDERERS:
-        raise unknown(f"{path}: renderer", renderer, RENDERERS)
-    files = {suffix: path.with_name(f"{exhibit}.{suffix}") for suffix in RENDERERS[renderer].suffixes}
-    return Shown(
-        name=exhibit,
-        scale=content["scale"],
-        title=content.get("title") or exhibit,
-        caption=content.get("caption") or "",
-        category=content.get("category") or "Exhibits",
-        renderer=renderer,
-        runs=tuple(map(Path, content.get("runs") or ())),
-        path=path,
-        paper=Path(content["paper"]).parent,
-        # A part of an exhibit is none: one that failed half way is made again.
-        files=files if all(file.is_file() for file in files.values()) else {},
-    )
 
 
 def _header(title: str, shown: Sequence[Shown], made: Sequence[Shown]) -> str:
@@ -227,104 +183,3 @@ def _contents(shown: Sequence[Shown]) -> str:
     if any(not each.files for each in shown):
         parts.append('<div><p>More</p>\n<ul>\n<li><a href="#not-made">Not made yet</a></li>\n</ul>\n</div>')
     return '<nav class="contents" aria-label="Contents">\n' + "\n".join(parts) + "\n</nav>"
-
-
-def _category(category: str, made: Sequence[Shown], folder: Path) -> str:
-    anchor = _anchor(category)
-    sections = "\n".join(_section(each, folder) for each in made if each.category == category)
-    return (
-        f'<section aria-labelledby="{anchor}">\n<h2 id="{anchor}">{escape(category)}</h2>\n'
-        f"{sections}\n</section>"
-    )
-
-
-def _section(each: Shown, folder: Path) -> str:
-    """One exhibit: title, caption, what its runs are and what differs, picture or tables, files."""
-    return f"""<article class="exhibit" id="{each.name}">
-<h3>{escape(each.title)}</h3>
-<p>{escape(each.caption)}</p>
-{_setting(each)}{_figure(each, folder)}{_tables(each)}<ul class="files" aria-label="Files">
-{_links(each, folder)}
-</ul>
-</article>"""
-
-
-def _setting(each: Shown) -> str:
-    """What the exhibit's runs are and what of them differs from the paper; without runs, its points."""
-    if not each.runs:
-        return f'<p class="setting">{escape(text)}.</p>\n' if (text := _points(each)) else ""
-    specs = [read_yaml(run / "spec.yaml") for run in each.runs]
-    here = about_runs(each.scale, specs)
-    differs = differences(each.name, specs, settings_rows(each.paper / "settings.csv"))
-    return f'<p class="setting">{escape(here)}. {escape(differs)}</p>\n'
-
-
-def _points(each: Shown) -> str:
-    """Of what is computed without a data set, the seeds as the numbers have them: empty if nothing is."""
-    if RENDERERS[each.renderer].needs_runs:
-        return ""
-    settings = RENDERERS[each.renderer].settings()
-    numbers = read_json(each.path.parents[1] / settings.scale_files[0])
-    return about_points(each.scale, settings.points, numbers["seeds"])
-
-
-def _figure(each: Shown, folder: Path) -> str:
-    if "png" not in each.files:
-        return ""
-    source = escape(each.files["png"].relative_to(folder).as_posix())
-    target = each.files.get("pdf", each.files["png"]).relative_to(folder).as_posix()
-    width, height = (round(side / _DOTS_PER_PIXEL) for side in png_size(each.files["png"]))
-    numbers = " Its numbers are in the CSV file below." if "csv" in each.files else ""
-    end = "" if each.title.endswith(("?", ".")) else "."
-    alt = escape(f"{each.title}{end}{numbers}")
-    return (
-        f'<figure><a href="{escape(target)}"><img src="{source}" width="{width}" height="{height}" '
-        f'alt="{alt}"></a></figure>\n'
-    )
-
-
-def _tables(each: Shown) -> str:
-    if "md" not in each.files:
-        return ""
-    text = each.files["md"].read_text(encoding="utf-8")
-    return f'<div class="body">\n{body(text, each.caption, each.title)}</div>\n'
-
-
-def _links(each: Shown, folder: Path) -> str:
-    """Links to the exhibit's files; its own page shows the same and is left out."""
-    return "\n".join(
-        f'<li><a href="{escape(file.relative_to(folder).as_posix())}" '
-        f'aria-label="{escape(f"{label} of {each.title}")}">{label}</a></li>'
-        for suffix, label in FILES.items()
-        if (file := each.files.get(suffix))
-    )
-
-
-def _missing(shown: Sequence[Shown]) -> str:
-    items = "\n".join(
-        f'<li id="{each.name}">{escape(each.title)} (<code>snakemake {escape(each.name)}</code>)</li>'
-        for each in shown
-    )
-    return (
-        '<section aria-labelledby="not-made">\n<h2 id="not-made">Not made yet</h2>\n'
-        "<p>Declared by this scale; the command makes one of them.</p>\n"
-        f'<ul class="missing">\n{items}\n</ul>\n</section>'
-    )
-
-
-def png_size(path: Path) -> tuple[int, int]:
-    """Width and height of a PNG in pixels, from its header; LdregError when it is none."""
-    head = path.read_bytes()[:24]
-    if head[:8] != b"\x89PNG\r\n\x1a\n" or len(head) < 24:
-        raise LdregError(f"{path}: not a PNG file")
-    width, height = struct.unpack(">II", head[16:24])
-    return width, height
-
-
-def _anchor(category: str) -> str:
-    """Where a category begins on the page; exhibits, whose names hold no dash, begin at their names.
-
-    >>> _anchor("Ablation studies")
-    'category-ablation-studies'
-    """
-    return "category-" + "-".join(category.lower().split())
