@@ -6,6 +6,8 @@ Everything heavy is imported by the command that needs it, so that the light one
 import argparse
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -49,15 +51,30 @@ def _execution(arguments: argparse.Namespace) -> "Execution":
     return Execution(**{key: value for key, value in given.items() if key != "data"})
 
 
-def _pretrain(arguments: argparse.Namespace, terminal: TextIO) -> None:
-    from ldreg.launch import check_gpus, claimed_gpus, start_ranks
-    from ldreg.spec import read_spec
+@contextmanager
+def _gpus(arguments: argparse.Namespace) -> Iterator[None]:
+    """Hold the GPUs that a job asks for; one line says what is wrong with their number."""
+    from ldreg.launch import check_gpus, claimed_gpus
 
     check_gpus(arguments.gpus)
     with claimed_gpus(arguments.gpus):
-        if max(arguments.gpus, 1) * arguments.nodes > 1 and "RANK" not in os.environ:
-            read_spec(arguments.spec)  # a mistake there is told once, before ranks start
-            sys.exit(start_ranks(arguments.gpus, arguments.nodes, sys.argv[1:], terminal))
+        yield
+
+
+def _start_ranks(arguments: argparse.Namespace, terminal: TextIO) -> None:
+    """Start the ranks of a job that has several, unless this is one of them, and end as they do."""
+    if max(arguments.gpus, 1) * arguments.nodes > 1 and "RANK" not in os.environ:
+        from ldreg.launch import start_ranks
+
+        sys.exit(start_ranks(arguments.gpus, arguments.nodes, sys.argv[1:], terminal))
+
+
+def _pretrain(arguments: argparse.Namespace, terminal: TextIO) -> None:
+    from ldreg.spec import read_spec
+
+    read_spec(arguments.spec)  # a mistake there is told once, before ranks start
+    with _gpus(arguments):
+        _start_ranks(arguments, terminal)
         from ldreg.jobs import pretrain_job
 
         pretrain_job(arguments.spec, arguments.data, _execution(arguments), RESULTS, terminal)
@@ -71,20 +88,16 @@ def _import(arguments: argparse.Namespace, terminal: TextIO) -> None:
 
 def _measure(arguments: argparse.Namespace, terminal: TextIO) -> None:
     from ldreg.jobs import measure_job
-    from ldreg.launch import check_gpus, claimed_gpus
 
-    check_gpus(arguments.gpus)
-    with claimed_gpus(arguments.gpus):
+    with _gpus(arguments):
         execution = _execution(arguments)
         measure_job(arguments.spec, arguments.evaluation, arguments.data, execution, RESULTS, terminal)
 
 
 def _transfer(arguments: argparse.Namespace, terminal: TextIO) -> None:
-    from ldreg.launch import check_gpus, claimed_gpus
     from ldreg.probes import transfer_job
 
-    check_gpus(arguments.gpus)
-    with claimed_gpus(arguments.gpus):
+    with _gpus(arguments):
         transfer_job(
             arguments.spec,
             arguments.settings,
@@ -97,29 +110,21 @@ def _transfer(arguments: argparse.Namespace, terminal: TextIO) -> None:
 
 def _tsne(arguments: argparse.Namespace, terminal: TextIO) -> None:
     from ldreg.evaluate.tsne import tsne_job
-    from ldreg.launch import check_gpus, claimed_gpus
 
-    check_gpus(arguments.gpus)
-    with claimed_gpus(arguments.gpus):
+    with _gpus(arguments):
         tsne_job(arguments.spec, arguments.data, _execution(arguments))
 
 
 def _lid_error(arguments: argparse.Namespace, terminal: TextIO) -> None:
     from ldreg.evaluate.lid_error import lid_error_job
-    from ldreg.launch import check_gpus, claimed_gpus
 
-    check_gpus(arguments.gpus)
-    with claimed_gpus(arguments.gpus):
+    with _gpus(arguments):
         lid_error_job(arguments.spec, arguments.data, _execution(arguments))
 
 
 def _step_cost(arguments: argparse.Namespace, terminal: TextIO) -> None:
-    from ldreg.launch import check_gpus, claimed_gpus, start_ranks
-
-    check_gpus(arguments.gpus)
-    with claimed_gpus(arguments.gpus):
-        if max(arguments.gpus, 1) * arguments.nodes > 1 and "RANK" not in os.environ:
-            sys.exit(start_ranks(arguments.gpus, arguments.nodes, sys.argv[1:], terminal))
+    with _gpus(arguments):
+        _start_ranks(arguments, terminal)
         from ldreg.step_cost import step_cost_job
 
         step_cost_job(arguments.spec, arguments.data, _execution(arguments))
@@ -147,12 +152,8 @@ def _coco(arguments: argparse.Namespace, terminal: TextIO) -> None:
 
 
 def _detect(arguments: argparse.Namespace, terminal: TextIO) -> None:
-    from ldreg.launch import check_gpus, claimed_gpus, start_ranks
-
-    check_gpus(arguments.gpus)
-    with claimed_gpus(arguments.gpus):
-        if max(arguments.gpus, 1) * arguments.nodes > 1 and "RANK" not in os.environ:
-            sys.exit(start_ranks(arguments.gpus, arguments.nodes, sys.argv[1:], terminal))
+    with _gpus(arguments):
+        _start_ranks(arguments, terminal)
         from ldreg.probes import detect_job
 
         files = (arguments.spec, arguments.settings, arguments.pretrained_on, arguments.data)
