@@ -16,17 +16,17 @@ from typing import Any
 
 import torch
 
-from ldreg.config import Execution
-from ldreg.evaluate.features import extract
-from ldreg.evaluate.knn import knn_accuracy
+from ldreg.config.run_spec import RunSpec
+from ldreg.config.scale_file import Execution
+from ldreg.evaluation.features import extract
+from ldreg.evaluation.knn import knn_accuracy
 from ldreg.methods import build_method
-from ldreg.monitors import EVERY, Monitors
-from ldreg.networks import build_encoder
-from ldreg.optim import build_optimizer
+from ldreg.models.networks import build_encoder
 from ldreg.regularizers import build_regularizer
-from ldreg.scale import Scale
-from ldreg.spec import RunSpec
-from ldreg.step import TrainingStep
+from ldreg.training.monitors import EVERY, Monitors
+from ldreg.training.optim import build_optimizer
+from ldreg.training.step import TrainingStep
+from ldreg.workflow.scale import Scale
 
 # Images and classes of the training sets; the images are random: their content costs nothing.
 SETS = {"digits": (1347, 10, 1), "cifar10": (50_000, 10, 3), "imagenet": (1_281_167, 1000, 3)}

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from ldreg import LDReg
-from ldreg.config import Execution
+from ldreg.config.scale_file import Execution
 from ldreg.methods import build_method
-from ldreg.scale import Scale
-from ldreg.step import TrainingStep
+from ldreg.training.step import TrainingStep
+from ldreg.workflow.scale import Scale
 
 SIZES = ((512, 128, 16), (512, 128, 64), (1024, 512, 16), (2048, 512, 64))  # rows, dimensions, k
 LARGE = ((4096, 2048, 64),)  # the paper's batch; minutes on a CPU

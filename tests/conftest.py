@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
+from ldreg.config.run_spec import REGULARIZERS, RunSpec
 from ldreg.data.datasets import ImageData, load, prepare
 from ldreg.files import read_yaml
-from ldreg.scale import Scale
-from ldreg.spec import REGULARIZERS, RunSpec
+from ldreg.workflow.scale import Scale
 
 VIEW = {
     "crop_scale": (0.4, 1.0),

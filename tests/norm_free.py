@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
+from ldreg.config.run_spec import RunSpec
 from ldreg.data.batches import Batch
 from ldreg.methods import build_method
 from ldreg.methods.base import Method
-from ldreg.spec import RunSpec
 
 
 def build_norm_free(spec: RunSpec, channels: int) -> Method:

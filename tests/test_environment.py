@@ -109,7 +109,7 @@ HEAVY = (
         ("ldreg.lid, ldreg.spectrum, ldreg.regularizers", HEAVY),
         # What the Snakefile imports, at every call and in every job on a cluster.
         (
-            "ldreg.inputs",
+            "ldreg.workflow.inputs",
             ("torch", "numpy", "pandas", "scipy", "matplotlib", "mlflow", "lightly", "torchvision"),
         ),
         ("ldreg.cli", ("torch", "pydantic", "yaml", *HEAVY[:-1])),

@@ -8,7 +8,7 @@ import yaml
 
 from ldreg.cli import main
 from ldreg.files import read_yaml
-from ldreg.scale import Scale
+from ldreg.workflow.scale import Scale
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -124,3 +124,15 @@ def read_yaml(path: Path) -> dict[Any, Any]:
         found = "nothing" if content is None else repr(content)
         raise LdregError(f"{path}: expected keys and values, found {found}")
     return content
+
+
+def read_keys(path: Path, *keys: str) -> dict[str, Any]:
+    """The mapping in a JSON or YAML file; LdregError names a file that is missing, broken or lacks a key."""
+    if path.suffix == ".yaml":
+        value = read_yaml(path)
+    else:
+        value = read_json(path, "no such file; the job that writes it has not finished")
+    for key in keys:
+        if key not in value:
+            raise LdregError(f"{path}: key {key} is missing")
+    return value

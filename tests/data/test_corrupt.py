@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from ldreg.config import Evaluation, Execution
+from ldreg.config.run_spec import RunSpec, ViewSettings
+from ldreg.config.scale_file import Evaluation, Execution
 from ldreg.data import decode, loader
 from ldreg.data.datasets import Split, load
 from ldreg.data.decode import CorruptImageError, CorruptImages, read_image
 from ldreg.data.loader import Share, load_eval_views, load_views
 from ldreg.errors import LdregError
-from ldreg.measure import measure
-from ldreg.pretrain import pretrain
-from ldreg.spec import RunSpec, ViewSettings
+from ldreg.evaluation.measure import measure
+from ldreg.training.pretrain import pretrain
 
 CPU = torch.device("cpu")
 CROP = ViewSettings(crop_scale=(0.08, 1), crop_ratio=(3 / 4, 4 / 3), interpolation="bicubic", flip=0.5)

@@ -10,18 +10,18 @@ from torch import Tensor
 from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 from torchvision.transforms.functional import pil_to_tensor, resized_crop
 
-from ldreg import pretrain
-from ldreg.config import Evaluation, Execution
+from ldreg.config.run_spec import RunSpec, ViewSettings
+from ldreg.config.scale_file import Evaluation, Execution
 from ldreg.data import batches, loader
-from ldreg.data.augment import draw, finish_view, make_view, view_seed
 from ldreg.data.datasets import Split, load
 from ldreg.data.loader import Share, load_eval_views, load_views, random_crops
+from ldreg.data.views import draw, finish_view, make_view, view_seed
 from ldreg.errors import LdregError
-from ldreg.evaluate import features
-from ldreg.evaluate.features import extract
-from ldreg.measure import measure
-from ldreg.networks import build_backbone
-from ldreg.spec import RunSpec, ViewSettings
+from ldreg.evaluation import features
+from ldreg.evaluation.features import extract
+from ldreg.evaluation.measure import measure
+from ldreg.models.networks import build_backbone
+from ldreg.training import pretrain
 
 CPU = torch.device("cpu")
 CROP = ViewSettings(crop_scale=(0.08, 1), crop_ratio=(3 / 4, 4 / 3), interpolation="bicubic", flip=0.5)

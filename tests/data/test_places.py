@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torchvision
 
+from ldreg.config.run_spec import DATASETS
 from ldreg.data import cifar10, places
 from ldreg.data.layouts import LAYOUTS
-from ldreg.spec import DATASETS
 
 
 def test_addresses_are_those_that_torchvision_asks_first() -> None:

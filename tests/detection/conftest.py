@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 from torch import nn
 
+from ldreg.config.detection import ComposedSettings, DetectionSettings
 from ldreg.data.datasets import ImageData
 from ldreg.detection.coco import CocoSet, read_coco
 from ldreg.detection.composed import compose, read_composed
-from ldreg.detection.settings import ComposedSettings, DetectionSettings
-from ldreg.networks import build_backbone
+from ldreg.models.networks import build_backbone
 
 TINY = {
     "iterations": 60,

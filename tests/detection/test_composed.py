@@ -6,10 +6,10 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 
+from ldreg.config.detection import ComposedSettings
 from ldreg.data.datasets import Split
 from ldreg.detection.coco import decode
 from ldreg.detection.composed import GROUND, INK, compose, read_composed
-from ldreg.detection.settings import ComposedSettings
 from ldreg.errors import LdregError
 
 FEW = ComposedSettings(train_images=6, val_images=4, canvas=48)

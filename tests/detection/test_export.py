@@ -12,7 +12,7 @@ from torch import nn
 
 from ldreg.detection.export import detectron2_name, export_detectron2
 from ldreg.errors import LdregError
-from ldreg.networks import build_backbone
+from ldreg.models.networks import build_backbone
 
 BLOCKS = {"res2": 3, "res3": 4, "res4": 6, "res5": 3}
 NORM = ("weight", "bias", "running_mean", "running_var")

@@ -6,7 +6,7 @@ from ldreg.detection.coco import decode
 from ldreg.detection.heads import mask_targets, region_losses
 from ldreg.detection.model import build_detector, divide, paste_masks
 from ldreg.errors import LdregError
-from ldreg.networks import build_backbone
+from ldreg.models.networks import build_backbone
 
 
 @pytest.mark.parametrize(

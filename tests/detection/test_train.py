@@ -5,14 +5,14 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from ldreg.config.detection import DetectionSettings
 from ldreg.detection.evaluate import average_precision, predict
 from ldreg.detection.model import build_detector
 from ldreg.detection.norms import refresh_norms
-from ldreg.detection.settings import DetectionSettings
 from ldreg.detection.train import train_and_evaluate
 from ldreg.detection.training import build_optimizer
 from ldreg.errors import LdregError
-from ldreg.networks import build_backbone
+from ldreg.models.networks import build_backbone
 
 CPU = torch.device("cpu")
 

@@ -14,12 +14,12 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 import torch
 from detection.conftest import TINY
 
+from ldreg.config.detection import DetectionSettings
 from ldreg.detection import train, training
 from ldreg.detection.checkpoint import Checkpoint
 from ldreg.detection.composed import read_composed
-from ldreg.detection.settings import DetectionSettings
-from ldreg.distributed import process_group, rank
-from ldreg.networks import build_backbone
+from ldreg.models.networks import build_backbone
+from ldreg.runtime.distributed import process_group, rank
 
 
 def main(folder: Path) -> None:

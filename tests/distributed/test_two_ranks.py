@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from ldreg.distributed import gather_rows, process_group, rank, replicate, world_size
-from ldreg.inputs import PRETRAINED
-from ldreg.spec import METHODS, write_spec
+from ldreg.config.run_spec import METHODS, write_spec
+from ldreg.runtime.distributed import gather_rows, process_group, rank, replicate, world_size
+from ldreg.workflow.inputs import PRETRAINED
 
 RUN = "simclr-small_cnn/ldreg_l1-beta0.1-k8/seed0"
 CASES = [(method, name) for method in METHODS for name in ("none", "ldreg_l1", "cov_var")]

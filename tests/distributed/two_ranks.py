@@ -16,15 +16,15 @@ import torch
 from norm_free import build_norm_free, float64_batches, float_keeping_float64
 from torch import nn
 
-import ldreg.jobs
-import ldreg.pretrain
-import ldreg.step_cost
-from ldreg.config import Execution
+import ldreg.jobs.runs
+import ldreg.training.pretrain
+import ldreg.training.step_cost
+from ldreg.config.run_spec import RunSpec, read_spec
+from ldreg.config.scale_file import Execution
 from ldreg.data.batches import batches
 from ldreg.data.datasets import ImageData, load
-from ldreg.distributed import process_group, rank
 from ldreg.methods import build_method
-from ldreg.spec import RunSpec, read_spec
+from ldreg.runtime.distributed import process_group, rank
 
 CPU = torch.device("cpu")
 
@@ -42,15 +42,15 @@ def main(folder: Path, dataset: Path) -> None:
         # 16 images on each rank, in parts of 10 and 6.
         cached = {name: train(spec, data[name], device, micro_batch=10) for name, spec in specs.items()}
         torch.save(cached, equivalence / f"cached{rank()}.pt")
-        ldreg.pretrain.build_method, ldreg.pretrain.batches = build_method, batches
-        ldreg.jobs.Tracker = NoTracker
+        ldreg.training.pretrain.build_method, ldreg.training.pretrain.batches = build_method, batches
+        ldreg.jobs.runs.Tracker = NoTracker
         # Processes meet once: a second group would look for the first one's addresses.
-        ldreg.jobs.process_group = lambda gpus: nullcontext(device)
+        ldreg.jobs.runs.process_group = lambda gpus: nullcontext(device)
         with (folder / "terminal.txt").open("a") as terminal:
-            ldreg.jobs.pretrain_job(folder / "job/spec.yaml", dataset, Execution(), folder, terminal)
-        ldreg.step_cost.process_group = ldreg.jobs.process_group
-        ldreg.step_cost.BUDGET = float(rank())  # the ranks would take different numbers of steps
-        ldreg.step_cost.step_cost_job(folder / "timed/spec.yaml", dataset, Execution())
+            ldreg.jobs.runs.pretrain_job(folder / "job/spec.yaml", dataset, Execution(), folder, terminal)
+        ldreg.training.step_cost.process_group = ldreg.jobs.runs.process_group
+        ldreg.training.step_cost.BUDGET = float(rank())  # the ranks would take different numbers of steps
+        ldreg.training.step_cost.step_cost_job(folder / "timed/spec.yaml", dataset, Execution())
 
 
 def train(spec: RunSpec, data: ImageData, device: torch.device, **execution: Any) -> dict[str, Any]:
@@ -64,9 +64,11 @@ def train(spec: RunSpec, data: ImageData, device: torch.device, **execution: Any
         built.append(build_norm_free(spec, channels))
         return built[-1]
 
-    ldreg.pretrain.build_method = build
-    ldreg.pretrain.batches = float64_batches(batches)
-    _, history = ldreg.pretrain.pretrain(spec, data, Execution(**execution), device, lambda row: None)
+    ldreg.training.pretrain.build_method = build
+    ldreg.training.pretrain.batches = float64_batches(batches)
+    _, history = ldreg.training.pretrain.pretrain(
+        spec, data, Execution(**execution), device, lambda row: None
+    )
     # The time, what rank 0 alone measures, and what each rank standardises by its own rows.
     own = ("images_per_second", "knn_top1", "probe_top1")
     trained = {name: p.grad for name, p in built[0].named_parameters() if p.requires_grad}

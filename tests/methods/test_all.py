@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-import ldreg.pretrain
-from ldreg.config import Execution
+import ldreg.training.pretrain
+from ldreg.config.run_spec import METHODS
+from ldreg.config.scale_file import Execution
 from ldreg.methods import build_method
-from ldreg.monitors import Monitors
-from ldreg.optim import build_optimizer
-from ldreg.spec import METHODS
-from ldreg.step import batch_norms
+from ldreg.training.monitors import Monitors
+from ldreg.training.optim import build_optimizer
+from ldreg.training.step import batch_norms
 
 CPU = torch.device("cpu")
 TWO_VIEWS = [name for name in METHODS if name != "mae"]
@@ -148,10 +148,10 @@ def test_online_probe_has_an_optimiser_of_its_own(tiny_spec, few_digits, monkeyp
         monitors.append(Monitors(*arguments))
         return monitors[-1]
 
-    monkeypatch.setattr(ldreg.pretrain, "build_optimizer", spied_optimizer)
-    monkeypatch.setattr(ldreg.pretrain, "Monitors", spied_monitors)
+    monkeypatch.setattr(ldreg.training.pretrain, "build_optimizer", spied_optimizer)
+    monkeypatch.setattr(ldreg.training.pretrain, "Monitors", spied_monitors)
     spec = tiny_spec(method=name, epochs=1)
-    ldreg.pretrain.pretrain(spec, few_digits, Execution(), CPU, lambda row: None)
+    ldreg.training.pretrain.pretrain(spec, few_digits, Execution(), CPU, lambda row: None)
     (optimizer,), (probe,) = optimizers, [monitor.probe for monitor in monitors]
     own = {id(p) for group in probe.optimizer.param_groups for p in group["params"]}
     assert own == {id(probe.weight), id(probe.bias)}
@@ -165,6 +165,6 @@ def test_loss_falls_over_30_steps(tiny_spec, few_digits, name):
     changes = {"temperature": 0.2} if name == "moco" else {}
     spec = tiny_spec(method=name, epochs=10, **changes)
     execution = Execution(monitors=False)
-    _, history = ldreg.pretrain.pretrain(spec, few_digits, execution, CPU, lambda row: None)
+    _, history = ldreg.training.pretrain.pretrain(spec, few_digits, execution, CPU, lambda row: None)
     first, last = history[0]["ssl_loss"], history[-1]["ssl_loss"]
     assert last < 0.9 * first, (first, last)

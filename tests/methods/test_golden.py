@@ -6,10 +6,10 @@ Who means to change it runs this file and copies the rows that its failures prin
 import pytest
 import torch
 
-import ldreg.pretrain
-from ldreg.config import Execution
-from ldreg.spec import METHODS
-from ldreg.step import TrainingStep
+import ldreg.training.pretrain
+from ldreg.config.run_spec import METHODS
+from ldreg.config.scale_file import Execution
+from ldreg.training.step import TrainingStep
 
 # Made by torch 2.15 in one thread of a CPU with AVX-512, which one limited to SSE follows to 2e-4.
 GOLDEN = {
@@ -41,7 +41,7 @@ def test_losses_of_the_first_five_steps(tiny_spec, digits, monkeypatch, method, 
             losses.append(float(result.ssl_loss + result.term))
             return result
 
-    monkeypatch.setattr(ldreg.pretrain, "TrainingStep", Recorded)
+    monkeypatch.setattr(ldreg.training.pretrain, "TrainingStep", Recorded)
     # All digits make five batches of 256. Momentum, as its steps are smooth in the gradient: in AdamW's the
     # rounding of another CPU would decide on the signs of what is almost zero.
     spec = tiny_spec(
@@ -53,7 +53,7 @@ def test_losses_of_the_first_five_steps(tiny_spec, digits, monkeypatch, method, 
         optimizer="sgd",
         base_lr=0.05,
     )
-    ldreg.pretrain.pretrain(
+    ldreg.training.pretrain.pretrain(
         spec, digits, Execution(monitors=False), torch.device("cpu"), on_epoch=lambda row: None
     )
     found = tuple(float(f"{loss:.6g}") for loss in losses)

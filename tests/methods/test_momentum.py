@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-import ldreg.pretrain
-from ldreg.config import Execution
+import ldreg.training.pretrain
+from ldreg.config.scale_file import Execution
 from ldreg.methods import build_method
 from ldreg.methods.base import Outputs, Targets
-from ldreg.optim import build_optimizer
-from ldreg.step import batch_norms
+from ldreg.training.optim import build_optimizer
+from ldreg.training.step import batch_norms
 
 CPU = torch.device("cpu")
 PAIRS = [("encoder", "momentum_encoder"), ("projector", "momentum_projector")]
@@ -182,9 +182,9 @@ def test_training_updates_before_every_step_and_keeps_the_trained_encoder(
         built.append(method)
         return method
 
-    monkeypatch.setattr(ldreg.pretrain, "build_method", build)
+    monkeypatch.setattr(ldreg.training.pretrain, "build_method", build)
     spec = tiny_spec(method=name)
-    encoder, _ = ldreg.pretrain.pretrain(spec, few_digits, Execution(), CPU, lambda row: None)
+    encoder, _ = ldreg.training.pretrain.pretrain(spec, few_digits, Execution(), CPU, lambda row: None)
     (method,) = built
     assert progress == pytest.approx([0, 1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6])
     found = encoder.state_dict()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ldreg.exhibits import RENDERERS
-from ldreg.inputs import MEASURED, PRETRAINED
+from ldreg.workflow.inputs import MEASURED, PRETRAINED
 
 Workflow = Any  # tests/workflow/conftest.py
 RENDERER = {"table1_simclr": "main_table", "figure5": "sweep", "claims": "ledger"}

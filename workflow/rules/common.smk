@@ -8,7 +8,7 @@ from snakemake.utils import update_config
 from ldreg.errors import LdregError
 from ldreg.exhibits import RENDERERS
 from ldreg.files import read_yaml
-from ldreg.inputs import (
+from ldreg.workflow.inputs import (
     MEASURED,
     PRETRAINED,
     exhibit_inputs,
@@ -17,7 +17,7 @@ from ldreg.inputs import (
     exhibit_spec,
     write_inputs,
 )
-from ldreg.scale import Scale
+from ldreg.workflow.scale import Scale
 from ldreg.site.differences import about_points, about_runs, differences, settings_rows
 from ldreg.site.restructured import plain_text
 

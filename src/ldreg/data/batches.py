@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ldreg.data.augment import make_view, view_seed
+from ldreg.config.run_spec import PATCHES, RunSpec
 from ldreg.data.datasets import Split
 from ldreg.data.decode import CorruptImages
 from ldreg.data.folder import ImageFiles
 from ldreg.data.loader import Share, load_views
-from ldreg.distributed import rank, world_size
-from ldreg.spec import PATCHES, RunSpec
+from ldreg.data.views import make_view, view_seed
+from ldreg.runtime.distributed import rank, world_size
 
 # Views 0 and 1 have counters of their own; the order of the images and the masks are drawn by two more.
 ORDER, MASKS = 2, 3

@@ -22,8 +22,8 @@ from torch import Tensor
 from torch import distributed as dist
 
 from ldreg.data.folder import ImageFiles
-from ldreg.distributed import world_size
 from ldreg.errors import LdregError
+from ldreg.runtime.distributed import world_size
 
 
 class CorruptImageError(LdregError):

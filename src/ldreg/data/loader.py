@@ -16,11 +16,11 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ldreg.data.augment import draw, finish_view
+from ldreg.config.run_spec import ViewSettings
 from ldreg.data.decode import CorruptImages, read_images
 from ldreg.data.folder import ImageFiles
+from ldreg.data.views import draw, finish_view
 from ldreg.errors import LdregError
-from ldreg.spec import ViewSettings
 
 CHUNK = 64  # images of one task: small enough that no batch waits for one worker, and cheap to hand over
 CENTER = 0.875  # of the shorter side is seen in evaluation (LDReg's Table 9)

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from ldreg.distributed import gather_objects, rank
 from ldreg.files import replacing
+from ldreg.runtime.distributed import gather_objects, rank
 
 State = dict[str, Any]
 

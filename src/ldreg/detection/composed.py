@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as rle
 
+from ldreg.config.detection import ComposedSettings
 from ldreg.data.datasets import ImageData
 from ldreg.detection.coco import CocoSet, read_coco
-from ldreg.detection.settings import ComposedSettings
 from ldreg.errors import LdregError
 from ldreg.files import replacing, write_json, write_text
 

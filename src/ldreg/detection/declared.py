@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from ldreg.config import Execution
-from ldreg.detection.settings import DetectionSettings
+from ldreg.config.detection import DetectionSettings
+from ldreg.config.run_spec import BACKBONES, PATCHES, RunSpec
+from ldreg.config.scale_file import Execution
 from ldreg.errors import LdregError
-from ldreg.spec import BACKBONES, PATCHES, RunSpec
 
 
 def check_backbones(where: str, runs: Mapping[str, RunSpec]) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ldreg.data.decode import CorruptImages
 from ldreg.detection.coco import CocoSet, quietly
 from ldreg.detection.loader import load_tasks
-from ldreg.distributed import gather_objects, rank, world_size
+from ldreg.runtime.distributed import gather_objects, rank, world_size
 
 Prediction = dict[str, Any]  # COCO's result format
 KINDS = {"box": "bbox", "mask": "segm"}  # ours and pycocotools'

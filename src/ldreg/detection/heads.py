@@ -17,7 +17,7 @@ from torchvision.models.detection.roi_heads import RoIHeads, maskrcnn_inference
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import RoIAlign, roi_align
 
-from ldreg.detection.settings import DetectionSettings
+from ldreg.config.detection import DetectionSettings
 
 RATIOS = (0.5, 1.0, 2.0)  # height / width of anchors
 

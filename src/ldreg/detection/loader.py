@@ -10,8 +10,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from ldreg.data.decode import CorruptImageError, CorruptImages
 from ldreg.detection.coco import CocoSet, Target, Task, decode
-from ldreg.distributed import rank, world_size
 from ldreg.errors import LdregError
+from ldreg.runtime.distributed import rank, world_size
 
 Batch = tuple[list[Tensor], list[Target]]
 Sample = tuple[Tensor, Target]  # uint8 image

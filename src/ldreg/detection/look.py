@@ -8,8 +8,8 @@ from torch.utils.data import Dataset
 from ldreg.data.decode import CorruptImageError, CorruptImages
 from ldreg.detection.coco import CocoSet, Task, check_size, read_pixels
 from ldreg.detection.loader import worker_pool
-from ldreg.distributed import gather_objects, rank, world_size
 from ldreg.errors import LdregError
+from ldreg.runtime.distributed import gather_objects, rank, world_size
 
 CHUNK = 64  # images of a worker's task
 ORIENTATION = 0x0112  # EXIF's tag; from 5 on, width and height are swapped

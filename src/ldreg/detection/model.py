@@ -23,10 +23,10 @@ from torch.nn import functional as F
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.transform import GeneralizedRCNNTransform, resize_boxes
 
+from ldreg.config.detection import DetectionSettings
+from ldreg.config.run_spec import PATCHES
 from ldreg.detection.heads import C4Heads, Caster, ProposalNetwork, Stage
-from ldreg.detection.settings import DetectionSettings
 from ldreg.errors import LdregError
-from ldreg.spec import PATCHES
 
 PIXELS_AT_ONCE = 2**26  # of pasted masks: 256 MiB of float32
 
@@ -43,7 +43,7 @@ class Division(NamedTuple):
 
 
 def divide(encoder: nn.Module, backbone: str) -> Division:
-    """Divide a copy of an encoder of `ldreg.networks.build_backbone` before its last stage.
+    """Divide a copy of an encoder of `ldreg.models.networks.build_backbone` before its last stage.
 
     Raises:
         LdregError: for a vision transformer, which has no such stages.
@@ -80,7 +80,7 @@ def build_detector(
     `masks`, bool (n, height, width), of the images' own sizes.
 
     Args:
-        encoder, backbone: as of `ldreg.networks.build_backbone`.
+        encoder, backbone: as of `ldreg.models.networks.build_backbone`.
         classes: without the background.
         settings: sizes and numbers.
         precision: float32, or bf16 or fp16 for the convolutions; boxes and losses are float32 in any case.

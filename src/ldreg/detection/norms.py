@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ldreg.distributed import sum_over_ranks
+from ldreg.runtime.distributed import sum_over_ranks
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ldreg.config.detection import DetectionSettings
 from ldreg.data.decode import CorruptImages
 from ldreg.detection.checkpoint import Checkpoint
 from ldreg.detection.coco import CocoSet
@@ -15,10 +16,9 @@ from ldreg.detection.loader import load_tasks, stand_ins, training_batches
 from ldreg.detection.look import look_at
 from ldreg.detection.model import build_detector
 from ldreg.detection.norms import refresh_norms
-from ldreg.detection.settings import DetectionSettings
 from ldreg.detection.training import Row, Training
-from ldreg.distributed import rank, replicate, world_size
 from ldreg.errors import LdregError
+from ldreg.runtime.distributed import rank, replicate, world_size
 
 _RANK_SEEDS = 1_000_003  # between the random states of ranks
 
@@ -42,7 +42,7 @@ def train_and_evaluate(
     On one CPU thread the result depends on the arguments alone. The encoder itself is not changed.
 
     Args:
-        encoder, backbone: as of `ldreg.networks.build_backbone`; no vision transformer.
+        encoder, backbone: as of `ldreg.models.networks.build_backbone`; no vision transformer.
         train, val: of the same categories.
         device: this rank's.
         seed: of new weights, order, flips, sizes and sampled regions.

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ldreg.config.detection import DetectionSettings
 from ldreg.data.decode import CorruptImages
 from ldreg.detection.checkpoint import Checkpoint
 from ldreg.detection.loader import Batch
-from ldreg.detection.settings import DetectionSettings
-from ldreg.distributed import rank
 from ldreg.errors import LdregError
+from ldreg.runtime.distributed import rank
 
 ROWS = 50  # of the history
 SAVED_EVERY = 5000  # iterations
@@ -29,7 +29,7 @@ class Training:
 
     Args:
         detector: of `build_detector`, in training mode, on its device.
-        model: the same as `ldreg.distributed.replicate` returns it.
+        model: the same as `ldreg.runtime.distributed.replicate` returns it.
         precision: float32, bf16 or fp16; the last one needs a gradient scaler.
         corrupt: the images that were met and skipped belong to what is stored.
     """

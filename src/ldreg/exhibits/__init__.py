@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ldreg.errors import unknown
-from ldreg.exhibits.beyond_settings import CostSettings, LidErrorSettings, SurfaceSettings
-from ldreg.exhibits.figure_settings import BarSettings, CurveSettings, TsneSettings
-from ldreg.exhibits.outcome_settings import DetectionTableSettings, TransferTableSettings
+from ldreg.exhibits.figures.beyond_settings import CostSettings, LidErrorSettings, SurfaceSettings
+from ldreg.exhibits.figures.figure_settings import BarSettings, CurveSettings, TsneSettings
 from ldreg.exhibits.settings import (
     Figure1Settings,
     Figure3Settings,
@@ -23,7 +22,8 @@ from ldreg.exhibits.settings import (
     SweepSettings,
     TableSettings,
 )
-from ldreg.exhibits.table_settings import MeasuresSettings, SettingsTableSettings, TimingSettings
+from ldreg.exhibits.tables.outcome_settings import DetectionTableSettings, TransferTableSettings
+from ldreg.exhibits.tables.table_settings import MeasuresSettings, SettingsTableSettings, TimingSettings
 from ldreg.files import replacing
 
 
@@ -46,30 +46,30 @@ class Renderer:
 TABLE, FIGURE = ("csv", "md", "tex", "html"), ("png", "pdf", "csv")
 
 RENDERERS: dict[str, Renderer] = {
-    "main_table": Renderer("ldreg.exhibits.tables", "main_table", TableSettings, TABLE),
-    "sweep": Renderer("ldreg.exhibits.figures", "sweep", SweepSettings, FIGURE),
+    "main_table": Renderer("ldreg.exhibits.tables.main_table", "main_table", TableSettings, TABLE),
+    "sweep": Renderer("ldreg.exhibits.figures.sweep", "sweep", SweepSettings, FIGURE),
     "settings_table": Renderer(
-        "ldreg.exhibits.settings_table", "settings_table", SettingsTableSettings, TABLE
+        "ldreg.exhibits.tables.settings_table", "settings_table", SettingsTableSettings, TABLE
     ),
-    "timing": Renderer("ldreg.exhibits.timing", "timing", TimingSettings, TABLE),
-    "measures": Renderer("ldreg.exhibits.measures", "measures", MeasuresSettings, TABLE),
-    "significance": Renderer("ldreg.exhibits.significance", "significance", TableSettings, TABLE),
-    "curves": Renderer("ldreg.exhibits.curves", "curves", CurveSettings, FIGURE),
-    "bars": Renderer("ldreg.exhibits.bars", "bars", BarSettings, FIGURE),
-    "tsne": Renderer("ldreg.exhibits.tsne", "tsne", TsneSettings, FIGURE),
-    "transfer_table": Renderer("ldreg.exhibits.outcomes", "transfer_table", TransferTableSettings, TABLE),
-    "detection_table": Renderer("ldreg.exhibits.outcomes", "detection_table", DetectionTableSettings, TABLE),
-    "surface": Renderer("ldreg.exhibits.surface", "surface", SurfaceSettings, FIGURE),
-    "scatter": Renderer("ldreg.exhibits.scatter", "scatter", Settings, FIGURE),
-    "lid_error": Renderer("ldreg.exhibits.lid_error", "lid_error", LidErrorSettings, FIGURE),
-    "equal_cost": Renderer("ldreg.exhibits.equal_cost", "equal_cost", CostSettings, FIGURE),
-    "figure1": Renderer(
-        "ldreg.exhibits.synthetic_figures", "figure1", Figure1Settings, FIGURE, needs_runs=False
+    "timing": Renderer("ldreg.exhibits.tables.timing", "timing", TimingSettings, TABLE),
+    "measures": Renderer("ldreg.exhibits.tables.measures", "measures", MeasuresSettings, TABLE),
+    "significance": Renderer("ldreg.exhibits.tables.significance", "significance", TableSettings, TABLE),
+    "curves": Renderer("ldreg.exhibits.figures.curves", "curves", CurveSettings, FIGURE),
+    "bars": Renderer("ldreg.exhibits.figures.bars", "bars", BarSettings, FIGURE),
+    "tsne": Renderer("ldreg.exhibits.figures.tsne", "tsne", TsneSettings, FIGURE),
+    "transfer_table": Renderer(
+        "ldreg.exhibits.tables.outcomes", "transfer_table", TransferTableSettings, TABLE
     ),
-    "figure3": Renderer(
-        "ldreg.exhibits.synthetic_figures", "figure3", Figure3Settings, FIGURE, needs_runs=False
+    "detection_table": Renderer(
+        "ldreg.exhibits.tables.outcomes", "detection_table", DetectionTableSettings, TABLE
     ),
-    "ledger": Renderer("ldreg.exhibits.claims", "ledger", LedgerSettings, ("md", "json", "html")),
+    "surface": Renderer("ldreg.exhibits.figures.surface", "surface", SurfaceSettings, FIGURE),
+    "scatter": Renderer("ldreg.exhibits.figures.scatter", "scatter", Settings, FIGURE),
+    "lid_error": Renderer("ldreg.exhibits.figures.lid_error", "lid_error", LidErrorSettings, FIGURE),
+    "equal_cost": Renderer("ldreg.exhibits.figures.equal_cost", "equal_cost", CostSettings, FIGURE),
+    "figure1": Renderer("ldreg.exhibits.figures.plane", "figure1", Figure1Settings, FIGURE, needs_runs=False),
+    "figure3": Renderer("ldreg.exhibits.figures.plane", "figure3", Figure3Settings, FIGURE, needs_runs=False),
+    "ledger": Renderer("ldreg.exhibits.claims.ledger", "ledger", LedgerSettings, ("md", "json", "html")),
 }
 
 
@@ -79,7 +79,7 @@ def render(spec_path: str | Path) -> list[Path]:
     Returns the written paths in the order of the renderer's suffixes. Raises LdregError for an unknown
     renderer or setting and for a measurement that a run lacks; then no file is written.
     """
-    from ldreg.exhibits.data import read_exhibit
+    from ldreg.exhibits.runs.run_table import read_exhibit
 
     exhibit = read_exhibit(spec_path)
     if exhibit.renderer not in RENDERERS:
@@ -87,7 +87,7 @@ def render(spec_path: str | Path) -> list[Path]:
     renderer = RENDERERS[exhibit.renderer]
     contents = renderer.function(exhibit)
     if "html" in renderer.suffixes:
-        from ldreg.exhibits.page import page
+        from ldreg.exhibits.output.page import page
 
         contents["html"] = page(exhibit.title or exhibit.exhibit, contents["md"])
     paths = []

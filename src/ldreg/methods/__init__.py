@@ -2,8 +2,8 @@
 
 from importlib import import_module
 
+from ldreg.config.run_spec import RunSpec
 from ldreg.methods.base import Method
-from ldreg.spec import RunSpec
 
 _METHODS = {
     "simclr": ("simclr", "SimCLR"),

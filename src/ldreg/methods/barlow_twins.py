@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from ldreg.distributed import sum_over_ranks, world_size
+from ldreg.config.run_spec import RunSpec
 from ldreg.methods.base import Method, Outputs, Targets
-from ldreg.networks import build_encoder, build_head
-from ldreg.spec import RunSpec
+from ldreg.models.networks import build_encoder, build_head
+from ldreg.runtime.distributed import sum_over_ranks, world_size
 
 NORM_EPS = 1e-5  # of the variances, as in the batch norm of the authors' code
 

@@ -3,9 +3,9 @@
 from torch import Tensor
 from torch.nn import functional as F
 
+from ldreg.config.run_spec import RunSpec
 from ldreg.methods.base import MomentumMethod, Outputs, Targets
-from ldreg.networks import build_encoder, build_head
-from ldreg.spec import RunSpec
+from ldreg.models.networks import build_encoder, build_head
 
 
 class BYOL(MomentumMethod):

@@ -6,10 +6,10 @@ import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
+from ldreg.config.run_spec import PATCHES, RunSpec
 from ldreg.methods.base import Method, Outputs, Targets
-from ldreg.networks import build_encoder
-from ldreg.spec import PATCHES, RunSpec
-from ldreg.vit import NORM_EPS, TOKEN_STD, initialize, positions
+from ldreg.models.networks import build_encoder
+from ldreg.models.vit import NORM_EPS, TOKEN_STD, initialize, positions
 
 PIXEL_EPS = 1e-6  # of a patch's variance, as in the authors' code
 

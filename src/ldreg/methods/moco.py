@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ldreg.distributed import gather_rows, rank
+from ldreg.config.run_spec import PATCHES, RunSpec
 from ldreg.methods.base import MomentumMethod, Outputs, Targets
-from ldreg.networks import build_encoder, build_head
-from ldreg.spec import PATCHES, RunSpec
+from ldreg.models.networks import build_encoder, build_head
+from ldreg.runtime.distributed import gather_rows, rank
 
 
 class MoCo(MomentumMethod):

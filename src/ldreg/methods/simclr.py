@@ -8,10 +8,10 @@ import torch
 from lightly.loss import NTXentLoss
 from torch import Tensor
 
-from ldreg.distributed import world_size
+from ldreg.config.run_spec import RunSpec
 from ldreg.methods.base import Method, Outputs, Targets
-from ldreg.networks import build_encoder, build_head
-from ldreg.spec import RunSpec
+from ldreg.models.networks import build_encoder, build_head
+from ldreg.runtime.distributed import world_size
 
 
 class SimCLR(Method):

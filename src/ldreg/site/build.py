@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ldreg.errors import LdregError, unknown
-from ldreg.exhibits.labels import listed
+from ldreg.exhibits.output.labels import listed
 from ldreg.files import read_json, read_yaml, write_text
-from ldreg.inputs import declared_exhibits
 from ldreg.site.differences import measured_otherwise, settings_rows
 from ldreg.site.section import Shown, category_section, missing_section, read_shown
 from ldreg.site.stylesheet import STYLESHEET
 from ldreg.site.tables import VERDICTS, badge
+from ldreg.workflow.inputs import declared_exhibits
 
 CATEGORIES = (
     "Tables",

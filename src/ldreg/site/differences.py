@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ldreg.errors import LdregError
-from ldreg.exhibits.labels import listed, name, plain, present, same, seeds
+from ldreg.exhibits.output.labels import listed, name, plain, present, same, seeds
 from ldreg.exhibits.settings import STAND_INS
 
 Run = Mapping[str, Any]

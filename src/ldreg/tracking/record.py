@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ldreg.errors import LdregError
-from ldreg.files import read_json, read_yaml, write_json
+from ldreg.files import read_keys, write_json
 
 Kind = Literal["pretrain", "measure", "transfer", "detect"]
 Point = tuple[str, float, int, int]  # a metric's name, its value, the time (ms since 1970) and the step
@@ -22,18 +22,6 @@ FILES: dict[Kind, tuple[str, ...]] = {
 }
 _SPEC_TAGS = ("scale", "run", "method", "regularizer", "beta", "k", "seed", "spec_hash", "dataset")
 _GIT_TAGS = ("git_commit", "git_dirty")
-
-
-def load(path: Path, *keys: str) -> dict[str, Any]:
-    """The mapping in a JSON or YAML file; LdregError names a file that is missing, broken or lacks a key."""
-    if path.suffix == ".yaml":
-        value = read_yaml(path)
-    else:
-        value = read_json(path, "no such file; the job that writes it has not finished")
-    for key in keys:
-        if key not in value:
-            raise LdregError(f"{path}: key {key} is missing")
-    return value
 
 
 def present(folder: Path, kind: Kind) -> list[Path]:
@@ -75,7 +63,7 @@ def measured(folder: Path, kind: Kind = "measure") -> tuple[dict[str, Any], dict
     settings: dict[str, Any] = {}
     results: dict[str, Any] = {}
     for path in present(folder, kind):
-        found = load(path)
+        found = read_keys(path)
         name = f"transfer_{path.stem}" if kind == "transfer" else path.stem
         for lid in found.pop("lid", ()):
             reference = "" if lid["batch_rows"] is None else f"_rows{lid['batch_rows']}"
@@ -102,10 +90,10 @@ def spec_tags(spec: Mapping[str, Any]) -> dict[str, str]:
 
 def job_tags(folder: Path, kind: Kind) -> dict[str, str]:
     """The training data's digest, and the commit of the code that did this job, as far as files tell it."""
-    written = summary = load(folder / "summary.json")
+    written = summary = read_keys(folder / "summary.json")
     if kind == "measure":
         path = folder / "dimensionality.json"
-        written = load(path) if path.exists() else {}
+        written = read_keys(path) if path.exists() else {}
     tags = {"dataset_digest": summary.get("dataset_digest")}
     tags |= {"imported": summary.get("imported", {}).get("file")}  # weights that were not trained here
     return texts(tags | {key: written.get(key) for key in _GIT_TAGS})
@@ -137,7 +125,7 @@ def texts(values: Mapping[str, Any]) -> dict[str, str]:
 
 def notes(folder: Path) -> dict[str, dict[str, Any]]:
     """mlflow.json: for each kind of job the MLflow run (uri, experiment, run_id, complete) that logs it."""
-    return load(folder / "mlflow.json") if (folder / "mlflow.json").exists() else {}
+    return read_keys(folder / "mlflow.json") if (folder / "mlflow.json").exists() else {}
 
 
 def note(folder: Path, kind: Kind, entry: Mapping[str, Any] | None) -> dict[str, Any] | None:

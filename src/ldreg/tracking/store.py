@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from ldreg.files import read_keys
 from ldreg.tracking import record
 from ldreg.tracking.record import Kind, Point
 
@@ -96,7 +97,7 @@ class Store:
 
     def create(self, folder: Path, kind: Kind, start: int, tags: Mapping[str, Any]) -> "Run":
         """Begin the MLflow run of a job that started at `start` (ms), and note it in mlflow.json."""
-        spec = record.load(folder / "spec.yaml", "run")
+        spec = read_keys(folder / "spec.yaml", "run")
         tags = {"kind": kind} | record.spec_tags(spec) | record.texts(tags)
         name = spec["run"]
         if kind != "pretrain":
@@ -126,7 +127,7 @@ class Store:
         begun = self.has(entry)
         if begun and entry["complete"]:
             return None
-        summary = record.load(folder / "summary.json")
+        summary = read_keys(folder / "summary.json")
         end = int(max(path.stat().st_mtime for path in record.present(folder, kind)) * 1000)
         if begun:
             run = Run(self, folder, kind, entry["run_id"])
@@ -158,7 +159,7 @@ class Run:
             if not key.startswith("system/"):
                 history = self._client.get_metric_history(self.run_id, key)
                 self._logged |= {(key, point.step) for point in history}
-        self.write([], params=record.load(self._folder / "spec.yaml"))
+        self.write([], params=read_keys(self._folder / "spec.yaml"))
 
     def write(
         self,

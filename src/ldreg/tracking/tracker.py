@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ldreg.errors import LdregError
+from ldreg.files import read_keys
 from ldreg.tracking import record
 from ldreg.tracking.record import Kind, Point
 from ldreg.tracking.store import Store, import_mlflow, public, reason
@@ -114,7 +115,7 @@ class Tracker:
             self._give_up(error)
 
     def _stream(self) -> None:
-        store = Store(self._uri, record.load(self._folder / "spec.yaml", "scale")["scale"])
+        store = Store(self._uri, read_keys(self._folder / "spec.yaml", "scale")["scale"])
         if store.has(self._earlier) and not self._earlier["complete"]:
             store.client.set_terminated(self._earlier["run_id"], "KILLED")
         if self._kind != "pretrain":
@@ -171,8 +172,8 @@ def log_folder(run_folder: Path, results: Path) -> list[str]:
         LdregError: a file of the folder is missing (spec.yaml, summary.json) or broken, or MLflow fails.
     """
     folder, uri = Path(run_folder), tracking_uri(results)
-    scale = record.load(folder / "spec.yaml", "scale")["scale"]
-    record.load(folder / "summary.json")
+    scale = read_keys(folder / "spec.yaml", "scale")["scale"]
+    read_keys(folder / "summary.json")
     kinds = [kind for kind in record.FILES if kind == "pretrain" or record.present(folder, kind)]
     try:
         import_mlflow(uri)
@@ -203,7 +204,7 @@ def log_exhibit(spec_path: Path, files: Sequence[Path], results: Path) -> None:
 
         try:
             with suppress_logs_in_thread():
-                scale = record.load(spec_path, "scale")["scale"]
+                scale = read_keys(spec_path, "scale")["scale"]
                 commit, dirty = git_state()
                 tags = {"scale": scale, "git_commit": commit, "git_dirty": dirty}
                 Store(uri, scale).log_exhibit(spec_path, files, tags)

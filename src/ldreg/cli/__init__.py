@@ -1,0 +1,5 @@
+"""The command line."""
+
+from ldreg.cli.parser import entry, main
+
+__all__ = ["entry", "main"]

@@ -1,0 +1,3 @@
+from ldreg.cli.parser import entry
+
+entry()

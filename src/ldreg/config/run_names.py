@@ -1,0 +1,81 @@
+"""The folder name of a run: made from its spec, and read back."""
+
+from decimal import Decimal
+from typing import Any
+
+from ldreg.config.run_spec import LISTS, REGULARIZERS, RunSpec
+from ldreg.errors import LdregError
+
+# Left out of folder names: given by the folders themselves, by `augmentation` and `jitter`, or always shown.
+_UNNAMED = {"scale", "views", "method", "backbone", "regularizer", "beta", "k", "target", "acts_on", "seed"}
+_REGULARIZER_KEYS = ("regularizer_start",)
+_ACTS_ON = "representations"  # left out of names as well, whatever the scale's default
+_NAMED = tuple(key for key in RunSpec.model_fields if key not in _UNNAMED)
+
+
+def format_run(spec: RunSpec, base: RunSpec) -> str:
+    """Folder name of a run: short, readable, unique within its scale.
+
+    What equals `base`, the scale's default for the same method and backbone, stays out of it.
+
+    Example: `simclr-resnet18_cifar-jitter0.4/ldreg_l1-beta0.01-k64/seed0`
+    """
+    differing = [key for key in _NAMED if getattr(spec, key) != getattr(base, key)]
+    first = [spec.method, spec.backbone]
+    first += [_token(key, getattr(spec, key)) for key in differing if key not in _REGULARIZER_KEYS]
+    second = [spec.regularizer]
+    if spec.regularizer != "none":
+        keys = ("beta", *REGULARIZERS[spec.regularizer])
+        second += [_token(key, getattr(spec, key)) for key in keys]
+    if spec.acts_on != _ACTS_ON:
+        second.append(_token("acts_on", spec.acts_on))
+    second += [_token(key, getattr(spec, key)) for key in differing if key in _REGULARIZER_KEYS]
+    return "/".join(["-".join(first), "-".join(second), f"seed{spec.seed}"])
+
+
+def parse_run(name: str) -> dict[str, Any]:
+    """The settings that a folder name states; the inverse of `format_run` given the same base."""
+    try:
+        first, second, seed = name.split("/")
+        method, backbone, *tokens = first.split("-")
+        regularizer, *more = second.split("-")
+        pairs = dict(_untoken(token) for token in tokens + more)
+        return {
+            "method": method,
+            "backbone": backbone,
+            "regularizer": regularizer,
+            "seed": int(seed.removeprefix("seed")),
+            "acts_on": _ACTS_ON,
+            **pairs,
+        }
+    except ValueError as error:
+        raise LdregError(
+            f"run name {name!r}: expected METHOD-BACKBONE[-KEYVALUE...]/REGULARIZER[-KEYVALUE...]/seedN"
+        ) from error
+
+
+def _token(key: str, value: Any) -> str:
+    if isinstance(value, str):
+        return f"{key}_{value}"
+    if isinstance(value, tuple):
+        return key + "x".join(str(part) for part in value)
+    if isinstance(value, float):
+        # Never exponents: their minus sign would read as a separator. Decimal keeps every digit of the float.
+        text = format(Decimal(repr(value)), "f")
+        return key + (text.rstrip("0").rstrip(".") if "." in text else text)
+    return key + ("all" if value is None else str(value))
+
+
+def _untoken(token: str) -> tuple[str, Any]:
+    keys = [key for key in (*_NAMED, "beta", "k", "target", "acts_on") if token.startswith(key)]
+    if not keys:
+        raise ValueError(token)
+    key = max(keys, key=len)
+    text = token.removeprefix(key)
+    if text.startswith("_"):
+        return key, text[1:]
+    if text == "all":
+        return key, None
+    if key in LISTS:
+        return key, tuple(int(part) for part in text.split("x"))
+    return key, float(text) if "." in text else int(text)

@@ -1,0 +1,208 @@
+"""The configuration's blocks, checked before anything runs: what a scale file may say."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ldreg.config.detection import ComposedSettings, DetectionSettings
+from ldreg.config.run_spec import DATASETS, Count, Name, Positive, Strength
+from ldreg.errors import check_once
+
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+Rates = Annotated[tuple[Positive, ...], Field(min_length=1)]
+Neighborhoods = Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)]
+
+
+class _Block(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _Seeded(_Block):
+    """A block with `seeds`, each of which is one repetition."""
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Self:
+        seeds = getattr(self, "seeds", None) or ()
+        for seed in seeds:
+            if seeds.count(seed) > 1:
+                raise ValueError(f"seeds: {list(seeds)} is not allowed; {seed} should be there once")
+        return self
+
+
+class Execution(_Block):
+    """How runs are executed at this scale; no part of their identity."""
+
+    gpus: Annotated[int, Field(ge=0)] = 0  # per run and node; 0 means the CPU
+    nodes: Count = 1  # per run; several need a cluster whose launcher starts the ranks
+    threads: Count = 1  # per job and node
+    workers: Annotated[int, Field(ge=0)] = 0  # decoding processes per rank
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    # Images per forward pass of a rank; null is its whole share of the batch.
+    micro_batch: Count | None = None
+    accumulation: Literal["cached", "plain"] = "cached"  # of a batch's gradients over micro-batches
+    monitors: bool = True  # live measurements, which change no result
+    corrupt_images: Literal["stop", "skip"] = "stop"  # at image files that cannot be decoded
+    memory_mb: Count = 4000  # per job, for a cluster's scheduler
+    # Time limit per job, for a cluster's scheduler; a run of more epochs than usual gets as much more.
+    hours: Positive = 24.0
+    data: str = "data"  # folder of the datasets
+
+    @property
+    def pretrain_options(self) -> str:
+        """What `ldreg pretrain` is told, beside its number of threads."""
+        return self.step_options if self.monitors else f"{self.step_options} --no-monitors"
+
+    @property
+    def step_options(self) -> str:
+        """What `ldreg step-cost` is told: how a step of pretraining is executed."""
+        options = [f"--gpus {self.gpus}", f"--nodes {self.nodes}", f"--workers {self.workers}"]
+        options += [f"--precision {self.precision}", f"--corrupt-images {self.corrupt_images}"]
+        if self.micro_batch:
+            options += [f"--micro-batch {self.micro_batch}", f"--accumulation {self.accumulation}"]
+        return " ".join(options)
+
+    @property
+    def measure_options(self) -> str:
+        """What `ldreg measure` is told: one GPU is enough for it."""
+        return f"--gpus {min(self.gpus, 1)} --workers {self.workers} --corrupt-images {self.corrupt_images}"
+
+    @property
+    def detect_options(self) -> str:
+        """What `ldreg detect` is told: as pretraining."""
+        return (
+            f"--gpus {self.gpus} --nodes {self.nodes} --workers {self.workers} --precision {self.precision}"
+            f" --corrupt-images {self.corrupt_images}"
+        )
+
+    @property
+    def cluster_resources(self) -> dict[str, int | str]:
+        """Of a pretraining on several nodes, what SLURM must grant beside memory, time and CPUs."""
+        if self.nodes == 1:
+            return {}
+        # `mpi` leaves it to the job itself to start its tasks, all of which the allocation must hold.
+        per_node = max(self.gpus, 1)
+        return {
+            "mpi": "srun",
+            "nodes": self.nodes,
+            "tasks": self.nodes * per_node,
+            "tasks_per_gpu": 0,
+            "cpus_per_task": max(1, self.threads // per_node),
+        }
+
+
+class Evaluation(_Block):
+    """How a trained encoder is measured; a change here measures again and trains nothing."""
+
+    linear_epochs: Count = 100
+    linear_batch_size: Count = 256
+    linear_learning_rates: Rates = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+    # Share of the training split on which the learning rate is chosen.
+    holdout: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    knn_k: Count = 20
+    knn_temperature: Positive = 0.1
+    lid_ks: Neighborhoods = (16, 32, 64)
+    lid_batch_rows: Annotated[int, Field(ge=4)] = 2048  # of the mini-batch estimate
+
+    @model_validator(mode="after")
+    def _batches_hold_the_neighbours(self) -> Self:
+        if max(self.lid_ks) > self.lid_batch_rows - 2:
+            raise ValueError(
+                f"lid_ks: {max(self.lid_ks)} is not allowed; at most {self.lid_batch_rows - 2},"
+                f" by lid_batch_rows ({self.lid_batch_rows})"
+            )
+        return self
+
+
+class Transfer(_Block):
+    """Other data sets on which trained encoders are tested, for the exhibits that ask for it."""
+
+    datasets: Annotated[tuple[Literal[DATASETS], ...], Field(min_length=1)]
+    epochs: Count = 30
+    batch_size: Count = 256
+    learning_rates: Rates = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+    weight_decays: Annotated[tuple[Strength, ...], Field(min_length=1)] = (0.0, 5e-4)
+    holdout: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    # Whose accuracy is shown: the paper's fixed setting or the one chosen on the hold-out; both are measured.
+    reported: Literal["paper", "chosen"] = "paper"
+    train_images: Count | None = None  # at most; null is all
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        check_once("datasets", self.datasets)
+        return self
+
+
+class Detection(_Block):
+    """On what and how detectors are fine-tuned, for the exhibits that ask for it."""
+
+    dataset: Literal["composed_digits", "coco"]
+    composed: ComposedSettings = ComposedSettings()
+    settings: DetectionSettings = DetectionSettings()
+
+
+class ReportedLid(_Block):
+    """Which of the measured LIDs the exhibits show as mLID."""
+
+    estimator: Literal["mom", "mle"]
+    k: Annotated[int, Field(ge=2)]
+    batch_rows: Annotated[int, Field(ge=4)] | None = None  # null: neighbours among the full split
+
+
+class Report(_Block):
+    mlid: ReportedLid
+    effective_rank: Literal["correlation", "covariance", "second_moment"] = "correlation"
+    scale_of_paper: bool = False  # only there are levels, not just effects, comparable with the paper's
+
+
+class Cost(_Block):
+    """What a run is expected to cost, for `ldreg plan`, until runs of one's own have been measured."""
+
+    pretrain_hours: Positive  # wall time of one run
+    measure_hours: Positive
+    transfer_hours: Positive | None = None  # of one run to all data sets; null: not known, so not counted
+    detection_hours: Positive | None = None  # of one fine-tuning, likewise
+    source: str
+    dataset_gb: Positive  # on disk
+
+
+class Exhibit(_Seeded):
+    """A table, figure or ledger: the runs it needs and what renders them."""
+
+    renderer: Name
+    title: str
+    caption: str
+    category: str
+    runs: tuple[dict[str, Any], ...] = ()  # none for what is computed without networks
+    runs_of: tuple[Name, ...] = ()  # exhibits whose runs it takes too, where the scale declares them
+    seeds: Seeds | None = None  # of its own runs; null means the scale's
+    settings: dict[str, Any] = {}
+
+
+class ScaleFile(_Seeded):
+    """What `config/<scale>.yaml` may say."""
+
+    scale: Name
+    run: dict[str, Any]
+    methods: dict[Name, dict[str, Any]] = {}
+    seeds: Seeds
+    execution: Execution = Execution()
+    evaluation: Evaluation = Evaluation()
+    transfer: Transfer | None = None
+    detection: Detection | None = None
+    report: Report
+    cost: Cost
+    exhibits: Annotated[dict[Name, dict[str, Any] | None], Field(min_length=1)]
+    core: tuple[Name, ...]
+
+    @model_validator(mode="after")
+    def _shows_what_is_measured(self) -> Self:
+        shown, measured = self.report.mlid, self.evaluation
+        if shown.k not in measured.lid_ks:
+            ks = ", ".join(str(k) for k in measured.lid_ks)
+            raise ValueError(f"report.mlid.k: {shown.k} is not measured; allowed (evaluation.lid_ks): {ks}")
+        if shown.batch_rows not in (None, measured.lid_batch_rows):
+            raise ValueError(
+                f"report.mlid.batch_rows: {shown.batch_rows} is not measured; allowed: null,"
+                f" {measured.lid_batch_rows} (evaluation.lid_batch_rows)"
+            )
+        return self

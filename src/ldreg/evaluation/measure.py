@@ -1,0 +1,63 @@
+"""Measuring: one trained encoder to its dimensionality, kNN and linear accuracy."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from ldreg.config.scale_file import Evaluation
+from ldreg.data.datasets import ImageData
+from ldreg.data.decode import CorruptImages
+from ldreg.errors import LdregError
+from ldreg.evaluation.dimensionality import DimensionalitySettings
+from ldreg.evaluation.dimensionality import measure as measure_dimensionality
+from ldreg.evaluation.features import represent
+from ldreg.evaluation.knn import knn_accuracy
+from ldreg.evaluation.linear import LinearSettings, linear_probe
+
+
+def measure(
+    encoder: nn.Module,
+    data: ImageData,
+    image_size: int,
+    evaluation: Evaluation,
+    device: torch.device,
+    workers: int = 0,
+    corrupt: CorruptImages | None = None,
+) -> dict[str, dict[str, Any]]:
+    """All measurements of a frozen encoder, from one pass over both splits; `workers` processes decode files.
+
+    Returns:
+        The contents of `dimensionality.json`, `knn.json` and `linear.json` by stem.
+
+    Raises:
+        LdregError: if a LID's neighbourhood is too large for the test split, or kNN's for the training split.
+    """
+    if (k := max(evaluation.lid_ks)) > (most := len(data.test.labels) - 2):
+        raise LdregError(
+            f"evaluation.lid_ks: {k} is not allowed; {data.name}'s test split allows {most} at most"
+        )
+    if evaluation.knn_k > (most := len(data.train.labels)):
+        raise LdregError(
+            f"evaluation.knn_k: {evaluation.knn_k} is not allowed; {data.name} has {most} training images"
+        )
+    (train_x, train_y), (test_x, test_y) = (
+        represent(encoder, split, image_size, device, workers, corrupt) for split in (data.train, data.test)
+    )
+    train_x, test_x = train_x.to(device), test_x.to(device)
+    accuracy_inputs = (train_x, train_y, test_x, test_y, data.classes)
+    linear = LinearSettings(
+        epochs=evaluation.linear_epochs,
+        batch_size=evaluation.linear_batch_size,
+        learning_rates=evaluation.linear_learning_rates,
+        holdout=evaluation.holdout,
+    )
+    k, temperature = evaluation.knn_k, evaluation.knn_temperature
+    knn = knn_accuracy(*accuracy_inputs, k=k, temperature=temperature)
+    return {
+        "dimensionality": measure_dimensionality(
+            test_x, DimensionalitySettings(evaluation.lid_ks, evaluation.lid_batch_rows)
+        ),
+        "knn": {"split": "test", "k": k, "temperature": temperature, **knn},
+        "linear": linear_probe(*accuracy_inputs, settings=linear, device=device),
+    }

@@ -1,0 +1,196 @@
+"""What the claims are tested on: the runs by context and arm, with what their other files say of them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ldreg.errors import LdregError
+from ldreg.exhibits.output.labels import name, plain, same
+from ldreg.exhibits.paper.reported import Reported
+from ldreg.exhibits.runs.arms import Arm, Context, contexts
+from ldreg.exhibits.runs.csv_columns import read_columns
+from ldreg.exhibits.runs.execution import EXECUTION
+from ldreg.exhibits.runs.run_table import REGULARIZER_KEYS, by_seed, setting_keys
+from ldreg.exhibits.runs.summaries import read_summary
+from ldreg.exhibits.settings import LedgerSettings
+from ldreg.exhibits.stats.intervals import differences
+from ldreg.files import read_json
+
+# Where the paper compares a method with and without LDReg on ImageNet, best first.
+PAIRS = ("table1", "figure5", "table15")
+SERIES = ("batch_size", "jitter")  # settings over which whole contexts are a series
+MONITOR = "mlid_mle_32"  # the authors' own monitor
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The contexts of all runs, those of one method and encoder beginning with the usual one."""
+
+    contexts: tuple[Context, ...]
+    settings: LedgerSettings
+    paper: Path
+    plane: Mapping[str, Any] = field(default_factory=dict)  # what Figures 1 and 3 show, by their names
+
+    def reported(self, *exhibits: str) -> Reported:
+        """The paper's numbers of these exhibits, best first."""
+        return Reported(self.paper, self.settings.model_copy(update={"paper_exhibits": exhibits}))
+
+    @cached_property
+    def reported_pairs(self) -> Reported:
+        """The paper's own pairs; those of 1000 epochs (Table 2) stand for none at other scales."""
+        return self.reported(*PAIRS, *(["table2"] if self.settings.scale_of_paper else []))
+
+    @cached_property
+    def pairs(self) -> tuple[tuple[Context, Arm], ...]:
+        """Contexts that have an unregularised arm with their LDReg arm, but for the members of a series."""
+        members = {id(context) for key in SERIES for group in self.series(key) for context in group[1:]}
+        found = [(each, self.ldreg(each)) for each in self.contexts if id(each) not in members]
+        return tuple((context, arm) for context, arm in found if arm is not None and context.control)
+
+    def series(self, key: str) -> list[tuple[Context, ...]]:
+        """For each usual context that others differ from in `key` alone: it, then those."""
+        groups = []
+        for usual in usual_contexts(self.contexts):
+            others = [each for each in self.contexts if differing(usual, each) == [key]]
+            groups += [(usual, *others)] if others else []
+        return groups
+
+    def arms(self, context: Context, regularizer: str) -> list[Arm]:
+        """The arms of one regulariser."""
+        return [arm for arm in context.treated if arm.regularizer == regularizer]
+
+    def ldreg(self, context: Context) -> Arm | None:
+        """The arm at `base`; where there is none, the only one, or the only one that the paper has too."""
+        arms, base = self.arms(context, self.settings.regularizer), self.settings.base
+        at_base = [arm for arm in arms if all(self._at(arm, key) for key in base)]
+        if len(at_base) > 1:
+            raise LdregError(f"claims: base: {base} does not single out one of {_labels(at_base)}")
+        found = at_base or arms
+        if len(found) > 1:
+            found = [arm for arm in found if self.reported_pairs.row(context.setting(arm))]
+        return found[0] if len(found) == 1 else None
+
+    def swept(self, context: Context, regularizer: str, axis: str) -> dict[float, Arm]:
+        """Arms of one regulariser by ascending value of the axis, all else at `base`."""
+        base = self.settings.base
+        found = [
+            arm
+            for arm in self.arms(context, regularizer)
+            if all(self._at(arm, key) for key in base if key != axis)
+        ]
+        swept = {value_of(arm, axis): arm for arm in sorted(found, key=lambda arm: value_of(arm, axis))}
+        if len(swept) < len(found):
+            raise LdregError(f"claims: base: {base} leaves several runs at one {axis}: {_labels(found)}")
+        return swept
+
+    def _at(self, arm: Arm, key: str) -> bool:
+        return same(value_of(arm, key), self.settings.base[key])
+
+
+def read_evidence(frame: pd.DataFrame, settings: LedgerSettings, paper: Path, exhibits: Path) -> Evidence:
+    """All runs of `load_runs` by context and arm, with the columns of `_told`; `exhibits`: their folder."""
+    # What the views are follows from the augmentation and its jitter, which are settings too.
+    found = contexts(frame.drop(columns="views", errors="ignore"))
+    labelled = [replace(each, extra=_extra(each, found), arms=_arms(each, settings)) for each in found]
+    plane = {Path(file).stem: read_json(exhibits / Path(file).name) for file in settings.scale_files}
+    return Evidence(tuple(labelled), settings, paper, plane)
+
+
+def usual_contexts(found: Sequence[Context]) -> list[Context]:
+    """The first context of each method and encoder: what the others vary."""
+    first: dict[tuple[str, str], Context] = {}
+    for context in found:
+        first.setdefault((context.method, context.backbone), context)
+    return list(first.values())
+
+
+def differing(one: Context, other: Context) -> list[str]:
+    """The settings in which two contexts of one method and encoder differ; others are not comparable: []."""
+    if (one.method, one.backbone) != (other.method, other.backbone):
+        return []
+    rows = one.arms[0].runs, other.arms[0].runs
+    keys = [key for key in setting_keys(rows[0]) if key not in (*REGULARIZER_KEYS, *TOLD)]
+    return [key for key in keys if not same(*(row[key].iloc[0] for row in rows))]
+
+
+def value_of(arm: Arm, key: str) -> Any:
+    """A setting that all runs of the arm share."""
+    return arm.runs[key].iloc[0]
+
+
+def seeds(arm: Arm, metric: str) -> pd.Series:
+    """A quantity of the arm's runs by seed, without those that do not have it."""
+    return by_seed(arm.runs, metric).dropna()
+
+
+def gains(arm: Arm, control: Arm, metric: str) -> pd.Series:
+    """arm - control by seed, for the seeds that both have."""
+    return differences(seeds(arm, metric), seeds(control, metric))
+
+
+def _extra(context: Context, found: Sequence[Context]) -> str:
+    """What a context varies of the usual one, in words."""
+    varied = [key for usual in usual_contexts(found) for key in differing(usual, context)]
+    return ", ".join(f"{plain(key)} {name(value_of(context.arms[0], key))}" for key in varied)
+
+
+def _labels(arms: Sequence[Arm]) -> str:
+    return "; ".join(arm.label for arm in arms)
+
+
+# What is read of other files of a run's folder, NaN where they do not say it (imported encoders, say).
+TOLD = ("wall_seconds", "how", "late_change", "transfer", "transfer_sets", "box_ap", "mask_ap")
+
+
+def _arms(context: Context, settings: LedgerSettings) -> tuple[Arm, ...]:
+    return tuple(replace(arm, runs=_told(arm.runs, settings)) for arm in context.arms)
+
+
+def _told(runs: pd.DataFrame, settings: LedgerSettings) -> pd.DataFrame:
+    rows = [_told_of(Path(folder), settings) for folder in runs["folder"]]
+    return runs.assign(**{key: [row[key] for row in rows] for key in TOLD})
+
+
+def _told_of(folder: Path, settings: LedgerSettings) -> dict[str, Any]:
+    summary = read_summary(folder) if (folder / "summary.json").is_file() else {}
+    found = {"wall_seconds": summary.get("wall_seconds", math.nan)}
+    found["how"] = tuple(summary.get(key) for key in EXECUTION)
+    found["late_change"] = late_change(folder / "history.csv")
+    found |= _transferred(folder, settings.transfer)
+    detected = _read(folder / "detection.json") if settings.detection else {}
+    return found | {f"{kind}_ap": detected.get(kind, {}).get("ap", math.nan) for kind in ("box", "mask")}
+
+
+def _transferred(folder: Path, datasets: Sequence[str]) -> dict[str, Any]:
+    """Mean accuracy over the data sets that could be had, and which; NaN until all have been tried."""
+    contents = {dataset: _read(folder / "transfer" / f"{dataset}.json") for dataset in datasets}
+    had = {dataset: found for dataset, found in contents.items() if "unavailable" not in found}
+    known = bool(had) and all(had.values())
+    mean = float(np.mean([found[found["metric"]] for found in had.values()])) if known else math.nan
+    return {"transfer": mean, "transfer_sets": tuple(had)}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.is_file() else {}
+
+
+def late_change(history: Path) -> float:
+    """By how many per cent mLID changes over the last half of the epochs; NaN where it was not measured.
+
+    The least-squares line through ln mLID of those epochs, from its first to its last epoch.
+    """
+    if not history.is_file():
+        return math.nan
+    rows = read_columns(history, ("epoch", MONITOR))
+    late = rows[rows["epoch"] > rows["epoch"].max() / 2].dropna(subset=[MONITOR])
+    if len(late) < 3:
+        return math.nan
+    epochs, values = (late[column].to_numpy(dtype=float) for column in ("epoch", MONITOR))
+    slope = np.polyfit(epochs - epochs.mean(), np.log(values), 1)[0]
+    return 100 * math.expm1(slope * (epochs[-1] - epochs[0]))

@@ -1,0 +1,161 @@
+"""The claims ledger: what the paper says, how the runs at hand test it, and the verdict."""
+
+import json
+from collections import Counter
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from ldreg.exhibits.claims.evidence import read_evidence
+from ldreg.exhibits.claims.paper_claims import CLAIMS, METRICS_OF_CLAIMS, Claim
+from ldreg.exhibits.claims.verdicts import ONE_SEED, Result
+from ldreg.exhibits.output.estimates import effect
+from ldreg.exhibits.output.labels import name, printed
+from ldreg.exhibits.output.markup import Block, Cell, markdown
+from ldreg.exhibits.runs.run_table import Exhibit, check_keys, describe, load_runs, settings_of
+from ldreg.exhibits.settings import LedgerSettings
+from ldreg.exhibits.stats.intervals import LEVEL
+
+NOT_TESTED = "not tested"
+VERDICTS = ("supported", "contradicted", "inconclusive", NOT_TESTED)
+
+
+class Entry(NamedTuple):
+    """A claim and what its test gave in one context."""
+
+    claim: Claim
+    context: str
+    result: Result
+
+
+def ledger(exhibit: Exhibit) -> dict[str, str]:
+    """Every claim with its test, estimate, interval, verdict and the paper's number, as Markdown and JSON."""
+    settings = settings_of(exhibit, LedgerSettings)
+    frame = load_runs(exhibit, METRICS_OF_CLAIMS, settings)
+    check_keys(exhibit, frame, settings.base)
+    evidence = read_evidence(frame, settings, exhibit.paper, exhibit.path.parent)
+    found = [Entry(claim, *tested) for claim in CLAIMS for tested in claim.test(evidence)]
+    # Sections in the order of the runs, what compares methods last.
+    order = [context.label for context in evidence.contexts]
+    sections = dict.fromkeys(label for label in order if any(entry.context == label for entry in found))
+    sections |= dict.fromkeys(entry.context for entry in found)
+    opening = _opening(exhibit, frame, settings, found)
+    content = {
+        "exhibit": exhibit.exhibit,
+        "scale": exhibit.scale,
+        "seeds": int(frame["seed"].nunique()),
+        "level": LEVEL,
+        "remarks": opening,
+        "claims": [line for claim in CLAIMS for line in _json(claim, found)],
+    }
+    return {
+        "md": _markdown(exhibit, opening, found, list(sections)),
+        "json": json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+    }
+
+
+def _opening(exhibit: Exhibit, frame: pd.DataFrame, settings: LedgerSettings, found: list[Entry]) -> str:
+    where = f"the {exhibit.scale} scale: {describe(frame)}"
+    parts = [f"The paper's claims as they stand, tested on the runs of {where}."]
+    if frame["seed"].nunique() == 1:
+        parts.append("One seed has no interval, so nothing can be decided.")
+    elif any(entry.result.verdict == ONE_SEED for entry in found):
+        parts.append("Some settings have one seed: it has no interval, so nothing can be decided there.")
+    if not settings.scale_of_paper:
+        parts.append(
+            "The paper's own setting is ImageNet with larger encoders: a verdict holds for this scale alone."
+        )
+    parts += [
+        "Runs are paired by seed.",
+        "Intervals are 95 % t-intervals over seeds, each for its own claim and not adjusted for the number "
+        "of claims: of twenty effects that are truly zero, about one would get an interval without zero. "
+        f"There are {len(found)} tests here.",
+        "Inconclusive means that the interval is too wide to say, not that there is no effect.",
+        f"mLID: {settings.mlid}.",
+        f"Effective rank: eigenvalues of the {name(settings.effective_rank)}.",
+    ]
+    return " ".join(parts)
+
+
+def _markdown(exhibit: Exhibit, opening: str, found: list[Entry], sections: list[str]) -> str:
+    parts = [f"## {exhibit.title or exhibit.exhibit}", opening]
+    if len(sections) > 1:
+        parts.append(markdown(_overview(found)))
+    header = ("claim of the paper", "verdict", "here [95 % interval]", "seeds", "paper")
+    for section in sections:
+        rows = [_row(entry) for entry in found if entry.context == section]
+        parts.append(markdown(Block(section, header, [rows])))
+    tested = {entry.claim.id for entry in found}
+    untested = [
+        f"- {claim.text} ({claim.source}): {NOT_TESTED}, needs {claim.needs}"
+        for claim in CLAIMS
+        if claim.id not in tested
+    ]
+    if untested:
+        parts += ["### Not tested: these runs do not include what is needed", "\n".join(untested)]
+    details = [_detail(claim, found) for claim in CLAIMS if claim.id in tested]
+    if details:
+        parts += ["### How each was tested", "\n".join(details)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _overview(found: list[Entry]) -> Block:
+    """Each claim once: its verdict, or how often each was given."""
+    rows = []
+    for claim in CLAIMS:
+        verdicts = [entry.result.verdict for entry in found if entry.claim is claim]
+        counts = Counter(verdict.partition(" (")[0] for verdict in verdicts)
+        several = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict])
+        short = (verdicts or [NOT_TESTED])[0] if len(verdicts) < 2 else several
+        rows.append([Cell(claim.text), Cell(claim.source), Cell(short)])
+    return Block("All claims", ("claim of the paper", "where", "verdict"), [rows], words=3)
+
+
+def _row(entry: Entry) -> list[Cell]:
+    result = entry.result
+    theirs = "not given" if result.paper is None else printed(result.paper, signed=True)
+    estimate = effect(result.estimate, result.unit)
+    texts = (entry.claim.text, result.verdict, estimate, str(result.estimate.n), theirs)
+    return [Cell(text) for text in texts]
+
+
+def _detail(claim: Claim, found: list[Entry]) -> str:
+    """What was estimated and tested: on one line, or one line a context and the test once where it is one."""
+    entries = [entry for entry in found if entry.claim is claim]
+    tests = dict.fromkeys(entry.result.test for entry in entries)
+    if len(entries) == 1:
+        (entry,) = entries
+        about = f"Estimate: {entry.result.quantity}. Test: {entry.result.test}."
+        values = f": {entry.result.paper_values}" if entry.result.paper_values else ""
+        return f"- **{claim.text}**, {entry.context}. {about} Paper ({claim.source}){values}."
+    shared = f" Test: {next(iter(tests))}." if len(tests) == 1 else ""
+    lines = [f"- **{claim.text}**.{shared} Paper: {claim.source}."]
+    for _, context, result in entries:
+        own = "" if shared else f". Test: {result.test}"
+        values = f". Paper: {result.paper_values}" if result.paper_values else ""
+        lines.append(f"  - {context}: {result.quantity}{own}{values}.")
+    return "\n".join(lines)
+
+
+def _json(claim: Claim, found: list[Entry]) -> list[dict[str, Any]]:
+    about = {"id": claim.id, "claim": claim.text, "source": claim.source}
+    lines = [{**about, **_tested(entry)} for entry in found if entry.claim is claim]
+    return lines or [{**about, "verdict": NOT_TESTED, "reason": f"needs {claim.needs}"}]
+
+
+def _tested(entry: Entry) -> dict[str, Any]:
+    result = entry.result
+    estimate = result.estimate
+    return {
+        "context": entry.context,
+        "verdict": result.verdict,
+        "test": result.test,
+        "quantity": result.quantity,
+        "unit": result.unit,
+        "estimate": estimate.mean,
+        "low": estimate.low,
+        "high": estimate.high,
+        "seeds": estimate.n,
+        "paper": result.paper,
+        "paper_values": result.paper_values,
+    }

@@ -1,0 +1,134 @@
+"""What runs cost and what they gain at equal cost, read from their folders.
+
+A run's cost is its epochs times what a step of it takes against an unregularised one, both timed by turns in
+one process (`ldreg step-cost`). So it is counted in epochs of unregularised training, and what else the
+machine does has no part in it.
+"""
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ldreg.errors import LdregError
+from ldreg.exhibits.figures.beyond_settings import CostSettings
+from ldreg.exhibits.runs.arms import Arm, Context, contexts
+from ldreg.exhibits.runs.execution import EXECUTION
+from ldreg.exhibits.runs.run_table import Exhibit, by_seed, load_runs
+from ldreg.exhibits.runs.step_costs import read_step_cost, scaled, step_ratio
+from ldreg.exhibits.stats.intervals import Estimate, differences, t_interval
+
+COST = "cost_epochs"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One setting and number of epochs: what it cost, what it gave, what that is against plain training."""
+
+    context: Context
+    arm: Arm
+    ratio: Estimate  # a step's time against an unregularised one's
+    levels: dict[str, Estimate]
+    gains: dict[str, pd.Series]  # by seed, at equal cost; without seeds that have nothing to compare with
+
+    @property
+    def epochs(self) -> Estimate:
+        """Epochs of unregularised training that take as long."""
+        return scaled(self.ratio, self.context.epochs)
+
+    @property
+    def plain(self) -> bool:
+        """Whether there is no regulariser."""
+        return self.arm.regularizer == "none"
+
+    @property
+    def ldreg(self) -> bool:
+        """Whether the regulariser is a form of LDReg, which the others are compared with."""
+        return self.arm.regularizer.startswith("ldreg")
+
+    @property
+    def label(self) -> str:
+        """The setting, without its number of epochs."""
+        return "unregularised" if self.plain else self.arm.label
+
+
+def read_costs(exhibit: Exhibit, settings: CostSettings) -> list[Cost]:
+    """One Cost per setting and number of epochs, the unregularised first, by epochs.
+
+    Raises LdregError when the runs differ in more than regulariser and epochs, none is unregularised, or the
+    cost of a step was not measured or on different machines.
+    """
+    frame = load_runs(exhibit, settings.metrics, settings)
+    found = contexts(frame)
+    budgets = [context.epochs for context in found]
+    if len(set(budgets)) < len(budgets) or len({(each.method, each.backbone) for each in found}) > 1:
+        labels = "; ".join(context.label for context in found)
+        raise LdregError(
+            f"{exhibit.path}: runs: they may differ in regulariser and epochs alone; there are {labels}"
+        )
+    measured = {folder: read_step_cost(Path(folder)) for folder in frame["folder"]}
+    _check_alike(exhibit, list(measured.values()))
+    found = [
+        replace(context, arms=tuple(_with_costs(context, arm, measured) for arm in context.arms))
+        for context in found
+    ]
+    plain = [context.control for context in found if context.control]
+    if not plain:
+        raise LdregError(f"{exhibit.path}: runs: none is unregularised")
+    costs = [
+        Cost(
+            context,
+            arm,
+            step_ratio([measured[folder] for folder in arm.runs["folder"]]),
+            {metric: arm.level(metric) for metric in settings.metrics},
+            {metric: gains_at_equal_cost(arm, plain, metric) for metric in settings.metrics},
+        )
+        for context in found
+        for arm in context.arms
+    ]
+    # The unregularised from short to long, LDReg, then the others, these two as they are listed.
+    return sorted(costs, key=lambda cost: (0, cost.context.epochs) if cost.plain else (2 - cost.ldreg, 0))
+
+
+def _check_alike(exhibit: Exhibit, measured: list[dict[str, Any]]) -> None:
+    for key in EXECUTION:
+        ways = dict.fromkeys(str(each.get(key)) for each in measured)
+        if len(ways) > 1:
+            raise LdregError(
+                f"{exhibit.path}: runs: not comparable in cost: their {key} differs ({', '.join(ways)})"
+            )
+
+
+def _with_costs(context: Context, arm: Arm, measured: dict[str, dict[str, Any]]) -> Arm:
+    costs = [context.epochs * measured[folder]["ratio"] for folder in arm.runs["folder"]]
+    return replace(arm, runs=arm.runs.assign(**{COST: costs}))
+
+
+def gains_at_equal_cost(arm: Arm, plain: list[Arm], metric: str) -> pd.Series:
+    """By seed: the arm's metric minus what unregularised runs of that seed give at the arm's cost.
+
+    Between two numbers of epochs that is interpolated, linearly in epochs. Seeds whose longest unregularised
+    run cost less, or shortest more, are left out.
+    """
+    found = {}
+    costs, values = by_seed(arm.runs, COST), by_seed(arm.runs, metric)
+    for seed in costs.index:
+        known = [
+            (by_seed(other.runs, COST)[seed], by_seed(other.runs, metric)[seed])
+            for other in plain
+            if seed in set(other.runs["seed"])
+        ]
+        known.sort()
+        for (before, low), (after, high) in pairwise(known):
+            if before <= costs[seed] <= after:
+                share = (costs[seed] - before) / (after - before)
+                found[seed] = values[seed] - (low + share * (high - low))
+                break
+    return pd.Series(found, dtype=float)
+
+
+def minus(cost: Cost, other: Cost, metric: str) -> Estimate | None:
+    """The gain of one setting minus another's, paired by seed."""
+    return t_interval(differences(cost.gains[metric], other.gains[metric]))

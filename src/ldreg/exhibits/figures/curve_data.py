@@ -1,0 +1,152 @@
+"""The curves of Figure 2 (a, b): each setting's live measurements, epoch by epoch over its seeds."""
+
+from dataclasses import dataclass
+from numbers import Real
+from pathlib import Path
+from typing import Any, get_args
+
+import pandas as pd
+
+from ldreg.errors import LdregError
+from ldreg.exhibits.figures.figure_settings import CurveSettings, MonitorName
+from ldreg.exhibits.output.labels import listed, name, present
+from ldreg.exhibits.output.legends import series_names
+from ldreg.exhibits.runs.arms import Arm, Context, contexts
+from ldreg.exhibits.runs.csv_columns import read_columns
+from ldreg.exhibits.runs.run_table import Exhibit, by_seed, check_keys, load_runs
+from ldreg.exhibits.stats.intervals import Estimate, t_interval
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One setting's curve: a row of `points` for each measured epoch (epoch, n, mean, low, high, seeds)."""
+
+    context: Context
+    arm: Arm
+    value: Any  # of the setting that `over` names
+    points: pd.DataFrame
+    after: Estimate | None  # what `in_legend` names
+
+    @property
+    def setting(self) -> tuple[str, str]:
+        """The regulariser and its label."""
+        return self.arm.regularizer, self.arm.label
+
+
+def read_curves(exhibit: Exhibit, settings: CurveSettings) -> list[Curve]:
+    """One curve for each method, encoder and regulariser setting, over the seeds of its runs.
+
+    Raises LdregError when a run's history.csv is missing or lacks the monitor (the message names what is
+    there), and when `over` does not tell the curves apart.
+    """
+    frame = load_runs(exhibit, (settings.in_legend,) if settings.in_legend else (), settings)
+    check_keys(exhibit, frame, (settings.over,) if settings.over else ())
+    found = [
+        Curve(
+            context,
+            arm,
+            arm.runs[settings.over].iloc[0] if settings.over else None,
+            _points(arm, settings.monitor),
+            arm.level(settings.in_legend) if settings.in_legend else None,
+        )
+        for context in contexts(frame)
+        for arm in context.arms
+    ]
+    _check(found, settings, exhibit)
+    return sorted(found, key=_place) if settings.over else found
+
+
+def _place(curve: Curve) -> tuple[bool, float]:
+    """Numbers by size; what has no value first, words as they are listed."""
+    value = curve.value if present(curve.value) else -float("inf")
+    return curve.arm.regularizer != "none", float(value) if isinstance(value, Real) else 0.0
+
+
+def _check(found: list[Curve], settings: CurveSettings, exhibit: Exhibit) -> None:
+    for panel in dict.fromkeys(_panel(curve, settings) for curve in found):
+        ks = listed(monitor_k(curve) for curve in found if _panel(curve, settings) == panel)
+        if settings.monitor == "mlid" and "," in ks:
+            raise LdregError(
+                f"{exhibit.path}: settings.monitor: mlid is at each run's own k, here {ks}, which one panel "
+                "cannot compare; mlid_mle_32 has one k"
+            )
+    seen: dict[tuple[str, str], Curve] = {}
+    for curve in found if settings.over else ():
+        other = seen.setdefault((curve.arm.regularizer, name(curve.value)), curve)
+        if other is not curve:
+            both = f"{_label(other)} and {_label(curve)}"
+            raise LdregError(
+                f"{exhibit.path}: settings.over: {settings.over} does not tell apart what is at "
+                f"{name(curve.value)}: {both}"
+            )
+
+
+def _panel(curve: Curve, settings: CurveSettings) -> str:
+    return "" if settings.over else curve.context.label
+
+
+def _label(curve: Curve) -> str:
+    return f"{curve.context.label}, {curve.arm.label}"
+
+
+def _points(arm: Arm, monitor: str) -> pd.DataFrame:
+    histories = {
+        seed: _history(Path(folder), monitor) for seed, folder in by_seed(arm.runs, "folder").items()
+    }
+    rows = []
+    for epoch, values in pd.DataFrame(histories).sort_index().iterrows():
+        values = values.dropna()
+        estimate = t_interval(values)
+        rows.append(
+            {
+                "epoch": int(epoch),
+                "n": estimate.n,
+                "mean": estimate.mean,
+                "low": estimate.low,
+                "high": estimate.high,
+                "seeds": " ".join(f"{seed}:{value:.10g}" for seed, value in values.items()),
+            }
+        )
+    return pd.DataFrame(rows).astype({"low": float, "high": float})
+
+
+def _history(folder: Path, monitor: str) -> pd.Series:
+    """The monitor by epoch, without the epochs in which it was not measured."""
+    path = folder / "history.csv"
+    frame = read_columns(path, ("epoch",))
+    measured = [key for key in get_args(MonitorName) if key in frame and frame[key].notna().any()]
+    if monitor not in measured:
+        there = ", ".join(measured) or "nothing"
+        raise LdregError(f"{path}: {monitor}: not measured in any epoch; there is {there}")
+    return read_columns(path, ("epoch", monitor)).set_index("epoch")[monitor].dropna()
+
+
+def table(found: list[Curve], settings: CurveSettings) -> pd.DataFrame:
+    """One line per curve and measured epoch, with each seed's value."""
+    parts = []
+    for curve in found:
+        keys = {**curve.context.columns(curve.arm), "monitor": settings.monitor}
+        if curve.after:
+            after = {"mean": curve.after.mean, "low": curve.after.low, "high": curve.after.high}
+            keys |= {f"{settings.in_legend}_{key}": value for key, value in after.items()}
+        parts.append(pd.DataFrame([{**keys, **row} for row in curve.points.to_dict("records")]))
+    return pd.concat(parts, ignore_index=True)
+
+
+def line_names(found: list[Curve], settings: CurveSettings) -> dict[tuple[str, str], str]:
+    """What the line style of each setting says; in a panel of `over`, a colour says the rest."""
+    if settings.over:
+        return {curve.setting: _kind(curve) for curve in found}
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for curve in found:
+        groups.setdefault(curve.context.label, []).append(curve.setting)
+    return series_names(groups.values())
+
+
+def _kind(curve: Curve) -> str:
+    return "unregularised" if curve.arm.regularizer == "none" else name(curve.arm.regularizer)
+
+
+def monitor_k(curve: Curve) -> float:
+    """The k of the monitor `mlid` in these runs."""
+    return curve.arm.k if present(curve.arm.k) else float(curve.arm.runs["monitor_k"].iloc[0])

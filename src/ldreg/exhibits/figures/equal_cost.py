@@ -1,0 +1,215 @@
+"""LDReg against global regularisers and none at equal cost: metrics, and gains, over what a run costs."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ldreg.exhibits.figures.beyond_settings import CostSettings
+from ldreg.exhibits.figures.cost_data import COST, Cost, minus, read_costs
+from ldreg.exhibits.output import style
+from ldreg.exhibits.output.labels import METRICS, name, number
+from ldreg.exhibits.output.legends import interval_note, lid_words
+from ldreg.exhibits.runs.run_table import Exhibit, settings_of
+from ldreg.exhibits.runs.step_costs import interval_words
+from ldreg.exhibits.stats.intervals import Estimate, t_interval
+
+HEIGHTS = (1.75, 1.3)  # inches, of the rows of panels
+MARKERS = ("s", "^", "v", "D", "P", "X", "<", ">")  # the unregularised runs' is a circle
+
+
+def equal_cost(exhibit: Exhibit) -> dict[str, str | bytes]:
+    """The figure as PNG, PDF and the CSV of its points."""
+    settings = settings_of(exhibit, CostSettings)
+    costs = read_costs(exhibit, settings)
+    figure = draw(costs, settings)
+    csv = table(costs, settings).round(10).to_csv(index=False, lineterminator="\n")
+    return {"png": style.png(figure), "pdf": style.pdf(figure), "csv": csv}
+
+
+def table(costs: list[Cost], settings: CostSettings) -> pd.DataFrame:
+    """One line per number: levels; gains over none at equal cost; LDReg's gain minus each other's.
+
+    Such a difference is at equal cost too, as each gain is over unregularised training for as long.
+    """
+    lines = [
+        _line("level", cost, "", metric, cost.levels[metric]) for cost in costs for metric in settings.metrics
+    ]
+    treated = [cost for cost in costs if not cost.plain]
+    lines += [
+        _line("gain", cost, "none", metric, t_interval(cost.gains[metric]))
+        for cost in treated
+        for metric in settings.metrics
+    ]
+    ours = [cost for cost in treated if cost.ldreg]
+    lines += [
+        _line("difference", cost, _named(other, costs), metric, minus(cost, other, metric))
+        for cost in ours
+        for other in treated
+        if not other.ldreg
+        for metric in settings.metrics
+    ]
+    return pd.DataFrame(lines)
+
+
+def _named(cost: Cost, costs: list[Cost]) -> str:
+    several = sum(other.label == cost.label for other in costs) > 1
+    return f"{cost.label}, {cost.context.epochs} epochs" if several else cost.label
+
+
+def _line(kind: str, cost: Cost, other: str, metric: str, estimate: Estimate | None) -> dict[str, Any]:
+    about = METRICS[metric]
+    found = estimate or Estimate(math.nan, None, None, 0)
+    return {
+        "kind": kind,
+        "method": cost.context.method,
+        "backbone": cost.context.backbone,
+        "epochs": cost.context.epochs,
+        "regularizer": cost.arm.regularizer,
+        "beta": cost.arm.beta,
+        "k": cost.arm.k,
+        "setting": cost.arm.extra,
+        "minus": other,
+        **_columns("step_ratio", cost.ratio),
+        "step_interval": "" if cost.ratio.low is None else interval_words(cost.ratio.n),
+        **_columns(COST, cost.epochs),
+        "metric": metric,
+        "unit": about.unit if kind == "level" else about.difference_unit,
+        "n": found.n,
+        "mean": found.mean,
+        "low": found.low,
+        "high": found.high,
+    }
+
+
+def _columns(key: str, estimate: Estimate) -> dict[str, float | None]:
+    return {key: estimate.mean, f"{key}_low": estimate.low, f"{key}_high": estimate.high}
+
+
+def draw(costs: list[Cost], settings: CostSettings) -> Figure:
+    """Above one panel for each metric over the cost, below the gains; unregularised runs are joined."""
+    looks = _looks(costs)
+    names = {label: _legend_label(label, costs) for label in looks}
+    handles = [Line2D([], [], **look, label=names[label]) for label, look in looks.items()]
+    columns = 2 if max(map(len, names.values())) <= 40 else 1  # as many as fit into the width
+    with style.styled():
+        height = sum(HEIGHTS) + 1.35 + 0.17 * -(-len(looks) // columns)
+        figure = Figure(figsize=(style.WIDTH, height), layout="constrained")
+        panels = figure.subplots(
+            2, len(settings.metrics), squeeze=False, gridspec_kw={"height_ratios": HEIGHTS}
+        )
+        for axes, letter in zip(panels.flat, "abcdef", strict=False):
+            axes.set_title(f"({letter}) ", fontweight="bold")
+            axes.locator_params(axis="y", nbins=4)
+        for (above, below), metric in zip(panels.T, settings.metrics, strict=True):
+            _draw_levels(above, costs, metric, looks)
+            above.set_title(METRICS[metric].axis, loc="right")
+            _draw_gains(below, costs, metric, looks)
+            below.set_title(METRICS[metric].label, loc="right")
+            below.set_ylabel(METRICS[metric].difference_unit)
+        unit = METRICS[settings.metrics[0]].difference_unit
+        panels[1, 0].set_ylabel(f"gain ({unit})" if unit else "gain")
+        panels[0, len(settings.metrics) // 2].set_xlabel("cost of a run (epochs of unregularised training)")
+        title = _note(costs, settings)
+        where = "outside lower center"
+        compact = {"ncols": columns, "handlelength": 1.6, "columnspacing": 1.2}
+        figure.legend(handles=handles, title=title, title_fontsize=8, loc=where, **compact)
+    return figure
+
+
+def _looks(costs: list[Cost]) -> dict[str, dict[str, Any]]:
+    """How each setting is drawn: a marker of its own, a colour for each regulariser."""
+    # LDReg, the first, has the same colour in every figure.
+    kinds = list(dict.fromkeys(cost.arm.regularizer for cost in costs if not cost.plain))
+    looks: dict[str, dict[str, Any]] = {}
+    for cost in costs:
+        if cost.plain:
+            looks[cost.label] = {"color": style.REFERENCE, "marker": "o", "linestyle": "--"}
+        elif cost.label not in looks:
+            marker = MARKERS[(len(looks) - 1) % len(MARKERS)]
+            colour = style.COLOURS[kinds.index(cost.arm.regularizer) % len(style.COLOURS)]
+            looks[cost.label] = {"color": colour, "marker": marker, "linestyle": "none"}
+    return looks
+
+
+def _legend_label(label: str, costs: list[Cost]) -> str:
+    """With what a step costs more than an unregularised one: 'LDReg β 0.1, k 16: +4 % [+2, +6]'."""
+    shown = dict.fromkeys(_more(cost.ratio) for cost in costs if cost.label == label and not cost.plain)
+    return f"{label}: {'; '.join(shown)}" if shown else label
+
+
+def _more(ratio: Estimate) -> str:
+    mean, low, high = (
+        None if value is None else number(100 * (value - 1), True, 0)
+        for value in (ratio.mean, ratio.low, ratio.high)
+    )
+    return f"{mean} %" if low is None else f"{mean} % [{low}, {high}]"
+
+
+def _draw_levels(axes: Axes, costs: list[Cost], metric: str, looks: dict[str, dict[str, Any]]) -> None:
+    for label, look in looks.items():
+        shown = [cost for cost in costs if cost.label == label]
+        across, up = [cost.epochs for cost in shown], [cost.levels[metric] for cost in shown]
+        axes.errorbar(
+            [each.mean for each in across],
+            [each.mean for each in up],
+            xerr=_errors(across),
+            yerr=_errors(up),
+            **look,
+            elinewidth=0.9,
+            zorder=3,
+        )
+    axes.locator_params(axis="x", nbins=4)
+    axes.grid(axis="x", visible=True)
+
+
+def _draw_gains(axes: Axes, costs: list[Cost], metric: str, looks: dict[str, dict[str, Any]]) -> None:
+    """One mark a setting, side by side as in the legend; the unregularised are the line at zero."""
+    axes.axhline(0.0, color=style.REFERENCE, linestyle="--", linewidth=1.0, zorder=1.5)
+    treated = [cost for cost in costs if not cost.plain]
+    for place, cost in enumerate(treated):
+        gain = t_interval(cost.gains[metric])
+        if gain is not None:
+            axes.errorbar(
+                [place], [gain.mean], yerr=_errors([gain]), **looks[cost.label], elinewidth=0.9, zorder=3
+            )
+    axes.set_xlim(-0.7, len(treated) - 0.3)
+    axes.margins(y=0.15)
+    axes.set_xticks([])
+
+
+def _errors(estimates: list[Estimate]) -> np.ndarray | None:
+    """(2, n) distances to the bounds, NaN without any; None where no estimate has any."""
+    if all(estimate.low is None for estimate in estimates):
+        return None
+    bounds = [
+        (math.nan, math.nan) if each.low is None else (each.mean - each.low, each.high - each.mean)
+        for each in estimates
+    ]
+    return np.array(bounds).T
+
+
+def _note(costs: list[Cost], settings: CostSettings) -> str:
+    where = costs[0].context
+    lid = f"; mLID: {lid_words(settings.mlid)}" if "mlid" in settings.metrics else ""
+    epochs = sorted({cost.context.epochs for cost in costs})
+    trained = ", ".join(map(str, epochs)) + (
+        " epochs (unregularised: joined)" if len(epochs) > 1 else " epochs"
+    )
+    lines = [
+        f"{name(where.method)}, {name(where.backbone)}, {trained}{lid}",
+        interval_note([level.n for cost in costs for level in cost.levels.values()], "bars"),
+        "gain: over unregularised training of the same cost (dashed)",
+    ]
+    treated = [cost for cost in costs if not cost.plain]
+    if any(gain.empty for cost in treated for gain in cost.gains.values()):
+        lines.append("no gain where no unregularised runs are as short and as long")
+    if treated:
+        words = interval_words(max(cost.ratio.n for cost in treated))
+        lines.append("after the colon: a step's time against an unregularised one's, timed by turns,")
+        lines.append(f"in brackets and as horizontal bars its {words}")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""How exhibits are written: labels, markup, figure style."""

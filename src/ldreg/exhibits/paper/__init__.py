@@ -1,0 +1,1 @@
+"""The paper's numbers and settings, and ours beside them."""

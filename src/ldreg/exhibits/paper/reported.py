@@ -1,0 +1,138 @@
+"""The paper's own numbers (config/paper/reported.csv) for one of our settings."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ldreg.errors import LdregError
+from ldreg.exhibits.output.labels import name, present, regularizer, same
+from ldreg.exhibits.runs.arms import Setting
+from ldreg.exhibits.runs.run_table import matches
+from ldreg.exhibits.settings import Settings
+
+# What tells the paper's rows of one method, encoder and regulariser apart; it leaves _OPEN open at times.
+_KEYS = ("beta", "k", "epochs", "batch_size")
+_OPEN = ("epochs", "batch_size")
+COLLAPSE = "collapse"  # the status of a cell that the paper has no number for, since training collapsed
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """One setting of the paper, with its metrics.
+
+    `approximate` holds those read off a figure, `collapsed` those without a number since training collapsed.
+    """
+
+    exhibit: str
+    method: str
+    backbone: str
+    regularizer: str
+    beta: float
+    k: float
+    epochs: float
+    batch_size: float
+    values: dict[str, float]
+    approximate: frozenset[str] = frozenset()
+    collapsed: frozenset[str] = frozenset()
+
+    @property
+    def budget(self) -> tuple[str, ...]:
+        """All but the regulariser: what a row has in common with its unregularised one."""
+        return (self.method, self.backbone, name(self.epochs), name(self.batch_size))
+
+    @property
+    def setting(self) -> str:
+        """'SimCLR, ResNet-50, LDReg β 0.01, k 64, 100 epochs, batch size 2048'."""
+        budget = [f"{name(self.epochs)} epochs"] if present(self.epochs) else []
+        budget += [f"batch size {name(self.batch_size)}"] if present(self.batch_size) else []
+        arm = regularizer(self.regularizer, self.beta, self.k)
+        return ", ".join([name(self.method), name(self.backbone), arm, *budget])
+
+
+class Reported:
+    """The numbers of the exhibits that the settings name, looked up by our settings."""
+
+    def __init__(self, path: str | Path, settings: Settings) -> None:
+        """Read the CSV; LdregError when it is missing."""
+        if not Path(path).is_file():
+            raise LdregError(f"{path}: no such file (the paper's reported numbers)")
+        table = pd.read_csv(path)
+        rank = {exhibit: place for place, exhibit in enumerate(settings.paper_exhibits)}
+        # Transfer and detection rows repeat the pretraining's keys with another data set.
+        table = table[table["exhibit"].isin(rank) & (table["dataset"] == "imagenet")]
+        table = table[table["value"].notna() | (table["status"] == COLLAPSE)]
+        self._table = table.sort_values("exhibit", key=lambda column: column.map(rank), kind="stable")
+        self._settings = settings
+
+    def backbone(self, ours: str) -> str:
+        """The paper's encoder for which ours stands; at the paper's own scale none stands for another."""
+        return ours if self._settings.scale_of_paper else self._settings.stands_for.get(ours, ours)
+
+    def first(self) -> list[PaperRow]:
+        """All rows of the exhibit that the settings name first."""
+        return [row for row in self.rows() if row.exhibit == self._settings.paper_exhibits[0]]
+
+    def rows(self, **where: Any) -> list[PaperRow]:
+        """The paper's settings that agree with `where` (columns of the CSV; None matches only empty cells).
+
+        `backbone` is our name for the encoder; an empty cell of `epochs` or `batch_size` agrees with all. A
+        metric that two exhibits give is taken from the one named first in the settings: Table 1 prints what
+        Figure 5 only draws.
+        """
+        if "backbone" in where:
+            where["model"] = self.backbone(where.pop("backbone"))
+        table = self._table
+        for column, value in where.items():
+            agree = matches(table[column], value)
+            table = table[agree | table[column].isna() if column in _OPEN else agree]
+        rows = []
+        keys = ["method", "model", "regularizer", *_KEYS]
+        for key, cells in table.groupby(keys, dropna=False, sort=False):
+            first = cells.drop_duplicates("metric")
+            drawn = first[first["status"].str.startswith("approximate")]["metric"]
+            collapsed = first[first["status"] == COLLAPSE]["metric"]
+            known = first.dropna(subset=["value"])
+            values = dict(zip(known["metric"], known["value"].astype(float), strict=True))
+            given = (values, frozenset(drawn), frozenset(collapsed))
+            rows.append(PaperRow(cells["exhibit"].iloc[0], *key, *given))
+        return rows
+
+    def row(self, ours: Setting) -> PaperRow | None:
+        """The paper's row for a setting of ours.
+
+        At the paper's scale only the same beta, k, epochs and batch size will do. At another scale, where
+        they are chosen anew, a row stands for ours that agrees in beta and k, else one of the exhibit named
+        first: there a setting that the exhibit itself varies must agree, by `paper_values` if it is named.
+        """
+        where = {"method": ours.method, "backbone": ours.backbone, "regularizer": ours.regularizer}
+        rows = self.rows(**where) if ours.acts_on == "representations" else []
+        if self._settings.scale_of_paper:
+            return next((row for row in rows if self._agrees(row, ours, *_KEYS)), None)
+        alike = [row for row in rows if self._agrees(row, ours, "beta", "k")]
+        rows = alike or [row for row in rows if row.exhibit == rows[0].exhibit]
+        for key in _KEYS:
+            found = [row for row in rows if self._agrees(row, ours, key)]
+            varies = len({name(getattr(row, key)) for row in rows}) > 1
+            if not found and (varies or key in self._settings.paper_values):
+                return None
+            rows = found or rows
+        return next(iter(rows), None)
+
+    def _agrees(self, row: PaperRow, ours: Setting, *keys: str) -> bool:
+        for key in keys:
+            theirs, wanted = getattr(row, key), getattr(ours, key)
+            wanted = self._settings.paper_values.get(key, {}).get(wanted, wanted)
+            if not (same(theirs, wanted) or (key in _OPEN and not present(theirs))):
+                return False
+        return True
+
+
+def difference(treated: PaperRow | None, control: PaperRow | None, metric: str) -> float | None:
+    """The paper's effect: with minus without; None where it does not give both."""
+    if treated is None or control is None:
+        return None
+    if metric not in treated.values or metric not in control.values:
+        return None
+    return round(treated.values[metric] - control.values[metric], 4)  # of printed numbers: no float dust

@@ -1,0 +1,1 @@
+"""Run folders read as tables, and grouped by setting."""

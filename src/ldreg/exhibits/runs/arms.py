@@ -1,0 +1,141 @@
+"""Runs put together: the arms (one regulariser setting, several seeds) of one context (everything else)."""
+
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ldreg.exhibits.output.labels import name, plain, present, regularizer
+from ldreg.exhibits.runs.run_table import REGULARIZER_KEYS, by_seed, setting_keys
+from ldreg.exhibits.stats.intervals import LEVEL, Estimate, paired, t_interval
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One of our settings, as far as the paper's rows tell settings apart."""
+
+    method: str
+    backbone: str
+    epochs: int
+    batch_size: int
+    regularizer: str = "none"
+    beta: float = math.nan
+    k: float = math.nan
+    acts_on: str = "representations"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Runs that differ by seed alone. `extra` says what their regulariser is beside its beta and k."""
+
+    regularizer: str
+    beta: float
+    k: float
+    runs: pd.DataFrame
+    extra: str = ""
+
+    @property
+    def acts_on(self) -> str:
+        """The features that the regulariser acts on."""
+        return self.runs["acts_on"].iloc[0]
+
+    @property
+    def label(self) -> str:
+        return regularizer(self.regularizer, self.beta, self.k, self.extra)
+
+    def level(self, metric: str) -> Estimate:
+        """Mean over seeds with interval."""
+        return t_interval(by_seed(self.runs, metric))
+
+    def effect(self, control: "Arm", metric: str, level: float = LEVEL) -> Estimate | None:
+        """This arm minus `control`, paired by seed; None when they share no seed."""
+        return paired(by_seed(self.runs, metric), by_seed(control.runs, metric), level)
+
+
+@dataclass(frozen=True)
+class Context:
+    """Everything but the regulariser: its arms are comparable seed by seed, the unregularised one first."""
+
+    method: str
+    backbone: str
+    epochs: int
+    batch_size: int
+    arms: tuple[Arm, ...]
+    extra: str = ""
+
+    def setting(self, arm: Arm | None = None) -> Setting:
+        """An arm of this context, or its unregularised runs, as the paper's rows would have it."""
+        where = (self.method, self.backbone, self.epochs, self.batch_size)
+        if arm is None:
+            return Setting(*where)
+        return Setting(*where, arm.regularizer, arm.beta, arm.k, arm.acts_on)
+
+    def columns(self, arm: Arm) -> dict[str, str | float | None]:
+        """An arm of this context as columns of a CSV."""
+        return {
+            "method": self.method,
+            "backbone": self.backbone,
+            "regularizer": arm.regularizer,
+            "beta": arm.beta,
+            "k": arm.k,
+            "setting": ", ".join(extra for extra in (self.extra, arm.extra) if extra),
+        }
+
+    @property
+    def label(self) -> str:
+        return ", ".join([name(self.method), name(self.backbone), *([self.extra] if self.extra else [])])
+
+    @property
+    def control(self) -> Arm | None:
+        """The unregularised arm, if it was run."""
+        return next((arm for arm in self.arms if arm.regularizer == "none"), None)
+
+    @property
+    def treated(self) -> tuple[Arm, ...]:
+        """The regularised arms."""
+        return tuple(arm for arm in self.arms if arm.regularizer != "none")
+
+
+_CONTEXT = ("method", "backbone", "epochs", "batch_size")
+_ARM = ("regularizer", "beta", "k")
+
+
+def contexts(frame: pd.DataFrame) -> list[Context]:
+    """All runs of `load_runs` by context and arm, in the order in which the runs are listed."""
+    keys = [key for key in setting_keys(frame) if key not in REGULARIZER_KEYS]
+    found = [group for _, group in frame.groupby(keys, dropna=False, sort=False)]
+    # What the views are follows from the augmentation and its jitter, which say it shorter.
+    extras = _distinguish(found, ["method", "backbone"], [key for key in keys if key != "views"])
+    return [
+        Context(*(group[key].iloc[0] for key in _CONTEXT), _arms(group), extra)
+        for group, extra in zip(found, extras, strict=True)
+    ]
+
+
+def _arms(group: pd.DataFrame) -> tuple[Arm, ...]:
+    found = [rows for _, rows in group.groupby(list(REGULARIZER_KEYS), dropna=False, sort=False)]
+    extras = _distinguish(found, [*_ARM, "target", "acts_on"], list(REGULARIZER_KEYS))
+    arms = [
+        Arm(*(rows[key].iloc[0] for key in _ARM), rows, _words(rows.iloc[0], extra))
+        for rows, extra in zip(found, extras, strict=True)
+    ]
+    return tuple(sorted(arms, key=lambda arm: arm.regularizer != "none"))
+
+
+def _words(run: pd.Series, extra: str) -> str:
+    """What a regulariser is beside its beta and k: its target, other features than usual, and `extra`."""
+    words = [f"{name('target')} {name(run['target'])}"] if present(run["target"]) else []
+    words += [f"on {run['acts_on']}"] if run["acts_on"] != "representations" else []
+    return ", ".join([*words, *([extra] if extra else [])])
+
+
+def _distinguish(groups: list[pd.DataFrame], shown: list[str], keys: list[str]) -> list[str]:
+    """For groups whose `shown` keys agree: the other keys in which they differ, as words; else ''."""
+    heads = pd.DataFrame([group.iloc[0] for group in groups]).reset_index(drop=True)
+    extras = [""] * len(groups)
+    for _, alike in heads.groupby(shown, dropna=False):
+        differing = [key for key in keys if key not in shown and alike[key].nunique(dropna=False) > 1]
+        for position, row in alike.iterrows():
+            words = [f"{plain(key)} {name(row[key])}" for key in differing if present(row[key])]
+            extras[position] = ", ".join(words)
+    return extras

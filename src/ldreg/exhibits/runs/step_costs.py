@@ -1,0 +1,46 @@
+"""What a step takes with a regulariser against one without, as step_cost.json of runs says."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ldreg.exhibits.stats.intervals import Estimate, t_interval
+from ldreg.files import read_keys
+
+FILE = "step_cost.json"
+KEYS = ("seconds_with", "seconds_without", "ratio", "ratio_low", "ratio_high", "level", "pairs")
+
+
+def read_step_cost(folder: Path) -> dict[str, Any]:
+    """The file of one run; LdregError where it is missing, broken or lacks a key."""
+    return read_keys(folder / FILE, *KEYS)
+
+
+def step_ratio(costs: Sequence[dict[str, Any]]) -> Estimate:
+    """The time of a step against one without, over runs that differ by seed alone.
+
+    Of several the mean with its t-interval; of one the median over its blocks with its distribution-free
+    interval, which says nothing of another process; without a regulariser 1, and no interval.
+    """
+    if len(costs) == 1:
+        (cost,) = costs
+        return Estimate(cost["ratio"], cost["ratio_low"], cost["ratio_high"], 1)
+    if all(cost["ratio_low"] is None for cost in costs):
+        return Estimate(1.0, None, None, len(costs))
+    return t_interval([cost["ratio"] for cost in costs])
+
+
+def interval_words(count: int) -> str:
+    """Which interval `step_ratio` of so many runs has."""
+    return "95 % t-interval over seeds" if count > 1 else "interval over blocks (at least 95 %)"
+
+
+def scaled(estimate: Estimate, factor: float, offset: float = 0.0) -> Estimate:
+    """offset + factor times the estimate, factor positive."""
+    bounds = [None if bound is None else offset + factor * bound for bound in (estimate.low, estimate.high)]
+    return Estimate(offset + factor * estimate.mean, *bounds, estimate.n)
+
+
+def step_change(costs: Sequence[dict[str, Any]]) -> Estimate:
+    """`step_ratio` as a change in per cent."""
+    return scaled(step_ratio(costs), 100.0, -100.0)

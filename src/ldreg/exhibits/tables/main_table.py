@@ -1,0 +1,166 @@
+"""Table 1: levels and effects of LDReg, each beside what of the paper it may be compared with.
+
+A *level* (97.3 % accuracy) depends on data, encoder and budget; the paper's stands beside ours only at the
+paper's own scale. An *effect* (with LDReg minus without, paired by seed) is what the paper claims, and is
+compared at every scale.
+"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ldreg.exhibits.output.estimates import NOT_REPORTED, best_in_bold, effect, gap, level
+from ldreg.exhibits.output.labels import METRICS, name, printed, seeds
+from ldreg.exhibits.output.markup import Block, Cell, latex, markdown
+from ldreg.exhibits.paper import comparison
+from ldreg.exhibits.paper.comparison import Groups, Row
+from ldreg.exhibits.paper.reported import Reported
+from ldreg.exhibits.runs.arms import contexts
+from ldreg.exhibits.runs.run_table import Exhibit, describe, linear_protocol, load_runs, settings_of
+from ldreg.exhibits.settings import TableSettings
+
+COLLAPSED = "collapsed"
+BOLD = "Bold: the highest mean of each method, as in the paper; it says nothing about significance."
+
+
+@dataclass(frozen=True)
+class Content:
+    """A main table before it is written in one format or another."""
+
+    levels: Groups
+    effects: Groups
+    blocks: list[Block]
+    notes: list[str]
+    cells: pd.DataFrame
+
+
+def main_table(exhibit: Exhibit) -> dict[str, str]:
+    """Table 1 as CSV (one line per number), Markdown and LaTeX."""
+    content = build(exhibit)
+    title = exhibit.title or exhibit.exhibit
+    parts = [f"## {title}", *([exhibit.caption] if exhibit.caption else [])]
+    parts += [markdown(block) for block in content.blocks]
+    notes = [*content.notes, BOLD]
+    parts.append("\n".join(f"- {note}" for note in notes))
+    return {
+        "csv": content.cells.round(10).to_csv(index=False, lineterminator="\n"),
+        "md": "\n\n".join(parts) + "\n",
+        "tex": latex(exhibit.caption or title, exhibit.exhibit, content.blocks, notes),
+    }
+
+
+def build(exhibit: Exhibit) -> Content:
+    """Load the runs and lay out the effects, the levels, the notes and the CSV's lines."""
+    settings = settings_of(exhibit, TableSettings)
+    frame = load_runs(exhibit, settings.metrics, settings)
+    found, paper = contexts(frame), Reported(exhibit.paper, settings)
+    levels = comparison.levels(found, paper, settings.metrics, settings.not_run)
+    effects = comparison.effects(found, paper, settings.metrics, settings.not_run)
+    tables = [
+        comparison.table("effect", effects, comparable=True),
+        comparison.table("level", levels, comparable=settings.scale_of_paper),
+    ]
+    blocks = [
+        _effect_block(exhibit.scale, effects, settings),
+        _level_block(exhibit.scale, levels, settings),
+    ]
+    notes = table_notes(exhibit, settings, frame, effects)
+    return Content(levels, effects, blocks, notes, pd.concat(tables, ignore_index=True))
+
+
+def _level_block(scale: str, groups: Groups, settings: TableSettings) -> Block:
+    axes = [METRICS[metric].axis for metric in settings.metrics]
+    if settings.scale_of_paper:
+        header = [head for axis in axes for head in (axis, "paper")]
+        title = f"Levels at the {scale} scale and in the paper"
+    else:  # The paper's levels are for another task: a reader must not find them beside ours.
+        header, groups = axes, [group for group in groups if any(row.run for row in group)]
+        title = (
+            f"Levels at the {scale} scale (another task than the paper's: not to be compared with its levels)"
+        )
+    cells = [_level_rows(group, settings) for group in groups]
+    return Block(title, ("method", "regulariser", *header, "seeds"), cells)
+
+
+def _level_rows(group: list[Row], settings: TableSettings) -> list[list[Cell]]:
+    columns = []
+    for metric in settings.metrics:
+        ours = [row.ours[metric] for row in group]
+        means = [None if estimate is None else round(estimate.mean, 2) for estimate in ours]
+        columns.append(best_in_bold([level(estimate) for estimate in ours], means))
+        if settings.scale_of_paper:
+            theirs = [row.paper[metric] for row in group]
+            columns.append(best_in_bold([_paper(row, metric) for row in group], theirs))
+    return [
+        [Cell(row.method if place == 0 else ""), Cell(row.regularizer)]
+        + [column[place] for column in columns]
+        + [Cell(str(row.seeds))]
+        for place, row in enumerate(group)
+    ]
+
+
+def _effect_block(scale: str, groups: Groups, settings: TableSettings) -> Block:
+    header = ("method", "regulariser", "change in", "paper", "here [95 % interval]", "difference", "seeds")
+    title = f"Effect of the regulariser (with minus without): the paper's and at the {scale} scale"
+    cells = [
+        [line for place, row in enumerate(group) for line in _effect_rows(row, place == 0, settings)]
+        for group in groups
+    ]
+    return Block(title, header, cells, words=3)
+
+
+def _effect_rows(row: Row, first: bool, settings: TableSettings) -> list[list[Cell]]:
+    lines = []
+    for metric in settings.metrics:
+        ours = row.ours[metric]
+        texts = [
+            row.method if first and not lines else "",
+            "" if lines else row.regularizer,
+            METRICS[metric].effect,
+            _paper(row, metric, signed=True),
+            effect(ours),
+            gap(ours, row.paper[metric]),
+            str(ours.n if ours else 0),
+        ]
+        lines.append([Cell(text) for text in texts])
+    return lines
+
+
+def _paper(row: Row, metric: str, signed: bool = False) -> str:
+    """The paper's number, or why there is none."""
+    if (value := row.paper[metric]) is not None:
+        return printed(value, signed)
+    return COLLAPSED if row.theirs and metric in row.theirs.collapsed else NOT_REPORTED
+
+
+def table_notes(exhibit: Exhibit, settings: TableSettings, frame: pd.DataFrame, effects: Groups) -> list[str]:
+    """What a reader of a table must know: this scale, the paper's, the interval, the measurements."""
+    counts = sorted({row.seeds for group in effects for row in group if row.run}) or [frame["seed"].nunique()]
+    notes = [f"Here: the {exhibit.scale} scale: {describe(frame)}."]
+    run = [row.theirs.setting for group in effects for row in group if row.run and row.theirs]
+    theirs = "; ".join(dict.fromkeys(run)) or "no row of the paper"
+    notes.append(f"Paper: ImageNet, one number a cell, no interval. Beside the rows run here: {theirs}.")
+    if counts[-1] > 1:
+        fewer = " or fewer" if counts[0] < counts[-1] else ""
+        notes.append(
+            f"Means over {seeds(counts[-1])}{fewer}; ± and brackets are 95 % t-intervals over seeds, for "
+            "effects of the differences paired by seed."
+        )
+    if counts[0] == 1:
+        rows = "" if counts[-1] == 1 else " Rows of "
+        notes.append(f"{rows}1 seed: no interval, and no statement about noise.".strip())
+    task = "" if settings.scale_of_paper else ", which is that of another task"
+    notes.append(f"Difference: the effect here minus the paper's{task}.")
+    return [*notes, *measured_by(frame, settings), *settings.notes]
+
+
+def measured_by(frame: pd.DataFrame, settings: TableSettings) -> list[str]:
+    """How the metrics that a table shows were measured."""
+    notes = []
+    if {"linear_top1", "linear_top5"} & set(settings.metrics):
+        notes.append(linear_protocol(frame))
+    if "mlid" in settings.metrics:
+        notes.append(f"mLID: {settings.mlid}.")
+    if "effective_rank" in settings.metrics:
+        notes.append(f"Effective rank: eigenvalues of the {name(settings.effective_rank)}.")
+    return notes

@@ -1,0 +1,95 @@
+"""Does the effect depend on how it is measured? Every form of effective rank and of mLID that runs have."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ldreg.exhibits.output.estimates import effect, level
+from ldreg.exhibits.output.labels import name, seeds
+from ldreg.exhibits.output.markup import Block, Cell
+from ldreg.exhibits.runs.arms import Arm, Context, contexts
+from ldreg.exhibits.runs.run_table import Exhibit, describe, load_runs, read_measured, settings_of
+from ldreg.exhibits.settings import LidChoice
+from ldreg.exhibits.stats.intervals import Estimate
+from ldreg.exhibits.tables.table_files import sheet
+from ldreg.exhibits.tables.table_settings import MeasuresSettings
+
+HEADER = ("measured by", "unregularised", "change [95 % interval]", "seeds")
+RANK, LID, RANKME = "effective rank", "mLID", "RankMe, of the singular values"
+
+
+def measures(exhibit: Exhibit) -> dict[str, str]:
+    """The table as CSV (one line per number), Markdown and LaTeX."""
+    settings = settings_of(exhibit, MeasuresSettings)
+    frame = load_runs(exhibit, (), settings)
+    each = {folder: _measured(Path(folder)) for folder in frame["folder"]}
+    # Without what some of the runs were not measured by.
+    measured = pd.DataFrame.from_dict(each, orient="index").dropna(axis="columns")
+    found = [_with(context, measured) for context in contexts(frame)]
+    pairs = [(context, arm) for context in found if context.control for arm in context.treated]
+    blocks = [
+        Block(
+            f"{context.label}, {arm.label}, minus unregularised",
+            HEADER,
+            [_rows(context, arm, measured)],
+            1,
+        )
+        for context, arm in pairs
+    ]
+    lines = pd.DataFrame([_line(context, arm, key) for context, arm in pairs for key in measured])
+    return sheet(exhibit, blocks, [*_notes(exhibit, settings, frame), *settings.notes], lines)
+
+
+def _measured(folder: Path) -> dict[str, float]:
+    """All of a run's effective ranks and mLIDs, by what they are measured by."""
+    content = read_measured(folder / "dimensionality.json")
+    ranks = {f"{RANK}, {name(kind)}": value for kind, value in content["effective_rank"].items()}
+    lids = {
+        f"{LID}, {LidChoice(**{key: entry[key] for key in LidChoice.model_fields})}": entry["mlid"]
+        for entry in content["lid"]
+    }
+    return ranks | {RANKME: content["rankme"]} | lids
+
+
+def _with(context: Context, measured: pd.DataFrame) -> Context:
+    arms = tuple(replace(arm, runs=arm.runs.join(measured, on="folder")) for arm in context.arms)
+    return replace(context, arms=arms)
+
+
+def _rows(context: Context, arm: Arm, measured: pd.DataFrame) -> list[list[Cell]]:
+    rows = []
+    for key in measured:
+        change = arm.effect(context.control, key)
+        told = change is not None and change.low is not None and change.low * change.high > 0
+        texts = [key, level(context.control.level(key)), effect(change), str(change.n if change else 0)]
+        rows.append([Cell(text, told and place == 2) for place, text in enumerate(texts)])
+    return rows
+
+
+def _line(context: Context, arm: Arm, key: str) -> dict[str, Any]:
+    change = arm.effect(context.control, key) or Estimate(math.nan, None, None, 0)
+    return {
+        **context.columns(arm),
+        "measured_by": key,
+        "unregularised": context.control.level(key).mean,
+        **{"n": change.n, "mean": change.mean, "low": change.low, "high": change.high},
+    }
+
+
+def _notes(exhibit: Exhibit, settings: MeasuresSettings, frame: pd.DataFrame) -> list[str]:
+    count = frame["seed"].nunique()
+    interval = "1 seed: no interval, and no statement about noise."
+    if count > 1:
+        interval = (
+            f"Means over {seeds(count)}; ± and brackets are 95 % t-intervals over seeds, of changes paired "
+            "by seed. Bold: an interval without zero, one by one, not adjusted for the number of rows."
+        )
+    return [
+        f"Here: the {exhibit.scale} scale: {describe(frame)}; all by the test split's representations.",
+        interval,
+        f"Other tables and figures show: {RANK}, {name(settings.effective_rank)}; {LID}, {settings.mlid}. "
+        "The paper does not say of which matrix its effective rank is, or by what its mLID is estimated.",
+    ]

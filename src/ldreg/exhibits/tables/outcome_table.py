@@ -1,0 +1,219 @@
+"""How Tables 2 and 3 are laid out: percentages that encoders reach elsewhere, with and without LDReg.
+
+As in Table 1, levels stand beside the paper's at its own scale alone, effects at every scale.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from ldreg.exhibits.output.estimates import NOT_REPORTED, best_in_bold, effect, gap, level
+from ldreg.exhibits.output.labels import name, number, present
+from ldreg.exhibits.output.markup import Block, Cell
+from ldreg.exhibits.paper import comparison
+from ldreg.exhibits.paper.comparison import Groups, Row
+from ldreg.exhibits.paper.reported import Reported
+from ldreg.exhibits.runs.arms import Context, contexts
+from ldreg.exhibits.runs.run_table import Exhibit
+from ldreg.exhibits.settings import TableSettings
+from ldreg.exhibits.tables.main_table import BOLD, table_notes
+from ldreg.exhibits.tables.outcome_settings import OutcomeSettings
+from ldreg.exhibits.tables.table_files import sheet
+
+
+@dataclass(frozen=True)
+class Column:
+    """One percentage that encoders are compared by; `key` is its name in the runs' table.
+
+    decimals: with which the paper prints it.
+    """
+
+    key: str
+    label: str
+    dataset: str
+    metric: str
+    run: bool = True
+    decimals: int = 1
+
+
+class Elsewhere(Reported):
+    """The paper's numbers that are not on ImageNet, by keys of ours.
+
+    `key` turns a data set and a metric of the CSV into one, or into None for what is left out.
+    """
+
+    def __init__(self, path: Path, settings: OutcomeSettings, key: Callable[[str, str], str | None]) -> None:
+        """As of `Reported`."""
+        super().__init__(path, settings)
+        table = pd.read_csv(path)
+        table = table[table["exhibit"].isin(settings.paper_exhibits)].dropna(subset=["value"])
+        keys = [key(*cell) for cell in zip(table["dataset"], table["metric"], strict=True)]
+        table = table.assign(metric=keys).dropna(subset=["metric"])
+        order = settings.paper_exhibits.index
+        self._table = table.sort_values("exhibit", key=lambda column: column.map(order), kind="stable")
+
+
+def outcome_table(
+    exhibit: Exhibit,
+    settings: OutcomeSettings,
+    frame: pd.DataFrame,
+    columns: list[Column],
+    values: dict[str, dict[str, float]],
+    paper: Reported,
+    title: str,
+    about: list[str],
+) -> dict[str, str]:
+    """Effects and levels of `columns` as CSV, Markdown and LaTeX.
+
+    values: percentages by run folder and key; what was not run is missing. title: of the levels. about: notes
+    on how they were measured.
+    """
+    keys = tuple(column.key for column in columns)
+    measured = pd.DataFrame.from_dict(values, orient="index").reindex(columns=keys)
+    found = [_measured(context, measured) for context in _labelled(contexts(frame))]
+    levels = _told(comparison.levels(found, paper, keys, settings.not_run))
+    effects = _told(comparison.effects(found, paper, keys, settings.not_run))
+    blocks = [
+        *([_effect_block(exhibit.scale, effects, columns)] if effects else []),
+        _level_block(exhibit.scale, title, levels, columns, settings.scale_of_paper),
+    ]
+    cells = [
+        *_lines("effect", effects, columns, comparable=True),
+        *_lines("level", levels, columns, comparable=settings.scale_of_paper),
+    ]
+    # What these measurements share with Table 1 is told in the same words.
+    shared = table_notes(exhibit, TableSettings(metrics=()), frame, effects)
+    notes = [*shared, *about, BOLD, *settings.notes]
+    return sheet(exhibit, blocks, notes, pd.concat(cells, ignore_index=True))
+
+
+def _measured(context: Context, values: pd.DataFrame) -> Context:
+    """The context with `values` as columns of its arms' runs."""
+    arms = tuple(replace(arm, runs=arm.runs.join(values, on="folder")) for arm in context.arms)
+    return replace(context, arms=arms)
+
+
+def _labelled(found: list[Context]) -> list[Context]:
+    """Contexts with their epochs in the label, by which the paper tells its encoders apart in Tables 2 and 3.
+
+    The batch size follows from them, and stands there only where it does not.
+    """
+    made = []
+    for context in found:
+        extra = re.sub(r"(^|, )(epochs|batch size) [^,]+", "", context.extra).removeprefix(", ")
+        twin = any(
+            (other.method, other.backbone, other.epochs) == (context.method, context.backbone, context.epochs)
+            and other.batch_size != context.batch_size
+            for other in found
+        )
+        words = [_epochs(context.epochs), f"batch size {name(context.batch_size)}" if twin else "", extra]
+        made.append(replace(context, extra=", ".join(filter(None, words))))
+    return made
+
+
+def _epochs(epochs: float) -> str:
+    return f"{name(epochs)} epochs" if present(epochs) else ""
+
+
+def _told(groups: Groups) -> Groups:
+    """Rows without numbers where nothing was run, and with the paper's budget where it alone has the row."""
+    return [[_told_row(row) for row in group] for group in groups]
+
+
+def _told_row(row: Row) -> Row:
+    ours = {
+        key: None if estimate is None or math.isnan(estimate.mean) else estimate
+        for key, estimate in row.ours.items()
+    }
+    if row.keys["setting"] or row.theirs is None:
+        return replace(row, ours=ours)
+    budget = _epochs(row.theirs.epochs)
+    return replace(row, ours=ours, method=f"{row.method}, {budget}", keys=row.keys | {"setting": budget})
+
+
+def _lines(kind: str, groups: Groups, columns: list[Column], comparable: bool) -> list[pd.DataFrame]:
+    """Lines of the CSV, column by column. All are in percent, as the linear accuracy that `table` knows."""
+    tables = []
+    for column in columns if groups else ():
+        rows = [
+            replace(
+                row, ours={"linear_top1": row.ours[column.key]}, paper={"linear_top1": row.paper[column.key]}
+            )
+            for group in groups
+            for row in group
+        ]
+        lines = comparison.table(kind, [rows], comparable).assign(metric=column.metric)
+        lines.insert(lines.columns.get_loc("metric"), "dataset", column.dataset)
+        # Where all are missing they would be objects, which cannot be rounded.
+        tables.append(lines.astype(dict.fromkeys(("mean", "low", "high", "paper"), float)))
+    return tables
+
+
+def _stacked(label: str, rows: list[list[Cell]]) -> list[list[Cell]]:
+    """`rows` with the label before the first of them."""
+    return [[Cell("" if place else label), *row] for place, row in enumerate(rows)]
+
+
+def _effect_block(scale: str, groups: Groups, columns: list[Column]) -> Block:
+    header = ("encoder", "regulariser", "change in", "paper", "here [95 % interval]", "difference", "seeds")
+    title = f"Effect of the regulariser (with minus without): the paper's and at the {scale} scale"
+    cells = [
+        _stacked(group[0].method, [line for row in group for line in _effect_rows(row, columns)])
+        for group in groups
+    ]
+    return Block(title, header, cells, words=3)
+
+
+def _effect_rows(row: Row, columns: list[Column]) -> list[list[Cell]]:
+    lines = []
+    for column in columns:
+        ours, theirs = row.ours[column.key], row.paper[column.key]
+        texts = [
+            "" if lines else row.regularizer,
+            f"{column.label} (points)",
+            _printed(theirs, column, signed=True),
+            effect(ours),
+            gap(ours, theirs),
+            str(ours.n if ours else 0),
+        ]
+        lines.append([Cell(text) for text in texts])
+    return lines
+
+
+def _printed(theirs: float | None, column: Column, signed: bool = False) -> str:
+    return NOT_REPORTED if theirs is None else number(theirs, signed, column.decimals)
+
+
+def _level_block(scale: str, title: str, groups: Groups, columns: list[Column], comparable: bool) -> Block:
+    """The paper's levels below ours at its own scale; at another, only what was run there."""
+    beside = "and in the paper"
+    if not comparable:
+        beside = "(another task than the paper's: not to be compared with its levels)"
+        columns = [column for column in columns if column.run]
+        groups = [group for group in groups if any(row.run for row in group)]
+    header = ("encoder", "regulariser", *(["of"] if comparable else []))
+    header += (*(column.label for column in columns), "seeds")
+    cells = [_stacked(group[0].method, _level_rows(group, columns, comparable)) for group in groups]
+    return Block(f"{title} at the {scale} scale {beside}", header, cells, 3 if comparable else 2)
+
+
+def _level_rows(group: list[Row], columns: list[Column], comparable: bool) -> list[list[Cell]]:
+    here, paper = [], []
+    for column in columns:
+        ours = [row.ours[column.key] for row in group]
+        theirs = [row.paper[column.key] for row in group]
+        means = [None if estimate is None else round(estimate.mean, 2) for estimate in ours]
+        here.append(best_in_bold([level(estimate) for estimate in ours], means))
+        paper.append(best_in_bold([_printed(value, column) for value in theirs], theirs))
+    lines = []
+    for place, row in enumerate(group):
+        source = [Cell("here")] if comparable else []
+        numbers = [cells[place] for cells in here]
+        lines.append([Cell(row.regularizer), *source, *numbers, Cell(str(row.seeds))])
+        if comparable:
+            lines.append([Cell(), Cell("paper"), *(cells[place] for cells in paper), Cell()])
+    return lines

@@ -1,0 +1,177 @@
+"""Tables 2 and 3: what encoders are worth on other data sets and in detection, with and without LDReg."""
+
+from pathlib import Path
+from typing import Any
+
+from ldreg.exhibits.output.labels import listed, name
+from ldreg.exhibits.runs.run_table import Exhibit, finite_number, load_runs, read_measured, settings_of
+from ldreg.exhibits.tables.outcome_settings import DetectionTableSettings, TransferTableSettings
+from ldreg.exhibits.tables.outcome_table import Column, Elsewhere, outcome_table
+
+ACCURACIES = {"top1": "linear_top1", "mean_per_class": "mean_per_class"}  # transfer's names and the CSV's
+KINDS, PRECISIONS = ("box", "mask"), {"ap": "AP", "ap50": "AP50", "ap75": "AP75"}
+COCO = "coco"  # the data set of the paper's Table 3 in reported.csv
+# What a transfer is, by the `protocol` of its file.
+PROTOCOLS = {
+    "cached": " (a linear classifier on stored representations of the frozen encoder, without crops)"
+}
+PAPERS_TRANSFER = (
+    "The paper: 30 epochs, batch size 256, random crops and flips in training (CIFAR: resized and flipped "
+    "alone), the central 87.5 % of width and height in testing, bicubic, images 224 pixels wide, the best "
+    "epoch on the test split."
+)
+PAPERS_DETECTION = (
+    "The paper: Mask R-CNN, ResNet-50-C4, COCO train2017 and val2017, 180,000 iterations, batch size 16 (8 "
+    "in its released SimCLR configurations), learning rate 0.02."
+)
+
+
+def transfer_table(exhibit: Exhibit) -> dict[str, str]:
+    """Table 2 as CSV (one line per number), Markdown and LaTeX: accuracies on other data sets."""
+    settings = settings_of(exhibit, TransferTableSettings)
+    frame = load_runs(exhibit, (), settings)
+    paths = {
+        dataset: {folder: Path(folder) / "transfer" / f"{dataset}.json" for folder in frame["folder"]}
+        for dataset in settings.datasets
+    }
+    every = {dataset: [read_measured(path) for path in of_set.values()] for dataset, of_set in paths.items()}
+    missing = {
+        dataset: found[0]["unavailable"] for dataset, found in every.items() if "unavailable" in found[0]
+    }
+    files = {dataset: found for dataset, found in every.items() if dataset not in missing}
+    values = {
+        folder: {
+            dataset: finite_number(paths[dataset][folder], found[place], found[place]["metric"])
+            for dataset, found in files.items()
+        }
+        for place, folder in enumerate(frame["folder"])
+    }
+    paper = Elsewhere(exhibit.paper, settings, _transferred)
+    columns = [_transfer_column(dataset, found[0]["metric"]) for dataset, found in files.items()]
+    columns += [_transfer_column(dataset, "top1", run=False) for dataset in missing]
+    if settings.not_run:
+        theirs = dict.fromkeys(dataset for row in paper.first() for dataset in row.values)
+        columns += [_transfer_column(each, "top1", run=False) for each in theirs if each not in every]
+    notes = _transfer_notes(files, columns, set(frame["dataset"])) if files else []
+    notes += [f"{name(dataset)} could not be had: {reason}." for dataset, reason in missing.items()]
+    return outcome_table(
+        exhibit, settings, frame, columns, values, paper, "Accuracy on other data sets (%)", notes
+    )
+
+
+def detection_table(exhibit: Exhibit) -> dict[str, str]:
+    """Table 3 as CSV (one line per number), Markdown and LaTeX: average precision of boxes and masks."""
+    settings = settings_of(exhibit, DetectionTableSettings)
+    frame = load_runs(exhibit, (), settings)
+    paths = {folder: Path(folder) / "detection.json" for folder in frame["folder"]}
+    files = {folder: read_measured(path) for folder, path in paths.items()}
+    values = {
+        folder: {
+            f"{kind}_{key}": finite_number(paths[folder], found.get(kind, {}), key)
+            for kind in KINDS
+            for key in PRECISIONS
+        }
+        for folder, found in files.items()
+    }
+    where = listed(found.get("dataset", "") for found in files.values())
+    columns = [
+        Column(f"{kind}_{key}", f"{kind} {label}", where, f"{kind}_{key}", decimals=2)
+        for kind in KINDS
+        for key, label in PRECISIONS.items()
+    ]
+    paper = Elsewhere(exhibit.paper, settings, lambda dataset, metric: metric if dataset == COCO else None)
+    notes = _detection_notes(list(files.values()))
+    return outcome_table(exhibit, settings, frame, columns, values, paper, "Average precision (%)", notes)
+
+
+def _transferred(dataset: str, metric: str) -> str | None:
+    return dataset if metric == "linear_top1" and dataset != "imagenet" else None
+
+
+def _transfer_column(dataset: str, metric: str, run: bool = True) -> Column:
+    words = " (mean per class)" if metric == "mean_per_class" else ""
+    return Column(dataset, name(dataset) + words, dataset, ACCURACIES[metric], run)
+
+
+def _transfer_notes(
+    files: dict[str, list[dict[str, Any]]], columns: list[Column], own: set[str]
+) -> list[str]:
+    """How the accuracies were measured, with which setting, on how many images; what was not run."""
+    every = [found for of_set in files.values() for found in of_set]
+    shared = [found["settings"] for found in every]
+    kinds = dict.fromkeys(found["protocol"] for found in every)
+    protocol = "; ".join(f"{kind}{PROTOCOLS.get(kind, '')}" for kind in kinds)
+    each = {key: listed(content[key] for content in shared) for key in ("epochs", "batch_size", "optimizer")}
+    images = "; ".join(f"{name(dataset)} {_images(found)}" for dataset, found in files.items())
+    each["image_size"] = listed(found["image_size"] for found in every)
+    per_class = any(column.metric == "mean_per_class" for column in columns)
+    notes = [
+        f"Accuracy: top-1{', the mean over classes where a column says so' if per_class else ''}, after the "
+        "last epoch.",
+        f"Transfer: protocol {protocol}; {each['epochs']} epochs of {each['optimizer']}, batch size "
+        f"{each['batch_size']}, images {each['image_size']} pixels wide. {PAPERS_TRANSFER}",
+        _setting_note(files),
+        f"Images (training / test): {images}.",
+    ]
+    if trained := [dataset for dataset in files if dataset in own]:
+        notes.append(f"Encoders were trained on {listed(trained)} itself: that is no transfer.")
+    absent = listed(column.dataset for column in columns if not column.run)
+    return [*notes, *([f"Not run at this scale: {absent}."] if absent else [])]
+
+
+def _images(found: list[dict[str, Any]]) -> str:
+    return " / ".join(listed(f"{each['rows'][split]:,}" for each in found) for split in ("train", "test"))
+
+
+def _setting_note(files: dict[str, list[dict[str, Any]]]) -> str:
+    """Whose learning rate and weight decay are behind the accuracies."""
+    every = [found for of_set in files.values() for found in of_set]
+    if {found["reported"] for found in every} == {"paper"}:
+        used: dict[str, list[str]] = {}
+        for dataset, found in files.items():
+            used.setdefault(_words(found[0]["paper"]), []).append(dataset)
+        values = "; ".join(
+            f"{words}{f' ({listed(sets)})' if len(used) > 1 else ''}" for words, sets in used.items()
+        )
+        return f"Setting: the paper's, {values}. That chosen on a hold-out is in the files of transfer/ too."
+    share = listed(100 * found["settings"]["holdout"] for found in every)
+    tried = listed(len(found["holdout"]) for found in every)
+    edge = sum(found["chosen"]["at_grid_edge"] for found in every)
+    warning = f" In {edge} of {len(every)} cases it is at the edge of what was tried." if edge else ""
+    return (
+        f"Setting: the best of {tried} pairs of learning rate and weight decay on a hold-out of {share} % of "
+        f"the training split; the paper's is fixed, and in the files of transfer/ too.{warning}"
+    )
+
+
+def _words(setting: dict[str, float]) -> str:
+    return f"learning rate {name(setting['lr'])}, weight decay {name(setting['weight_decay'])}"
+
+
+def _detection_notes(files: list[dict[str, Any]]) -> list[str]:
+    """On which images the detectors were trained and tested, and how long."""
+    shared = [found["settings"] for found in files]
+    each = {
+        key: listed(content[key] for content in shared)
+        for key in ("iterations", "batch_size", "learning_rate")
+    }
+    counts = {
+        key: listed(f"{found[key]:,}" for found in files)
+        for key in ("train_images", "val_images", "categories")
+    }
+    where = (
+        [listed(found["dataset"] for found in files)] if all("dataset" in found for found in files) else []
+    )
+    images = f"{counts['train_images']} training and {counts['val_images']} validation images"
+    data = ", ".join([*where, images, f"{counts['categories']} categories"])
+    cast = listed(found.get("precision", "float32") for found in files)
+    precision = "" if cast == "float32" else f"; convolutions in {cast}"
+    skipped = max(found.get("corrupt_images", 0) for found in files)
+    broken = [f"Up to {skipped} images a run were corrupt and skipped."] if skipped else []
+    return [
+        "AP: COCO's average precision, the mean over overlaps of 0.5 to 0.95; AP50 and AP75: at one overlap.",
+        f"Detection: Mask R-CNN that starts from the encoder, nothing frozen; {data}; {each['iterations']} "
+        f"iterations, batch size {each['batch_size']}, learning rate {each['learning_rate']}{precision}; "
+        f"tested once, after the last. {PAPERS_DETECTION}",
+        *broken,
+    ]

@@ -1,0 +1,244 @@
+"""The paper's Tables 5 to 11: its settings beside those of the runs at hand, with what differs marked."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ldreg.config.run_spec import RunSpec, ViewSettings, read_spec
+from ldreg.errors import LdregError
+from ldreg.exhibits.output.labels import name
+from ldreg.exhibits.output.markup import Block, Cell
+from ldreg.exhibits.paper.reported import Reported
+from ldreg.exhibits.paper.settings import Given, PaperSettings, agree, label, shown
+from ldreg.exhibits.runs.run_table import Exhibit, describe, linear_protocol, settings_of
+from ldreg.exhibits.runs.summaries import imported, read_summary
+from ldreg.exhibits.tables.table_files import sheet
+from ldreg.exhibits.tables.table_settings import TABLES, SettingsTableSettings
+from ldreg.files import read_yaml
+
+HEADER = ("setting", "paper", "here", "compared", "source of the paper's value")
+SAME, DIFFERS, ONLY_HERE, NOT_RUN, NOT_KNOWN = "=", "differs", "only here", "not run", "not known"
+NOT_GIVEN = "not given"
+# Settings that are no recipe: they name, repeat, sweep or watch a run, or stand in another of these tables.
+_LEFT_OUT = ("scale", "augmentation", "jitter", "views", "method", "regularizer", "seed", "monitor_k")
+_LEFT_OUT += ("knn_every", "execution", "evaluation")
+_BESIDE = {"adam_beta2": "optimizer"}  # what is read together with another setting
+
+
+@dataclass(frozen=True)
+class Line:
+    """One setting: the paper's value and ours as words, how they compare, where the paper's stands."""
+
+    key: str
+    paper: str
+    here: str
+    compared: str
+    source: str
+
+    @property
+    def cells(self) -> list[Cell]:
+        marked = self.compared in (DIFFERS, ONLY_HERE)
+        words = (Cell(label(self.key)), Cell(self.paper), Cell(self.here, marked))
+        return [*words, Cell(self.compared, marked), Cell(self.source)]
+
+
+@dataclass(frozen=True)
+class Used:
+    """The runs of one method on what stands for one of the paper's encoders; `absent` if there are none."""
+
+    specs: list[RunSpec]
+    absent: str = NOT_RUN
+
+
+def settings_table(exhibit: Exhibit) -> dict[str, str]:
+    """One of the paper's Tables 5 to 11 as CSV (one line per setting), Markdown and LaTeX."""
+    settings = settings_of(exhibit, SettingsTableSettings)
+    table = TABLES[settings.table]
+    paper = PaperSettings(exhibit.paper.with_name("settings.csv"))
+    runs = _read_runs(exhibit)
+    if table.about == "evaluation":
+        parts = {"Linear evaluation": _evaluation(exhibit, paper)}
+    else:
+        lines_of = _pretraining if table.about == "pretraining" else _views
+        encoder = Reported(exhibit.paper, settings).backbone
+        parts = {
+            f"{name(method)}, {name(backbone)}": lines_of(
+                _used(runs, method, backbone, encoder), paper.of(method, backbone)
+            )
+            for method, backbone in table.members
+        }
+    blocks = [Block(title, HEADER, [[line.cells for line in lines]], 5) for title, lines in _merged(parts)]
+    cells = [
+        {"table": settings.table, "of": title, **vars(line)}
+        for title, lines in parts.items()
+        for line in lines
+    ]
+    notes = [*_notes(exhibit, parts, runs, table.about), *settings.notes]
+    return sheet(exhibit, blocks, notes, pd.DataFrame(cells))
+
+
+def _read_runs(exhibit: Exhibit) -> dict[Path, tuple[RunSpec, bool]]:
+    """Each run's spec, and whether its weights were imported, by folder.
+
+    Raises LdregError for a run that is not trained, or was trained by another spec than its folder holds.
+    """
+    runs = {}
+    for folder in exhibit.runs:
+        _, spec = read_spec(folder / "spec.yaml")
+        summary = read_summary(folder)
+        if (digest := summary.get("spec_hash")) != spec.hash:
+            raise LdregError(
+                f"{folder}/summary.json: spec_hash: {digest!r} is not that of spec.yaml ({spec.hash}); "
+                "it was trained with other settings: train it again"
+            )
+        runs[folder] = (spec, imported(summary))
+    if not runs:
+        raise LdregError(f"{exhibit.path}: runs: none are named; at least one is needed")
+    return runs
+
+
+def _used(
+    runs: dict[Path, tuple[RunSpec, bool]], method: str, backbone: str, encoder: Callable[[str], str]
+) -> Used:
+    """The runs of `method` whose encoder stands for the paper's `backbone`."""
+    found = [
+        (spec, foreign)
+        for spec, foreign in runs.values()
+        if spec.method == method and encoder(spec.backbone) == backbone
+    ]
+    specs = [spec for spec, foreign in found if not foreign]
+    return Used(specs, NOT_KNOWN if found and not specs else NOT_RUN)
+
+
+def _pretraining(used: Used, given: dict[str, Given]) -> list[Line]:
+    """Tables 5 to 8: everything of a run's recipe that the paper gives or that is not the default here."""
+    fields = [key for key in RunSpec.model_fields if key not in _LEFT_OUT]
+    keys = [key for key in given if key.split(".")[0] not in _LEFT_OUT]
+    keys += [key for key in fields if key not in given and any(_is_set(spec, key) for spec in used.specs)]
+    keys.sort(key=lambda key: fields.index(_BESIDE.get(key, key.split(".")[0])))
+    return [_line(key, given.get(key), _values(used, key, given.get(key)), used) for key in keys]
+
+
+def _is_set(spec: RunSpec, key: str) -> bool:
+    value = getattr(spec, key)
+    return value is not None and value != RunSpec.model_fields[key].default
+
+
+def _values(used: Used, key: str, given: Given | None) -> list[Any]:
+    """What the runs that have this setting have of it, each value once."""
+    wanted = given.regularizers if given else ()
+    specs = [spec for spec in used.specs if not wanted or spec.regularizer in wanted]
+    if key.startswith("optimizer."):
+        return _distinct(_inside_optimizer(spec).get(key.partition(".")[2]) for spec in specs)
+    if key in ("beta", "k", "target", "acts_on", "regularizer_start") and not wanted:
+        specs = [spec for spec in specs if spec.regularizer != "none"]
+    return _distinct(getattr(spec, key) for spec in specs)
+
+
+def _inside_optimizer(spec: RunSpec) -> dict[str, Any]:
+    """What the run's optimiser is given for weights, and the decay of biases and norms."""
+    import torch  # takes seconds, which only tables with an optimiser's inside need spend
+
+    from ldreg.training.optim import build_optimizer
+
+    weights, *rest = build_optimizer(spec, torch.nn.Linear(2, 2)).param_groups
+    decay = rest[0]["weight_decay"] if rest else weights["weight_decay"]
+    return {**weights, "beta1": weights.get("betas", (None,))[0], "decay_of_biases_and_norms": decay}
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    return list(dict.fromkeys(values))
+
+
+def _line(key: str, given: Given | None, ours: list[Any], used: Used) -> Line:
+    """One setting; equal only if ours has exactly the paper's values."""
+    theirs = list(given.values) if given else []
+    paper = ", ".join(map(shown, theirs)) or NOT_GIVEN
+    source = given.source if given else ""
+    if not ours:
+        return Line(key, paper, used.absent, used.absent, source)
+    covered = all(any(agree(value, own) for value in theirs) for own in ours)
+    complete = all(any(agree(value, own) for own in ours) for value in theirs)
+    compared = ONLY_HERE if given is None else SAME if covered and complete else DIFFERS
+    return Line(key, paper, ", ".join(map(shown, ours)), compared, source)
+
+
+def _views(used: Used, given: dict[str, Given]) -> list[Line]:
+    """Tables 10 and 11: how the two views are made; `a / b` where they are not made alike."""
+    of_views = {key.removeprefix("views."): found for key, found in given.items() if key.startswith("views.")}
+    named = {key.split(".")[-1] for key in of_views}
+    plain_view = ViewSettings()
+    lines = []
+    for key in ViewSettings.model_fields:
+        ours = _distinct(tuple(getattr(view, key) for view in spec.views) for spec in used.specs)
+        changed = any(value != getattr(plain_view, key) for views in ours for value in views)
+        if key in named or changed:
+            lines.append(_view_line(key, of_views, ours, used))
+    return lines
+
+
+def _view_line(key: str, given: dict[str, Given], ours: list[tuple[Any, ...]], used: Used) -> Line:
+    each = [given.get(f"{place}.{key}") or given.get(key) for place in (0, 1)]
+    if None in each:
+        paper, source, theirs = NOT_GIVEN, "", None
+    else:
+        theirs = [found.values[0] for found in each]
+        paper, source = _of_views(theirs), "; ".join(_distinct(found.source for found in each))
+    if not ours:
+        return Line(key, paper, used.absent, used.absent, source)
+    here = ", ".join(_distinct(map(_of_views, ours)))
+    if theirs is None:
+        return Line(key, paper, here, ONLY_HERE, source)
+    alike = all(len(views) == 2 and all(map(agree, theirs, views)) for views in ours)
+    return Line(key, paper, here, SAME if alike else DIFFERS, source)
+
+
+def _of_views(values: Iterable[Any]) -> str:
+    return " / ".join(_distinct(map(shown, values)))
+
+
+def _evaluation(exhibit: Exhibit, paper: PaperSettings) -> list[Line]:
+    """Table 9: the linear evaluation that the paper gives and the one that this scale's runs had."""
+    ours = read_yaml(exhibit.path.parent.parent / "evaluation.yaml")
+    given = paper.of_all("evaluation.")
+    used = Used([])
+    lines = [
+        _line(key, found, [_tuple(ours[key])] if key in ours else [found.here or None], used)
+        for key, found in given.items()
+    ]
+    own = [key for key in ours if (key.startswith("linear_") or key == "holdout") and key not in given]
+    return lines + [_line(key, None, [_tuple(ours[key])], used) for key in own]
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _merged(parts: dict[str, list[Line]]) -> Iterator[tuple[str, list[Line]]]:
+    """Parts whose lines are all alike as one, under their names together."""
+    for lines in dict.fromkeys(map(tuple, parts.values())):
+        yield "; ".join(title for title, each in parts.items() if tuple(each) == lines), list(lines)
+
+
+def _notes(
+    exhibit: Exhibit, parts: dict[str, list[Line]], runs: dict[Path, tuple[RunSpec, bool]], about: str
+) -> list[str]:
+    """What a reader must know: how many settings differ, at which scale, what the words mean."""
+    frame = pd.DataFrame([{**spec.model_dump(), "folder": str(at)} for at, (spec, _) in runs.items()])
+    notes = [f"Here: the {exhibit.scale} scale: {describe(frame)}."]
+    for title, lines in parts.items():
+        compared = [line.compared for line in lines if line.compared in (SAME, DIFFERS)]
+        if compared:
+            notes.append(f"{title}: {compared.count(DIFFERS)} of {len(compared)} settings differ.")
+    notes.append(
+        "Bold: differs from the paper, or is set here where the paper gives nothing. Here: as written in the "
+        "files that the runs were made from, without imported encoders; several values are of several runs."
+    )
+    if about == "views":
+        notes.append("One value is that of both views; with a slash, of the first / of the second.")
+    if about == "evaluation":
+        notes.append(linear_protocol(frame))
+    return notes

@@ -1,0 +1,18 @@
+"""Blocks and notes under one title, as the files that a table's renderer returns."""
+
+import pandas as pd
+
+from ldreg.exhibits.output.markup import Block, latex, markdown
+from ldreg.exhibits.runs.run_table import Exhibit
+
+
+def sheet(exhibit: Exhibit, blocks: list[Block], notes: list[str], cells: pd.DataFrame) -> dict[str, str]:
+    """CSV of `cells` (one line per number), Markdown and LaTeX of the blocks with the notes below."""
+    title = exhibit.title or exhibit.exhibit
+    parts = [f"## {title}", *([exhibit.caption] if exhibit.caption else []), *map(markdown, blocks)]
+    parts.append("\n".join(f"- {note}" for note in notes))
+    return {
+        "csv": cells.round(10).to_csv(index=False, lineterminator="\n"),
+        "md": "\n\n".join(parts) + "\n",
+        "tex": latex(exhibit.caption or title, exhibit.exhibit, blocks, notes),
+    }

@@ -1,0 +1,51 @@
+"""Table 1 on the screen, in 80 columns."""
+
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ldreg.exhibits.output.estimates import NOT_REPORTED, effect, level
+from ldreg.exhibits.output.labels import METRICS, printed, seeds
+from ldreg.exhibits.paper.comparison import Row
+from ldreg.exhibits.runs.run_table import read_exhibit
+from ldreg.exhibits.tables.main_table import build
+
+
+def terminal_table(spec_path: str | Path, console: Console | None = None) -> None:
+    """Print the main table that `<name>.spec.yaml` describes: one small table per regularised setting.
+
+    Only the paper's effect stands in it, at every scale. What was not run here is named in one line.
+    """
+    exhibit = read_exhibit(spec_path)
+    content = build(exhibit)
+    console = console or Console()
+    console.print(Text(f"{exhibit.title or exhibit.exhibit} ({exhibit.scale} scale)", style="bold"))
+    arms = {(row.method, row.regularizer): row for group in content.levels for row in group}
+    for row in (row for group in content.effects for row in group if row.run):
+        console.print(_table(row, arms[row.method, "none"], arms[row.method, row.regularizer]))
+    absent = dict.fromkeys(row.method for group in content.effects for row in group if not row.run)
+    notes = ["Accuracies in percent, their effects in points.", *content.notes]
+    if absent:
+        notes.append(f"Not run at this scale: {'; '.join(absent)}.")
+    for note in notes:
+        console.print(Text(f"- {note}", style="dim"))
+
+
+def _table(change: Row, without: Row, treated: Row) -> Table:
+    title = f"{change.method}: {change.regularizer}, {seeds(change.seeds)}"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for head in ("without", "with", "effect [95 %]", "in paper"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for metric, theirs in change.paper.items():
+        table.add_row(
+            METRICS[metric].label,
+            level(without.ours[metric]),
+            level(treated.ours[metric]),
+            Text(effect(change.ours[metric]), style="bold"),
+            NOT_REPORTED if theirs is None else printed(theirs, signed=True),
+        )
+    return table

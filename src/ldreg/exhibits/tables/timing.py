@@ -1,0 +1,192 @@
+"""Table 4: what LDReg costs, by the wall-clock of pretrainings with and without it, their speed and memory.
+
+A time depends on the machine; the paper's stands beside ours only at its own scale. The change in per cent,
+paired by seed, is compared at every scale. Whole pretrainings ran at different times; beside them stands what
+a step takes with and without LDReg, timed by turns in one process.
+"""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ldreg.exhibits.output.estimates import NOT_REPORTED, NOT_RUN, effect, level
+from ldreg.exhibits.output.labels import listed, printed, seeds
+from ldreg.exhibits.output.markup import Block, Cell
+from ldreg.exhibits.paper import comparison
+from ldreg.exhibits.paper.comparison import Groups, Row
+from ldreg.exhibits.paper.reported import Reported
+from ldreg.exhibits.runs.arms import Context, contexts
+from ldreg.exhibits.runs.execution import EXECUTION, change, executed_alike, how_executed, percent
+from ldreg.exhibits.runs.run_table import Exhibit, describe, load_runs, settings_of
+from ldreg.exhibits.runs.step_costs import scaled
+from ldreg.exhibits.runs.summaries import read_summary
+from ldreg.exhibits.tables.readings import NOT_MEASURED, Reading, machines
+from ldreg.exhibits.tables.step_table import step_block, step_notes, stepped_rows
+from ldreg.exhibits.tables.table_files import sheet
+from ldreg.exhibits.tables.table_settings import TimingSettings
+
+HOURS = "pretrain_hours"  # as reported.csv calls it
+# Each quantity's name, its unit, and where summary.json has it in which unit of that.
+QUANTITIES = {
+    HOURS: ("wall-clock", "h", "wall_seconds", 3600),
+    "images_per_second": ("speed", "images/s", "images_per_second", 1),
+    "peak_memory": ("peak memory", "GiB", "peak_memory_bytes", 2**30),
+}
+UNITS = {"h": 1, "min": 60, "s": 3600}  # in an hour
+
+
+def timing(exhibit: Exhibit) -> dict[str, str]:
+    """Table 4 as CSV (one line per number), Markdown and LaTeX."""
+    settings = settings_of(exhibit, TimingSettings)
+    frame = load_runs(exhibit, (), settings)
+    summaries = {folder: read_summary(Path(folder)) for folder in frame["folder"]}
+    found = [_timed(context, summaries) for context in contexts(frame)]
+    groups = comparison.levels(found, Reported(exhibit.paper, settings), tuple(QUANTITIES), settings.not_run)
+    levels = [[[_level(row, key) for key in QUANTITIES] for row in group] for group in groups]
+    run = [*found, *[None] * (len(groups) - len(found))]
+    changes = [_changes(*each) for each in zip(run, groups, strict=True)]
+    stepped = [stepped_rows(*each) for each in zip(found, groups, strict=False)]
+    blocks = [
+        _change_block(exhibit.scale, changes),
+        step_block(stepped),
+        _level_block(exhibit.scale, levels, settings.scale_of_paper),
+    ]
+    cells = [reading.line("change") for group in changes for reading in group]
+    cells += [reading.line("step") for group in stepped for row in group for reading in row]
+    cells += [
+        reading.line("level", settings.scale_of_paper) for group in levels for row in group for reading in row
+    ]
+    notes = [*_notes(exhibit, frame, groups, summaries), *step_notes(found)]
+    notes += [*_unpaired(found), *settings.notes]
+    return sheet(exhibit, blocks, notes, pd.DataFrame(cells))
+
+
+def _timed(context: Context, summaries: dict[str, dict[str, Any]]) -> Context:
+    """The context with the quantities as columns of its arms' runs, NaN where they were not taken."""
+    return replace(context, arms=tuple(replace(arm, runs=_read(arm.runs, summaries)) for arm in context.arms))
+
+
+def _read(runs: pd.DataFrame, summaries: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    told = [summaries[folder] for folder in runs["folder"]]
+    columns = {}
+    for key, (_, _, source, unit) in QUANTITIES.items():
+        values = [summary.get(source) for summary in told]
+        columns[key] = [math.nan if value is None else value / unit for value in values]
+    return runs.assign(**columns, how=[how_executed(summary) for summary in told])
+
+
+def _level(row: Row, key: str) -> Reading:
+    ours = row.ours[key]
+    known = None if ours is None or math.isnan(ours.mean) else ours
+    return Reading(row, key, QUANTITIES[key][1], known, NOT_MEASURED if ours else NOT_RUN, row.paper[key])
+
+
+def _changes(context: Context | None, group: list[Row]) -> list[Reading]:
+    """What each regulariser of a group changes, in per cent of the runs without; one line a quantity."""
+    control = next((row for row in group if row.keys["regularizer"] == "none"), None)
+    treated = [row for row in group if row is not control]
+    arms = context.treated if context else [None] * len(treated)
+    readings = []
+    for row, arm in zip(treated, arms, strict=True):
+        for key in QUANTITIES:
+            ours = change(arm, context.control, key) if arm and context.control else None
+            theirs = row.paper[key], control.paper[key] if control else None
+            paper = None if None in theirs else percent(*theirs)
+            absent = NOT_MEASURED if arm and control else NOT_RUN
+            readings.append(Reading(row, key, "%", ours, absent, paper))
+    return readings
+
+
+def _change_block(scale: str, changes: list[list[Reading]]) -> Block:
+    header = ("method", "regulariser", "change in", "paper", "here [95 % interval]", "seeds")
+    groups = []
+    for group in filter(None, changes):
+        rows = []
+        for place, reading in enumerate(group):
+            first = reading.key == HOURS
+            texts = [
+                reading.row.method if place == 0 else "",
+                reading.row.regularizer if first else "",
+                f"{QUANTITIES[reading.key][0]} (%)",
+                NOT_REPORTED if reading.paper is None else printed(round(reading.paper, 1), signed=True),
+                effect(reading.ours) if reading.ours else reading.absent,
+                str(reading.ours.n if reading.ours else 0),
+            ]
+            rows.append([Cell(text) for text in texts])
+        groups.append(rows)
+    return Block(f"Cost of the regulariser: the paper's and at the {scale} scale", header, groups, 3)
+
+
+def _level_block(scale: str, levels: list[list[list[Reading]]], comparable: bool) -> Block:
+    """Times in the unit that suits them; the paper's hours beside them only where they are `comparable`."""
+    shown = [group for group in levels if comparable or any(readings[0].row.run for readings in group)]
+    times = [readings[0].ours.mean for group in shown for readings in group if readings[0].ours]
+    unit = next((unit for unit, factor in UNITS.items() if max(times, default=1) * factor >= 1), "s")
+    header = ["method", "regulariser", f"wall-clock ({unit})"]
+    header += [*(["paper (h)"] if comparable else []), "images/s", "peak memory (GiB)", "seeds"]
+    rows = [
+        [_level_cells(readings, place == 0, unit, comparable) for place, readings in enumerate(group)]
+        for group in shown
+    ]
+    beside = "and in the paper" if comparable else "(another machine and task than the paper's)"
+    return Block(f"Times at the {scale} scale {beside}", tuple(header), rows)
+
+
+def _level_cells(readings: list[Reading], first: bool, unit: str, comparable: bool) -> list[Cell]:
+    time, speed, memory = readings
+    texts = [time.row.method if first else "", time.row.regularizer]
+    texts.append(level(scaled(time.ours, UNITS[unit])) if time.ours else time.absent)
+    if comparable:
+        texts.append(NOT_REPORTED if time.paper is None else printed(time.paper))
+    texts += [level(each.ours) if each.ours else each.absent for each in (speed, memory)]
+    return [Cell(text) for text in (*texts, str(time.row.seeds))]
+
+
+def _notes(
+    exhibit: Exhibit, frame: pd.DataFrame, groups: Groups, summaries: dict[str, dict[str, Any]]
+) -> list[str]:
+    """What a reader must know: this scale and machine, the paper's, what was timed and how."""
+    hours = {
+        row.theirs.setting: row.paper[HOURS]
+        for group in groups
+        for row in group
+        if row.theirs and row.paper[HOURS] is not None
+    }
+    theirs = "; ".join(f"{setting}: {printed(value)} h" for setting, value in hours.items())
+    count = frame["seed"].nunique()
+    interval = (
+        "1 seed: no interval, and no statement about noise."
+        if count == 1
+        else f"Means over {seeds(count)}; ± and brackets are 95 % t-intervals over seeds, for changes of the "
+        "changes in per cent paired by seed."
+    )
+    return [
+        f"Here: the {exhibit.scale} scale: {describe(frame)}. Executed on {machines(summaries)}.",
+        f"Paper: on 4 A100 GPUs, one number a cell, no interval: {theirs or 'no row of these runs'}.",
+        interval,
+        "Wall-clock: a whole pretraining with its live measurements, without reading the data. Speed: the "
+        "median over epochs of the training images a second. Peak memory: the most that was allocated on one "
+        "GPU; not measured on a CPU.",
+        "Runs that shared the machine with other jobs slowed each other down, which their files do not tell: "
+        "a change of a few per cent is the regulariser's only if each run had the machine to itself.",
+    ]
+
+
+def _unpaired(found: list[Context]) -> list[str]:
+    """A note on the pairs that are left out, if there are any."""
+    pairs = [
+        fair
+        for context in found
+        for arm in (context.treated if context.control else ())
+        for fair in executed_alike(arm, context.control).values()
+    ]
+    left_out = pairs.count(False)
+    if not left_out:
+        return []
+    return [
+        f"{left_out} of {len(pairs)} pairs are left out of the changes: their two runs differ in "
+        f"{listed(EXECUTION)}."
+    ]

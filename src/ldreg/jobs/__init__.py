@@ -1,0 +1,1 @@
+"""The jobs of the workflow, each from files to files."""

@@ -1,0 +1,1 @@
+"""Encoders: convolutional networks, vision transformers, and encoders read from files."""

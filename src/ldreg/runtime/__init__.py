@@ -1,0 +1,1 @@
+"""Processes, devices and the terminal: GPUs, ranks and what a job tells."""

@@ -1,0 +1,1 @@
+"""Pretraining: its steps, optimisers, live monitors, and what a step costs."""

@@ -1,0 +1,195 @@
+"""Pretraining: one run from its spec to an encoder."""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from ldreg.config.run_spec import RunSpec
+from ldreg.config.scale_file import Evaluation, Execution
+from ldreg.data.batches import batches
+from ldreg.data.datasets import ImageData, Split, balanced_rows
+from ldreg.data.decode import CorruptImages
+from ldreg.data.folder import ImageFiles
+from ldreg.data.loader import check_views
+from ldreg.errors import LdregError
+from ldreg.evaluation.features import represent
+from ldreg.evaluation.knn import holdout_split, knn_accuracy
+from ldreg.methods import build_method
+from ldreg.models.networks import build_encoder
+from ldreg.regularizers import build_regularizer
+from ldreg.runtime.distributed import rank, replicate, world_size
+from ldreg.training.monitors import Monitors, Row, empty_row
+from ldreg.training.optim import build_optimizer, learning_rate, set_learning_rate
+from ldreg.training.step import Result, TrainingStep, batch_norms
+
+KNN_IMAGES = 50_000  # of the kNN monitor at most, while which the other ranks wait: all of CIFAR-10
+
+
+def pretrain(
+    spec: RunSpec,
+    data: ImageData,
+    execution: Execution,
+    device: torch.device,
+    on_epoch: Callable[[Row], None],
+    corrupt: CorruptImages | None = None,
+) -> tuple[nn.Module, list[Row]]:
+    """Train the run's method; returns its encoder and one row of `history.csv` per epoch.
+
+    Args:
+        data: its training split alone is used.
+        device: this rank's.
+        on_epoch: called on rank 0 with each epoch's row.
+        corrupt: what happens at corrupt images; holds those of all ranks at the end. The default stops.
+
+    Raises:
+        LdregError: if the batch is larger than the training split or does not divide among the ranks, if
+            the loss is no longer finite, if a file holds no image, or if a view of files is rotated.
+    """
+    corrupt = CorruptImages() if corrupt is None else corrupt
+    split, steps = placed(data.train, spec, device), steps_of_epoch(spec, data)
+    trainer = Trainer(spec, split.channels, execution, device)
+    if execution.micro_batch and batch_norms(trainer.method) and rank() == 0:
+        size = trainer.training.size
+        print(f"micro_batch: batch norm takes its statistics over {size} images", file=sys.stderr)
+    monitors = Monitors(spec, data.classes, _dim(spec), steps, device) if execution.monitors else None
+    start = round(spec.regularizer_start * spec.epochs)
+    history = []
+    for epoch in range(spec.epochs):
+        sums = torch.zeros(2, device=device, dtype=torch.float64)  # SSL loss, regulariser
+        began = time.perf_counter()
+        trainer.model.train()
+        for step, batch in enumerate(batches(split, spec, epoch, steps, execution.workers, device, corrupt)):
+            progress = epoch + step / steps
+            try:
+                result = trainer.step(batch.inputs, progress, regularized=epoch >= start)
+                if monitors:
+                    monitors.observe(result.representations, batch.labels)
+            except ValueError as error:
+                raise diverged(spec, epoch, "representations are not finite, or too large") from error
+            sums += torch.stack([result.ssl_loss, result.term]).double()
+        row = _row(spec, epoch, sums / steps)
+        row |= monitors.finish() if monitors else empty_row()
+        row["lr"] = learning_rate(spec, progress)
+        row["images_per_second"] = steps * spec.batch_size / (time.perf_counter() - began)
+        row["knn_top1"] = _knn(spec, epoch, trainer.method.encoder, data, device, execution, corrupt)
+        history.append(row)
+        if rank() == 0:
+            on_epoch(row)
+    corrupt.gather()
+    return trainer.method.encoder, history
+
+
+class Trainer:
+    """The networks of a run as it begins, with their optimiser, and one step of their training.
+
+    Raises:
+        LdregError: as `TrainingStep`.
+    """
+
+    def __init__(self, spec: RunSpec, channels: int, execution: Execution, device: torch.device) -> None:
+        torch.manual_seed(spec.seed)  # for the initial weights; views and order have counters of their own
+        self.spec = spec
+        # Channels last is the faster layout on CPUs and for half precision on GPUs.
+        self.method = build_method(spec, channels).to(memory_format=torch.channels_last)
+        self.model = replicate(self.method, device)
+        self.optimizer = build_optimizer(spec, self.method)
+        regularizer = build_regularizer(spec.regularizer, spec.beta, spec.k, spec.target)
+        self.training = TrainingStep(spec, self.method, self.model, regularizer, execution, device)
+
+    def step(self, inputs: tuple[Tensor, ...], progress: float, regularized: bool) -> Result:
+        """Train on this rank's `inputs` after `progress` epochs; what the networks made of them before.
+
+        Raises:
+            ValueError: if representations are not finite.
+        """
+        set_learning_rate(self.optimizer, learning_rate(self.spec, progress))
+        self.method.update(progress / self.spec.epochs)
+        self.optimizer.zero_grad(set_to_none=True)
+        result = self.training(inputs, regularized)
+        self.training.optimize(self.optimizer)
+        return result
+
+
+def placed(split: Split, spec: RunSpec, device: torch.device) -> Split:
+    """The training split where its views are made: a tensor on the device, files where they lie.
+
+    Raises:
+        LdregError: if a view of files is rotated.
+    """
+    if not isinstance(split.images, ImageFiles):
+        return replace(split, images=split.images.to(device))
+    check_views(spec.views)
+    return split
+
+
+def steps_of_epoch(spec: RunSpec, data: ImageData) -> int:
+    """Steps of an epoch; refuses a batch that the images or the ranks do not fit."""
+    steps = len(data.train.labels) // spec.batch_size
+    if steps == 0:
+        raise LdregError(
+            f"batch_size: {spec.batch_size} is more than the {len(data.train.labels)} training images of"
+            f" {data.name}"
+        )
+    if spec.batch_size % world_size():
+        raise LdregError(f"batch_size: {spec.batch_size} does not divide among {world_size()} GPUs")
+    return steps
+
+
+def _dim(spec: RunSpec) -> int:
+    """The dimension of the run's representations."""
+    with torch.device("meta"):
+        return build_encoder(spec, channels=3)[1]
+
+
+def _row(spec: RunSpec, epoch: int, means: Tensor) -> Row:
+    """The epoch's means as a row of the history; the loss is averaged over ranks, which share the rest."""
+    if world_size() > 1:
+        ssl_loss = means[:1].clone()
+        torch.distributed.all_reduce(ssl_loss)
+        means[:1] = ssl_loss / world_size()
+    ssl_loss, term = means.tolist()
+    loss = ssl_loss + term
+    if not torch.isfinite(means).all():
+        raise diverged(spec, epoch, f"the loss is {loss}")
+    return {"epoch": epoch + 1, "loss": loss, "ssl_loss": ssl_loss, "regularizer": term}
+
+
+def _knn(
+    spec: RunSpec,
+    epoch: int,
+    encoder: nn.Module,
+    data: ImageData,
+    device: torch.device,
+    execution: Execution,
+    corrupt: CorruptImages,
+) -> float | None:
+    """kNN accuracy on a hold-out of the training split, every `knn_every` epochs and at the end.
+
+    A split of more than `KNN_IMAGES` is represented by a class-balanced part of it.
+    """
+    if rank() != 0 or not execution.monitors or ((epoch + 1) % spec.knn_every and epoch + 1 != spec.epochs):
+        return None
+    split = data.train
+    if len(split.labels) > KNN_IMAGES:
+        rows = balanced_rows(split.labels, KNN_IMAGES)
+        split = Split(split.images[rows], split.labels[rows])
+    try:
+        features, labels = represent(
+            encoder, split, spec.image_size, device, workers=execution.workers, corrupt=corrupt
+        )
+    except ValueError as error:  # not finite after the last step
+        raise diverged(spec, epoch, error) from error
+    fit, holdout = holdout_split(labels, Evaluation().holdout)
+    k = min(Evaluation().knn_k, len(fit))
+    result = knn_accuracy(features[fit], labels[fit], features[holdout], labels[holdout], data.classes, k)
+    return result["top1"]
+
+
+def diverged(spec: RunSpec, epoch: int, what: object) -> LdregError:
+    """The error for a run whose weights grew out of bounds."""
+    beta = f" or beta ({spec.beta})" if spec.beta else ""
+    return LdregError(f"training diverged in epoch {epoch + 1}: {what}; lower base_lr ({spec.base_lr}){beta}")

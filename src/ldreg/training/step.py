@@ -1,0 +1,194 @@
+"""One training step: loss and gradients of a batch, as a whole or in micro-batches."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from ldreg.config.run_spec import RunSpec
+from ldreg.config.scale_file import Execution
+from ldreg.errors import LdregError
+from ldreg.methods import Method
+from ldreg.methods.base import Outputs, Targets
+from ldreg.runtime.distributed import gather_rows, rank, world_size
+
+Made = TypeVar("Made", Outputs, Targets)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a step found; all without gradient."""
+
+    ssl_loss: Tensor  # scalar, of this rank's share of the batch
+    term: Tensor  # scalar: the regulariser, of the whole batch
+    representations: list[Tensor]  # (n, dim) per view: this rank's
+
+
+class TrainingStep:
+    """Computes the gradients of (ssl_loss + regulariser) for a batch, into the parameters' `grad`.
+
+    - Whole: one pass over the batch.
+    - Cached: the networks' outputs for all micro-batches are computed without gradient; the objective of the
+      whole batch gives its gradients with respect to these outputs; then each micro-batch passes the networks
+      again and takes its part of them back (GradCache; Gao et al. 2021, "Scaling Deep Contrastive Learning
+      Batch Size under Memory Limited Setup"). Exact for every loss, unless the networks look at more than
+      one image at a time, as batch norm does: its statistics are then a micro-batch's.
+    - Plain: each micro-batch has its own objective, and gradients add up. Exact where the objective is the
+      mean over images and nothing else, and a third less work.
+    """
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        method: Method,
+        model: nn.Module,
+        regularizer: nn.Module | None,
+        execution: Execution,
+        device: torch.device,
+    ) -> None:
+        """`model` is `method` as the ranks replicate it.
+
+        Raises:
+            LdregError: if plain accumulation is asked for where the objective needs the whole batch.
+        """
+        self.method, self.model, self.regularizer = method, model, regularizer
+        self.acts_on = spec.acts_on
+        self.device = device
+        self.precision = execution.precision
+        self.scaler = torch.amp.GradScaler(device.type, enabled=execution.precision == "fp16")
+        share = spec.batch_size // world_size()
+        self.size = min(execution.micro_batch or share, share)
+        self.plain = execution.accumulation == "plain"
+        if self.size == share:
+            return
+        if self.plain and spec.couples_images:
+            culprit = f"{spec.method}'s loss" if regularizer is None else f"regularizer {spec.regularizer}"
+            deviation = (
+                ", but that batch norm takes its statistics per micro-batch" if batch_norms(method) else ""
+            )
+            raise LdregError(
+                f"execution.accumulation: plain is not allowed: {culprit} needs the whole batch at once;"
+                f" allowed: cached, which has the whole batch's gradients{deviation}"
+            )
+
+    def __call__(self, inputs: tuple[Tensor, ...], regularized: bool) -> Result:
+        """Fill the gradients, scaled by `scaler`, for this rank's `inputs` (rows of the batch).
+
+        Args:
+            inputs: the method's, each with a row per image.
+            regularized: whether the regulariser takes part yet.
+
+        Raises:
+            ValueError: if representations are not finite.
+        """
+        if len(inputs[0]) <= self.size:
+            outputs, targets = self._pass(inputs), self._targets(inputs)
+            return self._backward(outputs, targets, regularized)
+        parts = list(zip(*(rows.split(self.size) for rows in inputs), strict=True))
+        if self.plain:
+            return self._accumulated(parts, len(inputs[0]))
+        return self._cached(parts, regularized)
+
+    def optimize(self, optimizer: torch.optim.Optimizer) -> None:
+        """One step of the optimiser; none where fp16's gradients overflowed, whose scale then falls."""
+        self.scaler.step(optimizer)
+        self.scaler.update()
+
+    def _autocast(self) -> AbstractContextManager:
+        if self.precision == "float32":
+            return nullcontext()
+        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
+        return torch.autocast(self.device.type, dtype)
+
+    def _pass(self, inputs: tuple[Tensor, ...]) -> Outputs:
+        with self._autocast():
+            return self.model(*inputs)
+
+    def _targets(self, inputs: tuple[Tensor, ...]) -> Targets:
+        with self._autocast():
+            return self.method.targets(*inputs)
+
+    def _backward(self, outputs: Outputs, targets: Targets, regularized: bool, weight: float = 1.0) -> Result:
+        with self._autocast():
+            ssl_loss = self.method.loss(outputs, targets)
+        term = ssl_loss.new_zeros(())
+        if self.regularizer is not None and regularized:
+            term = self.method.summed_terms * self._regularize(outputs, targets)
+        self.scaler.scale(weight * (ssl_loss + term)).backward()
+        return Result(ssl_loss.detach(), term.detach(), [rows.detach() for rows in outputs.representations])
+
+    def _regularize(self, outputs: Outputs, targets: Targets) -> Tensor:
+        """The regulariser on this rank's rows, with neighbours among all ranks'."""
+        own = torch.cat(getattr(outputs, self.acts_on))
+        everyone = gather_rows(own.detach())
+        index = rank() * len(own) + torch.arange(len(own), device=own.device)
+        if self.method.seeks_among_targets:
+            followers = torch.cat(getattr(targets, self.acts_on))
+            everyone = torch.cat([everyone, gather_rows(followers)])
+        return self.regularizer(own, everyone, index, gather_rows if world_size() > 1 else None)
+
+    def _accumulated(self, parts: list[tuple[Tensor, ...]], rows: int) -> Result:
+        found = []
+        for last, part in _with_last(parts):
+            weight = len(part[0]) / rows
+            with self._sync(last):
+                result = self._backward(self._pass(part), self._targets(part), False, weight)
+            found.append((weight, result))
+        ssl_loss = sum(weight * result.ssl_loss for weight, result in found)
+        views = zip(*(result.representations for _, result in found), strict=True)
+        return Result(ssl_loss, result.term, [torch.cat(view) for view in views])
+
+    def _cached(self, parts: list[tuple[Tensor, ...]], regularized: bool) -> Result:
+        with torch.no_grad(), _frozen_statistics(self.method), self._autocast():
+            # Not `model`, whose ranks would wait for gradients; and no trace in batch norm's running
+            # statistics, to which the second pass will count.
+            outputs = _join(Outputs, [self.method(*part) for part in parts])
+        targets = _join(Targets, [self._targets(part) for part in parts])
+        leaves = Outputs(*([rows.requires_grad_() for rows in group] for group in outputs))
+        result = self._backward(leaves, targets, regularized)
+        gradients = [rows.grad for group in leaves for rows in group]
+        for index, (last, part) in enumerate(_with_last(parts)):
+            with self._sync(last):
+                made = [rows for group in self._pass(part) for rows in group]
+                reached = [
+                    (rows, gradient[index * self.size :][: len(rows)])
+                    for rows, gradient in zip(made, gradients, strict=True)
+                    if gradient is not None
+                ]
+                torch.autograd.backward(*zip(*reached, strict=True))
+        return result
+
+    def _sync(self, last: bool) -> AbstractContextManager:
+        """Gradients are averaged over the ranks once, with the last micro-batch."""
+        return nullcontext() if last or world_size() == 1 else self.model.no_sync()
+
+
+def batch_norms(module: nn.Module) -> list[nn.Module]:
+    """The batch norms of a network, whose outputs depend on all images that pass at once."""
+    return [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._NormBase)]
+
+
+@contextmanager
+def _frozen_statistics(module: nn.Module) -> Iterator[None]:
+    norms = [norm for norm in batch_norms(module) if norm.track_running_stats]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+
+
+def _with_last(parts: list[tuple[Tensor, ...]]) -> Iterator[tuple[bool, tuple[Tensor, ...]]]:
+    for index, part in enumerate(parts):
+        yield index == len(parts) - 1, part
+
+
+def _join(kind: type[Made], parts: list[Made]) -> Made:
+    """The outputs for all images from those for consecutive parts of them."""
+    groups = zip(*parts, strict=True)  # the parts' lists of views, one field after another
+    return kind(*([torch.cat(rows) for rows in zip(*group, strict=True)] for group in groups))

@@ -1,0 +1,1 @@
+"""What Snakemake and the command line ask of a scale."""

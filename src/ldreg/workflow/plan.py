@@ -1,0 +1,122 @@
+"""What a scale needs before anything of it runs: jobs, hours and disk."""
+
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ldreg.files import read_json
+from ldreg.models.networks import build_backbone
+from ldreg.workflow.inputs import PRETRAINED, exhibit_inputs, run_folder
+from ldreg.workflow.scale import Scale
+
+# Files that single exhibits ask for of an encoder, beside its transfer, and what the job is called.
+_OF_AN_ENCODER = {
+    "detection.json": "detection",
+    "tsne.csv": "t-SNE",
+    "lid_error.json": "LID in mini-batches",
+    "step_cost.json": "step cost",
+}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Jobs of one kind: how many, how many GPUs or cores each takes, and for how long, if it is known."""
+
+    name: str
+    count: int
+    units: int
+    hours: float | None
+
+
+def plan(path: Path, results: Path) -> str:
+    """The plan of the scale file `path` as text.
+
+    Hours come from the scale's own finished runs in `results` if there are any, else from its `cost`.
+
+    Raises:
+        LdregError: a mistake in the configuration.
+    """
+    scale = Scale.read(path)
+    cost, execution = scale.content.cost, scale.content.execution
+    usual = scale.usual_epochs
+    finished = _finished(scale, results)
+    hours, source = cost.pretrain_hours, cost.source
+    timed = [each for each in finished if "wall_seconds" in each]  # imported runs have no time of their own
+    if timed:
+        hours = statistics.median(each["wall_seconds"] / each["epochs"] for each in timed) * usual / 3600
+        where = results / scale.name
+        source = f"pretraining: median of {len(timed)} finished runs in {where}; rest: {source}"
+    runs = sum(spec.epochs / usual for spec in scale.runs.values())
+    unit, units = ("GPU", execution.gpus) if execution.gpus else ("core", execution.threads)
+    units *= execution.nodes
+    pretraining = runs * hours * units
+    kinds = _kinds(scale, results, units)
+    known = [kind for kind in kinds if kind.hours is not None]
+    total = pretraining + sum(kind.count * kind.units * kind.hours for kind in known)
+    counted = "".join(
+        f" + {_number(kind.count * kind.units * kind.hours)} {kind.name}"
+        f" ({kind.count} x {_number(kind.hours)} h x {kind.units})"
+        for kind in known
+    )
+    others = [f"{kind.count} {kind.name}" for kind in kinds if kind.hours is None]
+    without = ", ".join([*others, f"{len(scale.exhibits)} exhibits", "fetching data"])
+    seeds = len({spec.seed for spec in scale.runs.values()})
+    longest = max(map(scale.hours_of, scale.runs), default=execution.hours)
+    lines = [
+        f"{scale.name} ({scale.file}): exhibits {', '.join(scale.exhibits)}",
+        f"  runs         {len(scale.runs)} to pretrain and to measure, {seeds} seed(s);"
+        f" {len(finished)} pretrained already",
+        f"  {unit + '-hours':<12} {_number(pretraining)} pretraining ({_number(runs)} times {usual} epochs"
+        f" x {_number(hours)} h x {units}){counted} = {_number(total)}",
+        f"               not in it: {without}",
+        f"               {source}",
+        f"  time limit   {_number(execution.hours)} h a job, of a pretraining at most {_number(longest)} h",
+        f"  disk         {_number(_encoders_gb(scale))} GB of encoders"
+        f" and {_number(cost.dataset_gb)} GB of data to pretrain on in {execution.data}/",
+    ]
+    return "\n".join(lines)
+
+
+def _kinds(scale: Scale, results: Path, units: int) -> list[Kind]:
+    """All jobs on encoders, counted by the measurements that the exhibits read, without double ones."""
+    cost = scale.content.cost
+    paths = {path for name in scale.exhibits for path in exhibit_inputs(results, scale, name)}
+    encoders = {name: {path.parent for path in paths if path.name == name} for name in _OF_AN_ENCODER}
+    transferred = {path.parent.parent for path in paths if path.parent.name == "transfer"}
+    one = min(units, 1)
+    sets = len(scale.content.transfer.datasets) if scale.content.transfer else 0
+    kinds = [
+        Kind("measuring", len(scale.runs), one, cost.measure_hours),
+        Kind(f"transfer to {sets} data sets", len(transferred), one, cost.transfer_hours),
+        Kind("detection", len(encoders.pop("detection.json")), units, cost.detection_hours),
+        *(Kind(_OF_AN_ENCODER[name], len(folders), one, None) for name, folders in encoders.items()),
+    ]
+    return [kind for kind in kinds if kind.count]
+
+
+def _finished(scale: Scale, results: Path) -> list[dict[str, Any]]:
+    """Summaries of the runs that have been pretrained as the scale now says."""
+    found = []
+    for run, spec in scale.runs.items():
+        folder = run_folder(results, scale.name, run)
+        if all((folder / name).is_file() for name in PRETRAINED):
+            summary = read_json(folder / "summary.json")
+            found += [summary] if summary["spec_hash"] == spec.hash else []
+    return found
+
+
+def _encoders_gb(scale: Scale) -> float:
+    """Size of all encoders, from the networks themselves, made without memory."""
+    import torch
+
+    sizes = {}
+    for backbone in {spec.backbone for spec in scale.runs.values()}:
+        with torch.device("meta"):
+            encoder, _ = build_backbone(backbone, channels=3)
+        sizes[backbone] = sum(value.numel() * value.element_size() for value in encoder.state_dict().values())
+    return sum(sizes[spec.backbone] for spec in scale.runs.values()) / 1e9
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

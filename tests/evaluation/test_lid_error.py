@@ -1,0 +1,115 @@
+"""The mini-batch LID's error, by the estimators themselves, and the job that writes it."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from ldreg.config.run_spec import write_spec
+from ldreg.config.scale_file import Execution
+from ldreg.errors import LdregError
+from ldreg.evaluation.lid_error import BATCHES, lid_error_job, lid_errors, random_batches
+from ldreg.lid import lid_mle, lid_mom
+from ldreg.models.networks import build_encoder
+
+
+def cloud(rows: int = 300, dim: int = 6) -> torch.Tensor:
+    return torch.randn(rows, dim, generator=torch.Generator().manual_seed(3))
+
+
+def only(entries: list[dict], **where) -> dict:
+    (found,) = [entry for entry in entries if all(entry[key] == value for key, value in where.items())]
+    return found
+
+
+def test_batches_are_without_repetition_nested_and_the_same_each_time() -> None:
+    batches = random_batches(100, 30, batches=8)
+    assert len(batches) == 8 and all(len(batch.unique()) == 30 for batch in batches)
+    assert len(torch.cat(batches[:3]).unique()) == 90  # of one permutation
+    assert not torch.equal(batches[0], batches[3])  # of another
+    assert set(batches[0].tolist()) == set(torch.cat(random_batches(100, 15, batches=2)).tolist())
+    assert all(torch.equal(a, b) for a, b in zip(batches, random_batches(100, 30, batches=8), strict=True))
+    assert not torch.equal(batches[0], random_batches(100, 30, batches=8, seed=1)[0])
+
+
+@pytest.mark.parametrize(("name", "estimator"), [("mom", lid_mom), ("mle", lid_mle)])
+def test_errors_are_those_of_the_library_sample_by_sample(name, estimator) -> None:
+    features = cloud()
+    entry = only(lid_errors(features, (64, 128), (4, 8), batches=5), estimator=name, k=8, batch_rows=64)
+    whole = estimator(features, k=8).double().log()
+    drawn = random_batches(300, 64, batches=5)
+    here = torch.stack([estimator(features[rows], k=8).double().log() for rows in drawn])
+    errors = here - torch.stack([whole[rows] for rows in drawn])
+    assert entry["bias"] == pytest.approx(float(errors.mean().exp()), rel=1e-5)
+    assert entry["rms"] == pytest.approx(float(errors.square().mean().sqrt()), rel=1e-5)
+    assert entry["batch_bias"] == pytest.approx(errors.mean(dim=1).exp().tolist(), rel=1e-5)
+    assert entry["batch_rms"] == pytest.approx(errors.square().mean(dim=1).sqrt().tolist(), rel=1e-5)
+    assert entry["mlid"] / entry["full_mlid"] == pytest.approx(entry["bias"], rel=1e-9)
+    assert entry["rms"] >= abs(float(errors.mean()))
+
+
+def test_the_error_falls_as_the_batch_grows_and_few_neighbours_scatter() -> None:
+    entries = lid_errors(cloud(600, 20), (32, 128, 512), (4, 16))
+    for name in ("mom", "mle"):
+        for k in (4, 16):
+            found = [only(entries, estimator=name, k=k, batch_rows=size) for size in (32, 128, 512)]
+            bias, rms = ([entry[key] for entry in found] for key in ("bias", "rms"))
+            assert bias[0] < bias[1] < bias[2] < 1 and rms[0] > rms[1] > rms[2]
+        few, many = (only(entries, estimator=name, k=k, batch_rows=512) for k in (4, 16))
+        assert few["rms"] > many["rms"]
+
+
+def test_what_does_not_fit_is_left_out_and_nothing_left_is_refused() -> None:
+    entries = lid_errors(cloud(100), (16, 64, 100, 400), (14, 15, 62, 63))
+    sizes = {(entry["batch_rows"], entry["k"]) for entry in entries}
+    assert sizes == {(16, 14), (64, 14), (64, 15), (64, 62)} and len(entries) == 8
+    with pytest.raises(ValueError, match=r"100 rows hold no mini-batch of \[128\] for a k of \[4\]"):
+        lid_errors(cloud(100), (128,), (4,))
+
+
+def test_scale_changes_nothing_and_collapse_is_finite(recwarn) -> None:
+    plain, scaled = (lid_errors(features, (64,), (8,)) for features in (cloud(), cloud() * 1e4))
+    assert [entry["bias"] for entry in scaled] == pytest.approx([entry["bias"] for entry in plain], rel=1e-4)
+    (mom, _) = lid_errors(torch.ones(100, 3), (64,), (8,))
+    assert mom["bias"] == 1 and mom["rms"] == 0
+    assert not recwarn.list
+
+
+@pytest.fixture
+def run(tmp_path, tiny_spec):
+    """A run folder with an untrained encoder."""
+    spec = tiny_spec()
+    write_spec(tmp_path / "run/spec.yaml", spec, "simclr-small_cnn/none/seed0")
+    torch.manual_seed(0)
+    encoder, _ = build_encoder(spec, 1)
+    save_file(encoder.state_dict(), tmp_path / "run/encoder.safetensors")
+    return tmp_path / "run"
+
+
+def test_the_job_measures_the_training_split_and_writes_the_same_again(run, data_root) -> None:
+    threads = torch.get_num_threads()
+    manifest = data_root / "digits/dataset.json"
+    lid_error_job(run / "spec.yaml", manifest, Execution())
+    text = (run / "lid_error.json").read_text()
+    content = json.loads(text)
+    assert (content["split"], content["rows"], content["batches"]) == ("train", 100, BATCHES)
+    assert {entry["batch_rows"] for entry in content["entries"]} == {32, 64}
+    assert {entry["k"] for entry in content["entries"]} == {4, 8, 16, 32}
+    assert all(len(entry["batch_rms"]) == BATCHES for entry in content["entries"])
+    lid_error_job(run / "spec.yaml", manifest, Execution())
+    assert (run / "lid_error.json").read_text() == text
+    torch.set_num_threads(threads)
+
+
+def test_mistakes_are_named_and_leave_nothing_behind(run, data_root, tiny_spec) -> None:
+    manifest = data_root / "digits/dataset.json"
+    write_spec(run / "spec.yaml", tiny_spec(train_images=32), "simclr-small_cnn/none/seed0")
+    with pytest.raises(LdregError, match="32 training images; the smallest mini-batch here has 32"):
+        lid_error_job(run / "spec.yaml", manifest, Execution())
+    (run / "encoder.safetensors").unlink()
+    with pytest.raises(
+        LdregError, match=r"encoder\.safetensors: no such file; train it first: ldreg pretrain"
+    ):
+        lid_error_job(run / "spec.yaml", manifest, Execution())
+    assert not (run / "lid_error.json").exists()
