@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 
-from ldreg.detection import train, training
+from ldreg.detection import fine_tuning, loop
 from ldreg.detection.checkpoint import Checkpoint
-from ldreg.detection.train import train_and_evaluate
+from ldreg.detection.fine_tuning import train_and_evaluate
 from ldreg.errors import LdregError
 
 CPU = torch.device("cpu")
@@ -20,8 +20,8 @@ class Interrupted(Exception):
 @pytest.fixture
 def often(monkeypatch):
     """Checkpoints every two iterations, rows of the history every three."""
-    monkeypatch.setattr(training, "SAVED_EVERY", 2)
-    monkeypatch.setattr(training, "ROWS", 2)
+    monkeypatch.setattr(loop, "SAVED_EVERY", 2)
+    monkeypatch.setattr(loop, "ROWS", 2)
 
 
 @pytest.fixture
@@ -35,13 +35,13 @@ def run(tiny, composed, small_cnn, tmp_path, monkeypatch):
         kept.update({key: value.clone() for key, value in detector.state_dict().items()})
         return predict(detector, *arguments)
 
-    predict = train.predict
-    monkeypatch.setattr(train, "predict", watched)
+    predict = fine_tuning.predict
+    monkeypatch.setattr(fine_tuning, "predict", watched)
 
     def run(belongs=None, ends_after=None, on_row=lambda row: None, corrupt=None):
         kept.clear()
         checkpoint = Checkpoint(tmp_path / "detection.pt", belongs or {"spec": "a"})
-        step = training.Training._step
+        step = loop.Training._step
 
         def stopping(self, *batch):
             if self.iteration == ends_after:
@@ -49,7 +49,7 @@ def run(tiny, composed, small_cnn, tmp_path, monkeypatch):
             step(self, *batch)
 
         with monkeypatch.context() as patch:
-            patch.setattr(training.Training, "_step", stopping)
+            patch.setattr(loop.Training, "_step", stopping)
             result = train_and_evaluate(
                 small_cnn, "small_cnn", settings, *composed, CPU, 1, "float32", 0, on_row, corrupt, checkpoint
             )
@@ -81,7 +81,7 @@ def test_a_failure_in_testing_does_not_cost_the_training(run, tmp_path, monkeypa
     whole = run()
     (tmp_path / "detection.pt").unlink()
     with monkeypatch.context() as patch:
-        patch.setattr(train, "predict", lambda *arguments: 1 / 0)
+        patch.setattr(fine_tuning, "predict", lambda *arguments: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             run()
     assert same(run(ends_after=0), whole), "no iteration is made again"

@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 
 from ldreg.data.decode import CorruptImages
-from ldreg.detection import train
+from ldreg.detection import fine_tuning
 from ldreg.detection.coco import decode
 from ldreg.detection.composed import read_composed
+from ldreg.detection.fine_tuning import train_and_evaluate
+from ldreg.detection.image_check import check_images
 from ldreg.detection.loader import load_tasks, stand_ins
-from ldreg.detection.look import look_at
-from ldreg.detection.train import train_and_evaluate
 from ldreg.errors import LdregError
 
 CPU = torch.device("cpu")
@@ -51,7 +51,7 @@ def test_what_is_wrong_with_images_is_told_before_training(
     folder, *parts = own
     path = image(folder, split, 3)
     breaks(path)
-    monkeypatch.setattr(train, "build_detector", lambda *arguments: pytest.fail("training begins"))
+    monkeypatch.setattr(fine_tuning, "build_detector", lambda *arguments: pytest.fail("training begins"))
     with pytest.raises(LdregError, match=f"^{path}: {message}") as error:
         train_and_evaluate(small_cnn, "small_cnn", tiny(), *parts, CPU)
     assert "\n" not in str(error.value)
@@ -62,8 +62,8 @@ def test_workers_find_the_same(own):
     for place in (1, 4):
         truncate(image(folder, "val", place))
     here, there = CorruptImages("skip"), CorruptImages("skip")
-    look_at(parts[1], parts[1].image_ids, True, 0, here)
-    look_at(parts[1], parts[1].image_ids, True, 1, there)
+    check_images(parts[1], parts[1].image_ids, True, 0, here)
+    check_images(parts[1], parts[1].image_ids, True, 1, there)
     assert here.reasons == there.reasons and len(here.reasons) == 2
 
 
@@ -101,4 +101,4 @@ def test_a_split_without_any_readable_image_is_refused(own):
     for task in map(val.bare_task, val.image_ids):
         task.path.write_bytes(b"")
     with pytest.raises(LdregError, match="val: none of 20 images can be read"):
-        look_at(val, val.image_ids, True, 0, CorruptImages("skip"))
+        check_images(val, val.image_ids, True, 0, CorruptImages("skip"))

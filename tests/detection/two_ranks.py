@@ -15,7 +15,7 @@ import torch
 from detection.conftest import TINY
 
 from ldreg.config.detection import DetectionSettings
-from ldreg.detection import train, training
+from ldreg.detection import fine_tuning, loop
 from ldreg.detection.checkpoint import Checkpoint
 from ldreg.detection.composed import read_composed
 from ldreg.models.networks import build_backbone
@@ -27,7 +27,7 @@ def main(folder: Path) -> None:
         **{**TINY, "iterations": 2, "steps": (), "precise_norm_batches": 1, "score_threshold": 0.0}
     )
     rows, seen = [], []
-    predict, replicate = train.predict, train.replicate
+    predict, replicate = fine_tuning.predict, fine_tuning.replicate
 
     def watched(*arguments):
         seen.extend(predict(*arguments))
@@ -39,11 +39,11 @@ def main(folder: Path) -> None:
         models.append(replicate(*arguments))
         return models[-1]
 
-    train.predict, train.replicate = watched, kept
+    fine_tuning.predict, fine_tuning.replicate = watched, kept
     with process_group(gpus=0) as device:
         torch.manual_seed(rank())  # the ranks' encoders differ, until they are replicated
         encoder, _ = build_backbone("small_cnn", channels=1)
-        result = train.train_and_evaluate(
+        result = fine_tuning.train_and_evaluate(
             encoder, "small_cnn", settings, *read_composed(folder), device, on_row=rows.append
         )
         weights = [parameter.sum().item() for parameter in models[0].parameters()]
@@ -56,7 +56,7 @@ def main(folder: Path) -> None:
 
 def resumed(encoder, settings, folder, device):
     """The result of a training that was interrupted after its first iteration, on every rank."""
-    step = training.Training._step
+    step = loop.Training._step
 
     def stopping(self, *batch):
         if self.iteration == 1:
@@ -64,7 +64,7 @@ def resumed(encoder, settings, folder, device):
         step(self, *batch)
 
     def run():
-        return train.train_and_evaluate(
+        return fine_tuning.train_and_evaluate(
             encoder,
             "small_cnn",
             settings,
@@ -73,10 +73,10 @@ def resumed(encoder, settings, folder, device):
             checkpoint=Checkpoint(folder / "detection.pt", {}),
         )
 
-    training.SAVED_EVERY, training.Training._step = 1, stopping
+    loop.SAVED_EVERY, loop.Training._step = 1, stopping
     with contextlib.suppress(InterruptedError):
         run()
-    training.Training._step = step
+    loop.Training._step = step
     return run()
 
 

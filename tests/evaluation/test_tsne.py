@@ -14,7 +14,7 @@ from ldreg.errors import LdregError
 from ldreg.evaluation import tsne
 from ldreg.evaluation.features import represent
 from ldreg.evaluation.tsne import CLASSES, embed, first_classes, perplexity, tsne_job
-from ldreg.models.load import frozen_encoder
+from ldreg.models.load import load_encoder
 from ldreg.models.networks import build_encoder
 
 
@@ -108,7 +108,7 @@ def test_a_line_holds_the_place_and_the_label_of_one_image(run, data_root, digit
     lines = list(csv.DictReader((run / "tsne.csv").read_text().splitlines()))
     assert [int(line["label"]) for line in lines] == digits.test.labels[few].tolist()
     _, spec = read_spec(run / "spec.yaml")
-    encoder = frozen_encoder(run / "encoder.safetensors", spec, 1, torch.device("cpu"))
+    encoder = load_encoder(run / "encoder.safetensors", spec, 1, torch.device("cpu"))
     for line, row in zip(lines, few.tolist(), strict=True):
         one = Split(digits.test.images[row : row + 1], digits.test.labels[row : row + 1])
         alone, _ = represent(encoder, one, spec.image_size, torch.device("cpu"))

@@ -18,7 +18,7 @@ from ldreg.errors import LdregError
 from ldreg.evaluation.transfer import transfer
 from ldreg.jobs.probes import compose_job, detect_job, job_settings, transfer_job
 from ldreg.jobs.runs import pretrain_job
-from ldreg.models.load import channels_of, frozen_encoder, trained_weights
+from ldreg.models.load import channels_of, load_encoder, trained_weights
 from ldreg.workflow.availability import AGAIN
 
 RUN = "simclr-small_cnn/none/seed0"
@@ -88,7 +88,7 @@ def test_transfer_writes_a_file_for_each_set_and_says_which_cannot_be_had(run, t
     transfer_job(spec, settings, manifest, offers, Execution(), tmp_path)
     assert NoTracker.kinds[-1] == "transfer"
     found = json.loads((spec.parent / "transfer/digits.json").read_text())
-    encoder = frozen_encoder(trained_weights(spec), tiny_spec(), 1, torch.device("cpu"))
+    encoder = load_encoder(trained_weights(spec), tiny_spec(), 1, torch.device("cpu"))
     images = load("digits", manifest.parents[1])
     ways = job_settings(Transfer.model_validate(yaml.safe_load(settings.read_text())))
     expected = transfer(encoder, 1, images, 8, ways, torch.device("cpu"))
@@ -162,7 +162,7 @@ def test_a_detection_that_fails_in_testing_keeps_its_training_for_these_data_alo
             detect_job(spec, settings, manifest, data, Execution(), tmp_path, terminal)
 
     with monkeypatch.context() as patch:
-        patch.setattr("ldreg.detection.train.predict", lambda *arguments: 1 / 0)
+        patch.setattr("ldreg.detection.fine_tuning.predict", lambda *arguments: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             detect()
     kept = (spec.parent / "detection.pt").read_bytes()

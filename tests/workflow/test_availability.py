@@ -11,7 +11,7 @@ import yaml
 from PIL import Image
 
 from ldreg.data import places
-from ldreg.workflow.availability import AGAIN, write_looks
+from ldreg.workflow.availability import AGAIN, write_rechecks
 from ldreg.workflow.scale import Scale
 
 Workflow = Any  # tests/workflow/conftest.py
@@ -92,7 +92,7 @@ def scale(tmp_path: Path) -> Scale:
 
 
 def _looks(scale: Scale, results: Path) -> dict[str, str]:
-    write_looks(scale, results)
+    write_rechecks(scale, results)
     return {path.stem: path.read_text() for path in (results / "demo/transfer").glob("*.yaml")}
 
 

@@ -19,7 +19,7 @@ from ldreg.workflow.inputs import (
 )
 from ldreg.workflow.scale import Scale
 from ldreg.site.differences import about_points, about_runs, differences, settings_rows
-from ldreg.site.restructured import plain_text
+from ldreg.site.restructured_text import plain_text
 
 RESULTS = Path("results")
 CONFIG = Path(os.path.relpath(workflow.basedir), "config")
@@ -54,8 +54,8 @@ SITE = f"{RESULTS}/{SCALE.name}/index.html"
 DATASET = f"{EXECUTION.data}/{{dataset}}/dataset.json"
 COCO = f"{RESULTS}/{SCALE.name}/coco.json"
 COMPOSED = f"{RESULTS}/{SCALE.name}/composed_digits/composed.json"
-OFFER = f"{RESULTS}/{SCALE.name}/transfer/{{dataset}}.json"
-LOOK = f"{RESULTS}/{SCALE.name}/transfer/{{dataset}}.yaml"
+AVAILABILITY = f"{RESULTS}/{SCALE.name}/transfer/{{dataset}}.json"
+RECHECK = f"{RESULTS}/{SCALE.name}/transfer/{{dataset}}.yaml"
 TRANSFERRED = SCALE.content.transfer.datasets if SCALE.content.transfer else ()
 
 

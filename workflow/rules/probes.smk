@@ -4,9 +4,9 @@ if TRANSFERRED:
     # A set of which nothing is there and that cannot be fetched is left out of the table, and is no failure.
     rule offer:
         input:
-            LOOK,
+            RECHECK,
         output:
-            OFFER,
+            AVAILABILITY,
         log:
             f"{LOGS}/data/{{dataset}}.log",
         localrule: True
@@ -24,9 +24,9 @@ if TRANSFERRED:
             spec=f"{RUN}/spec.yaml",
             settings=f"{RESULTS}/{SCALE.name}/transfer.yaml",
             pretrained_on=data_of,
-            data=expand(OFFER, dataset=TRANSFERRED),
+            data=expand(AVAILABILITY, dataset=TRANSFERRED),
             # Too, for Snakemake misses no offer that failed while there are results of an earlier one.
-            looks=expand(LOOK, dataset=TRANSFERRED),
+            looks=expand(RECHECK, dataset=TRANSFERRED),
             encoder=f"{RUN}/encoder.safetensors",
         output:
             expand(

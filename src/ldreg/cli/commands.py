@@ -23,7 +23,7 @@ RESULTS = Path("results")
 def _data(arguments: argparse.Namespace, terminal: TextIO) -> None:
     from ldreg.data.datasets import prepare
     from ldreg.data.fetch import Absent
-    from ldreg.workflow.availability import write_offer
+    from ldreg.workflow.availability import write_availability
 
     output = arguments.output or Path("data", arguments.dataset, "dataset.json")
     if output.parts[-2:] != (arguments.dataset, "dataset.json"):
@@ -40,7 +40,7 @@ def _data(arguments: argparse.Namespace, terminal: TextIO) -> None:
     except Absent as error:  # anything else is a mistake to be mended, not a set to do without
         say(terminal, f"{arguments.dataset} is left out: {error}")
         absent = error
-    write_offer(arguments.offer, arguments.dataset, output, absent)
+    write_availability(arguments.offer, arguments.dataset, output, absent)
 
 
 def _execution(arguments: argparse.Namespace) -> "Execution":

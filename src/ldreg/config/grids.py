@@ -14,7 +14,7 @@ _SCALED_BY_JITTER = ("brightness", "contrast", "saturation", "hue")
 
 
 @dataclass(frozen=True)
-class Layer:
+class Overlay:
     """Settings from one place of one file; later layers win over earlier ones."""
 
     file: str
@@ -40,22 +40,22 @@ def without(values: Mapping[str, Any], *keys: str) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in keys}
 
 
-def void(regularizer: Any) -> tuple[str, ...]:
+def unused_settings(regularizer: Any) -> tuple[str, ...]:
     """Settings that mean nothing to a regulariser, though a method's defaults or a grid may hold them."""
     if regularizer == "none":
         return ("beta", "k", "target", "acts_on")
     return tuple(key for key in ("k", "target") if key not in REGULARIZERS.get(regularizer, ("k", "target")))
 
 
-def method_layers(file: str, place: Location, block: Any) -> Iterator[Layer]:
+def method_overlays(file: str, place: Location, block: Any) -> Iterator[Overlay]:
     """A method's block, then what it says for single backbones."""
     block = keys_and_values(block, f"{file}: {dotted(place)}")
-    yield Layer(file, place, {key: value for key, value in block.items() if key != "backbones"})
+    yield Overlay(file, place, {key: value for key, value in block.items() if key != "backbones"})
     place = (*place, "backbones")
     for backbone, values in keys_and_values(block.get("backbones", {}), f"{file}: {dotted(place)}").items():
         if backbone not in BACKBONES:
             raise unknown(f"{file}: {dotted(place)}", backbone, BACKBONES)
-        yield Layer(file, (*place, backbone), values)
+        yield Overlay(file, (*place, backbone), values)
 
 
 def scale_jitter(views: Any, strength: Any) -> Any:

@@ -19,7 +19,7 @@ from ldreg.errors import LdregError
 from ldreg.evaluation.features import represent
 from ldreg.files import write_json
 from ldreg.lid import mle_from_distances, mom_from_distances
-from ldreg.models.load import frozen_encoder, trained_weights
+from ldreg.models.load import load_encoder, trained_weights
 from ldreg.neighbors import neighbor_distances
 from ldreg.runtime.distributed import process_group
 from ldreg.tracking import git_state
@@ -151,7 +151,7 @@ def lid_error_job(spec_path: Path, data: Path, execution: Execution) -> None:
     train = load(spec.dataset, data.parent.parent, spec.train_images).train
     corrupt = CorruptImages(execution.corrupt_images)
     with process_group(execution.gpus) as device:
-        encoder = frozen_encoder(weights, spec, train.channels, device)
+        encoder = load_encoder(weights, spec, train.channels, device)
         features, _ = represent(encoder, train, spec.image_size, device, execution.workers, corrupt)
         corrupt.tell_total()
         if len(features) <= min(BATCH_ROWS):

@@ -17,7 +17,7 @@ from ldreg.data.decode import CorruptImages
 from ldreg.errors import LdregError
 from ldreg.evaluation.features import represent
 from ldreg.files import replacing
-from ldreg.models.load import frozen_encoder, trained_weights
+from ldreg.models.load import load_encoder, trained_weights
 from ldreg.runtime.distributed import process_group
 
 CLASSES = 10  # the first, as in the paper
@@ -89,7 +89,7 @@ def tsne_job(spec_path: Path, data: Path, execution: Execution) -> None:
     corrupt = CorruptImages(execution.corrupt_images)
     torch.set_num_threads(1)  # see `embed`
     with process_group(execution.gpus) as device:
-        encoder = frozen_encoder(weights, spec, chosen.channels, device)
+        encoder = load_encoder(weights, spec, chosen.channels, device)
         features, labels = represent(encoder, chosen, spec.image_size, device, execution.workers, corrupt)
     corrupt.tell_total()
     points = embed(features)

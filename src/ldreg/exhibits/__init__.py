@@ -1,7 +1,7 @@
 """Tables, figures and claims: from the files in run folders to files beside an exhibit's own spec.
 
 Importing this module is cheap (no pandas, scipy or matplotlib), because the workflow needs `RENDERERS` and
-their suffixes while it is parsed. A renderer is a function `Exhibit -> {suffix: content}`: it computes
+their suffixes while it is parsed. A renderer is a function `ExhibitSpec -> {suffix: content}`: it computes
 everything first and `render` writes it, so a failing exhibit leaves nothing behind.
 """
 
@@ -58,10 +58,10 @@ RENDERERS: dict[str, Renderer] = {
     "bars": Renderer("ldreg.exhibits.figures.bars", "bars", BarSettings, FIGURE),
     "tsne": Renderer("ldreg.exhibits.figures.tsne", "tsne", TsneSettings, FIGURE),
     "transfer_table": Renderer(
-        "ldreg.exhibits.tables.outcomes", "transfer_table", TransferTableSettings, TABLE
+        "ldreg.exhibits.tables.transfer_and_detection", "transfer_table", TransferTableSettings, TABLE
     ),
     "detection_table": Renderer(
-        "ldreg.exhibits.tables.outcomes", "detection_table", DetectionTableSettings, TABLE
+        "ldreg.exhibits.tables.transfer_and_detection", "detection_table", DetectionTableSettings, TABLE
     ),
     "surface": Renderer("ldreg.exhibits.figures.surface", "surface", SurfaceSettings, FIGURE),
     "scatter": Renderer("ldreg.exhibits.figures.scatter", "scatter", Settings, FIGURE),

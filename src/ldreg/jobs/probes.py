@@ -18,11 +18,11 @@ from ldreg.data.decode import CorruptImages
 from ldreg.errors import LdregError, explain
 from ldreg.evaluation.transfer import TransferSettings, transfer
 from ldreg.files import digest, read_json, read_yaml, write_json
-from ldreg.models.load import channels_of, frozen_encoder, trained_weights
+from ldreg.models.load import channels_of, load_encoder, trained_weights
 from ldreg.runtime.console import tell
 from ldreg.runtime.distributed import device_name, process_group, rank, world_size
 from ldreg.tracking import Tracker, git_state
-from ldreg.workflow.availability import read_offer
+from ldreg.workflow.availability import read_availability
 
 if TYPE_CHECKING:
     from ldreg.detection.coco import CocoSet
@@ -51,7 +51,7 @@ def transfer_job(
         LdregError: at a file that is missing, broken or another's; before anything is written.
     """
     _, spec = read_spec(spec_path)
-    offers = [read_offer(path) for path in data]
+    offers = [read_availability(path) for path in data]
     torch.set_num_threads(execution.threads)
     settings, weights = job_settings(_read(settings_path, Transfer)), trained_weights(spec_path)
     commit, dirty = git_state()
@@ -59,7 +59,7 @@ def transfer_job(
     channels = channels_of(pretrained_on)
     folder = spec_path.parent
     with process_group(execution.gpus) as device, Tracker(folder, "transfer", results, tags):
-        encoder = frozen_encoder(weights, spec, channels, device)
+        encoder = load_encoder(weights, spec, channels, device)
         for offer in offers:
             name = offer["dataset"]
             if "unavailable" in offer:
@@ -100,7 +100,7 @@ def coco_job(folder: Path, output: Path) -> None:
         output: {"train_images" (with objects), "val_images", "categories": counts, "annotations": digests}.
     """
     from ldreg.detection.coco import read_coco_2017
-    from ldreg.detection.train import check_splits
+    from ldreg.detection.fine_tuning import check_splits
 
     train, val = read_coco_2017(folder)
     check_splits(train, val)
@@ -133,7 +133,7 @@ def detect_job(
     """
     # Imported here: torchvision's detection takes seconds, which other jobs need not spend.
     from ldreg.detection.checkpoint import Checkpoint
-    from ldreg.detection.train import train_and_evaluate
+    from ldreg.detection.fine_tuning import train_and_evaluate
 
     run, spec = read_spec(spec_path)
     settings, weights = _read(settings_path, Detection), trained_weights(spec_path)
@@ -156,7 +156,7 @@ def detect_job(
             "kind of device": device.type,
         }
         checkpoint = Checkpoint(folder / "detection.pt", belongs)
-        encoder = frozen_encoder(weights, spec, channels, device)
+        encoder = load_encoder(weights, spec, channels, device)
         about = (encoder, spec.backbone, settings.settings, *parts, device, spec.seed, execution.precision)
         if rank() != 0:
             train_and_evaluate(*about, execution.workers, corrupt=corrupt, checkpoint=checkpoint)

@@ -19,7 +19,7 @@ from ldreg.data.decode import CorruptImages
 from ldreg.errors import explain
 from ldreg.evaluation.measure import measure
 from ldreg.files import read_yaml, replacing, write_json
-from ldreg.models.load import frozen_encoder, trained_weights
+from ldreg.models.load import load_encoder, trained_weights
 from ldreg.runtime.console import Progress
 from ldreg.runtime.distributed import device_name, process_group, rank, world_size
 from ldreg.tracking import Tracker, git_state
@@ -83,7 +83,7 @@ def measure_job(
     images, corrupt = _load(data, spec), CorruptImages(execution.corrupt_images)
     tags = _tags(images)
     with process_group(execution.gpus) as device, Tracker(folder, "measure", results, tags):
-        encoder = frozen_encoder(weights, spec, images.test.channels, device)
+        encoder = load_encoder(weights, spec, images.test.channels, device)
         measured = measure(encoder, images, spec.image_size, settings, device, execution.workers, corrupt)
         corrupt.tell_total()
         measured["dimensionality"] |= {key: tags[key] for key in ("git_commit", "git_dirty")}

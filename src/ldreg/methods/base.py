@@ -35,13 +35,13 @@ class Method(nn.Module):
 
     Attributes:
         encoder: what is kept in the end; maps images to representations.
-        summed_terms: how many terms, each a mean over one view, the method's loss is a sum of, where its
+        loss_terms: how many terms, each a mean over one view, the method's loss is a sum of, where its
             authors count the regulariser as often; else 1. beta keeps its meaning relative to the loss.
         seeks_among_targets: whether neighbours are sought among the momentum branch's rows too.
     """
 
     encoder: nn.Module
-    summed_terms = 1
+    loss_terms = 1
     seeks_among_targets = False
 
     def forward(self, *inputs: Tensor) -> Outputs:

@@ -24,7 +24,7 @@ def trained_weights(spec_path: Path) -> Path:
     return weights
 
 
-def frozen_encoder(weights: Path, spec: RunSpec, channels: int, device: torch.device) -> nn.Module:
+def load_encoder(weights: Path, spec: RunSpec, channels: int, device: torch.device) -> nn.Module:
     """The run's encoder with the weights of a file, on `device`."""
     encoder, _ = build_encoder(spec, channels)
     encoder.load_state_dict(load_file(weights))

@@ -50,7 +50,7 @@ def pretrain(
             the loss is no longer finite, if a file holds no image, or if a view of files is rotated.
     """
     corrupt = CorruptImages() if corrupt is None else corrupt
-    split, steps = placed(data.train, spec, device), steps_of_epoch(spec, data)
+    split, steps = split_on_device(data.train, spec, device), steps_of_epoch(spec, data)
     trainer = Trainer(spec, split.channels, execution, device)
     if execution.micro_batch and batch_norms(trainer.method) and rank() == 0:
         size = trainer.training.size
@@ -114,7 +114,7 @@ class Trainer:
         return result
 
 
-def placed(split: Split, spec: RunSpec, device: torch.device) -> Split:
+def split_on_device(split: Split, spec: RunSpec, device: torch.device) -> Split:
     """The training split where its views are made: a tensor on the device, files where they lie.
 
     Raises:

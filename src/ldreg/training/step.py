@@ -116,7 +116,7 @@ class TrainingStep:
             ssl_loss = self.method.loss(outputs, targets)
         term = ssl_loss.new_zeros(())
         if self.regularizer is not None and regularized:
-            term = self.method.summed_terms * self._regularize(outputs, targets)
+            term = self.method.loss_terms * self._regularize(outputs, targets)
         self.scaler.scale(weight * (ssl_loss + term)).backward()
         return Result(ssl_loss.detach(), term.detach(), [rows.detach() for rows in outputs.representations])
 

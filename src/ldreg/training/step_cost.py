@@ -25,7 +25,7 @@ from ldreg.data.decode import CorruptImages
 from ldreg.files import write_json
 from ldreg.runtime.distributed import process_group, rank, world_size
 from ldreg.tracking import git_state
-from ldreg.training.pretrain import Trainer, diverged, placed, steps_of_epoch
+from ldreg.training.pretrain import Trainer, diverged, split_on_device, steps_of_epoch
 
 KINDS = ("with", "without")  # the run's regulariser
 WARM_UP = 2  # steps of each kind before those that count: the first ones allocate and choose kernels
@@ -64,7 +64,7 @@ def step_cost(
     Raises:
         LdregError: as `pretrain`.
     """
-    split = placed(data.train, spec, device)
+    split = split_on_device(data.train, spec, device)
     stream = _stream(spec, data, split, execution, device, corrupt)
     trainer = Trainer(spec, split.channels, execution, device)
     trainer.model.train()

@@ -19,24 +19,24 @@ from ldreg.workflow.scale import Scale
 AGAIN = "once it is there or can be fetched, run snakemake again, which then looks again"
 
 
-def offer_file(results: Path, scale: str, dataset: str) -> Path:
+def availability_file(results: Path, scale: str, dataset: str) -> Path:
     """What was found: {"dataset": ., "manifest": its dataset.json} or {"dataset": ., "unavailable": why}."""
     return results / scale / "transfer" / f"{dataset}.json"
 
 
-def look_file(results: Path, scale: str, dataset: str) -> Path:
+def recheck_file(results: Path, scale: str, dataset: str) -> Path:
     """What changes when the set is to be looked for again."""
-    return offer_file(results, scale, dataset).with_suffix(".yaml")
+    return availability_file(results, scale, dataset).with_suffix(".yaml")
 
 
-def write_offer(path: Path, dataset: str, manifest: Path, absent: Absent | None) -> None:
+def write_availability(path: Path, dataset: str, manifest: Path, absent: Absent | None) -> None:
     """Write `path`: that the set is prepared at `manifest`, or why it is left out and what to do about it."""
     content = {"manifest": str(manifest)} if absent is None else {"unavailable": f"{absent}; {AGAIN}"}
     write_json(path, {"dataset": dataset, **content})
 
 
-def read_offer(path: Path) -> dict[str, str]:
-    """What `write_offer` wrote.
+def read_availability(path: Path) -> dict[str, str]:
+    """What `write_availability` wrote.
 
     Raises:
         LdregError: If there is no such file, or it is another's, such as a dataset.json.
@@ -50,27 +50,29 @@ def read_offer(path: Path) -> dict[str, str]:
     return found
 
 
-def write_looks(scale: Scale, results: Path) -> None:
+def write_rechecks(scale: Scale, results: Path) -> None:
     """Write for each set that the scale transfers to since when it is to be looked for again.
 
     Raises:
         LdregError: If an answer cannot be read.
     """
     sets = scale.content.transfer.datasets if scale.content.transfer else ()
-    offers = {dataset: offer_file(results, scale.name, dataset) for dataset in sets}
+    offers = {dataset: availability_file(results, scale.name, dataset) for dataset in sets}
     absent = {
-        dataset for dataset, path in offers.items() if path.is_file() and "unavailable" in read_offer(path)
+        dataset
+        for dataset, path in offers.items()
+        if path.is_file() and "unavailable" in read_availability(path)
     }
     there = {dataset for dataset in absent if is_there(dataset, Path(scale.content.execution.data))}
     again = there | answering(absent - there)
     for dataset, offer in offers.items():
-        look = look_file(results, scale.name, dataset)
+        look = recheck_file(results, scale.name, dataset)
         if dataset in again or not look.is_file():
             comment = "Made when the workflow is read: a change has the data set looked for again."
-            write_yaml(look, comment, _look(dataset, offer, dataset in again))
+            write_yaml(look, comment, _recheck(dataset, offer, dataset in again))
 
 
-def _look(dataset: str, offer: Path, again: bool) -> dict[str, Any]:
+def _recheck(dataset: str, offer: Path, again: bool) -> dict[str, Any]:
     # The answer's own time and not the clock's: reading the workflow twice changes nothing.
     asked = datetime.fromtimestamp(offer.stat().st_mtime, UTC).isoformat() if again else None
     return {"dataset": dataset, "left_out_at": asked}

@@ -13,7 +13,7 @@ from ldreg.config.scale_file import Exhibit
 from ldreg.exhibits import RENDERERS
 from ldreg.exhibits.settings import Settings
 from ldreg.files import read_yaml, write_yaml
-from ldreg.workflow.availability import look_file, write_looks
+from ldreg.workflow.availability import recheck_file, write_rechecks
 from ldreg.workflow.scale import Scale
 
 PRETRAINED = ("encoder.safetensors", "history.csv", "summary.json")
@@ -79,7 +79,7 @@ def exhibit_settings(results: Path, scale: Scale, exhibit: str) -> list[Path]:
     found += [folder / "evaluation.yaml"] if found else []
     if any(path.parent.name == "transfer" for path in measured):
         found += [folder / "transfer.yaml"]
-        found += [look_file(results, scale.name, each) for each in scale.content.transfer.datasets]
+        found += [recheck_file(results, scale.name, each) for each in scale.content.transfer.datasets]
     if any(path.name == "detection.json" for path in measured):
         found += [folder / "detection.yaml"]
     return found
@@ -107,7 +107,7 @@ def write_inputs(scale: Scale, results: Path) -> None:
             _write_yaml(results / scale.name / f"{name}.yaml", title, block.model_dump(mode="json"))
     for name, content in exhibits.items():
         _write_yaml(exhibit_spec(results, scale.name, name), "What this exhibit shows", content)
-    write_looks(scale, results)
+    write_rechecks(scale, results)
     title = "The exhibits that are declared, in the order of the page"
     _write_yaml(results / scale.name / DECLARED, title, {"exhibits": list(exhibits)})
 

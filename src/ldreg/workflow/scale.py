@@ -10,12 +10,12 @@ from pydantic import ValidationError
 
 from ldreg.config.grids import (
     SETTINGS,
-    Layer,
+    Overlay,
     keys_and_values,
-    method_layers,
+    method_overlays,
     product,
     scale_jitter,
-    void,
+    unused_settings,
     without,
 )
 from ldreg.config.run_names import format_run, parse_run
@@ -224,7 +224,7 @@ class Scale:
         for index, grid in enumerate(self.exhibits[exhibit].runs):
             for point in product(grid, f"{file}: {dotted((*place, index))}"):
                 for seed in self.seeds_of(exhibit):
-                    spec = self._resolve(Layer(file, (*place, index), point), seed)
+                    spec = self._resolve(Overlay(file, (*place, index), point), seed)
                     result[self.name_of(spec)] = spec
         for other in self.taken_from(exhibit):
             result |= self.runs_of(other)
@@ -248,53 +248,53 @@ class Scale:
         """The spec that a folder name of this scale stands for: the inverse of `name_of`."""
         values = parse_run(run)
         seed = values.pop("seed")
-        return self._resolve(Layer(f"run name {run!r}", (), values), seed)
+        return self._resolve(Overlay(f"run name {run!r}", (), values), seed)
 
     def regularizer_defaults(self, method: str, backbone: str) -> dict[str, Any]:
         """The method's beta and k at this scale: the point where the axes of a sweep cross."""
         point = {"method": method, "backbone": backbone, "regularizer": "ldreg_l1"}
-        spec = self._resolve(Layer(self.file, ("run",), point), 0)
+        spec = self._resolve(Overlay(self.file, ("run",), point), 0)
         return {"beta": spec.beta, "k": spec.k}
 
     @cache  # noqa: B019
     def base(self, method: str, backbone: str) -> RunSpec:
         """The scale's default run of a method on a backbone: what folder names leave unsaid."""
         values = {"method": method, "backbone": backbone, "regularizer": "none"}
-        return self._resolve(Layer(self.file, ("run",), values), 0)
+        return self._resolve(Overlay(self.file, ("run",), values), 0)
 
-    def _resolve(self, point: Layer, seed: int) -> RunSpec:
+    def _resolve(self, point: Overlay, seed: int) -> RunSpec:
         """The spec at one point of a grid."""
         if point.values.get("regularizer") == "none":
             # The unregularised run is one and the same at every point of a sweep over its settings.
             point = replace(point, values=without(point.values, "regularizer_start"))
-        run = Layer(self.file, ("run",), self.content.run)
+        run = Overlay(self.file, ("run",), self.content.run)
         method = point.values.get("method", run.values.get("method"))
         if not isinstance(method, str) or method not in self._methods:
             place = point if "method" in point.values else run
             raise unknown(f"{place.file}: {dotted((*place.place, 'method'))}", method, self._methods)
-        layers = [
-            *method_layers(str(self.folder / "methods.yaml"), (method,), self._methods[method]),
+        overlays = [
+            *method_overlays(str(self.folder / "methods.yaml"), (method,), self._methods[method]),
             run,
-            *method_layers(self.file, ("methods", method), self.content.methods.get(method, {})),
+            *method_overlays(self.file, ("methods", method), self.content.methods.get(method, {})),
             point,
         ]
-        backbone = next((v.values["backbone"] for v in reversed(layers) if "backbone" in v.values), None)
+        backbone = next((v.values["backbone"] for v in reversed(overlays) if "backbone" in v.values), None)
         values: dict[str, Any] = {}
-        origins: dict[str, Layer] = {}
-        for layer in layers:
-            if layer.place[-2:-1] == ("backbones",) and layer.place[-1] != backbone:
+        origins: dict[str, Overlay] = {}
+        for overlay in overlays:
+            if overlay.place[-2:-1] == ("backbones",) and overlay.place[-1] != backbone:
                 continue
-            values |= layer.values
-            origins |= dict.fromkeys(layer.values, layer)
-        values = without(values, *void(values.get("regularizer")))
+            values |= overlay.values
+            origins |= dict.fromkeys(overlay.values, overlay)
+        values = without(values, *unused_settings(values.get("regularizer")))
 
         def origin(location: Location) -> tuple[str, Location]:
             if location[0] == "views":
                 return str(self.folder / "augmentations.yaml"), (values["augmentation"], *location[1:])
             # What a regulariser lacks is a matter of where it is asked for.
             asked = origins.get("regularizer", run) if location[0] in ("beta", "k", "target") else run
-            layer = origins.get(str(location[0]), asked)
-            return layer.file, (*layer.place, *location)
+            overlay = origins.get(str(location[0]), asked)
+            return overlay.file, (*overlay.place, *location)
 
         name = values.get("augmentation")
         if not isinstance(name, str) or name not in self._augmentations:

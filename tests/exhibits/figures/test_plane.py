@@ -14,7 +14,7 @@ from ldreg.exhibits.figures import plane
 from ldreg.exhibits.figures.plane import draw_figure1, draw_figure3
 from ldreg.exhibits.figures.plane_data import COLUMNS, figure1_table, figure3_table
 from ldreg.exhibits.output import style
-from ldreg.exhibits.runs.run_table import Exhibit
+from ldreg.exhibits.runs.run_table import ExhibitSpec
 from ldreg.exhibits.stats.intervals import t_interval
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -58,8 +58,8 @@ def draw(figure: str):
     return {"figure1": draw_figure1, "figure3": draw_figure3}[figure](table(figure), content(figure))
 
 
-def exhibit(folder: Path, figure: str) -> Exhibit:
-    return Exhibit(
+def exhibit(folder: Path, figure: str) -> ExhibitSpec:
+    return ExhibitSpec(
         path=folder / f"{figure}.spec.yaml",
         exhibit=figure,
         scale="demo",

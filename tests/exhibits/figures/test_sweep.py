@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from ldreg.errors import LdregError
-from ldreg.exhibits.figures.axis import Scale
+from ldreg.exhibits.figures.axis import AxisScale
 from ldreg.exhibits.figures.sweep import draw, sweep, table
 from ldreg.exhibits.figures.sweep_data import SweepSettings, panel
 from ldreg.exhibits.output import style
@@ -257,13 +257,13 @@ def test_wrong_sweeps_are_named(demo, settings, message) -> None:
 
 
 def test_scales() -> None:
-    assert Scale.of([0.01, 1, 0.1]).base == 10
-    assert Scale.of([64, 8]).base == 2
-    assert Scale.of([0.2, 0.4, 1.0]).base is None
-    assert Scale.of([0, 1, 100]).base is None
-    assert not Scale.of(["a", "b"]).numeric
-    assert Scale.of(["b", "a"]).at("a") == 1
-    assert Scale.of([8, 16]).at(8, 0.5) == pytest.approx(8 * math.sqrt(2))
+    assert AxisScale.of([0.01, 1, 0.1]).base == 10
+    assert AxisScale.of([64, 8]).base == 2
+    assert AxisScale.of([0.2, 0.4, 1.0]).base is None
+    assert AxisScale.of([0, 1, 100]).base is None
+    assert not AxisScale.of(["a", "b"]).numeric
+    assert AxisScale.of(["b", "a"]).at("a") == 1
+    assert AxisScale.of([8, 16]).at(8, 0.5) == pytest.approx(8 * math.sqrt(2))
 
 
 def test_text_is_legible_and_nothing_is_cut(demo) -> None:

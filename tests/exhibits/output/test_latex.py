@@ -6,15 +6,15 @@ import subprocess
 
 import pytest
 from exhibits.conftest import Runs
-from exhibits.tables.test_outcomes import LDREG, SIX, add_transfer
-from exhibits.tables.test_outcomes_detection import add_detection
+from exhibits.tables.test_detection_table import add_detection
 from exhibits.tables.test_settings_table import SPECS, Made
+from exhibits.tables.test_transfer_table import LDREG, SIX, add_transfer
 
 from ldreg.exhibits.runs.run_table import read_exhibit
 from ldreg.exhibits.tables.main_table import main_table
-from ldreg.exhibits.tables.outcomes import detection_table, transfer_table
 from ldreg.exhibits.tables.significance import significance
 from ldreg.exhibits.tables.timing import timing
+from ldreg.exhibits.tables.transfer_and_detection import detection_table, transfer_table
 
 DOCUMENT = r"""\documentclass{article}\usepackage[utf8]{inputenc}\usepackage{booktabs,graphicx}
 \begin{document}%s\end{document}"""

@@ -12,7 +12,7 @@ from ldreg.exhibits.claims.verdicts import ONE_SEED, Result
 from ldreg.exhibits.output.estimates import effect
 from ldreg.exhibits.output.labels import name, printed
 from ldreg.exhibits.output.markup import Block, Cell, markdown
-from ldreg.exhibits.runs.run_table import Exhibit, check_keys, describe, load_runs, settings_of
+from ldreg.exhibits.runs.run_table import ExhibitSpec, check_keys, describe, load_runs, settings_of
 from ldreg.exhibits.settings import LedgerSettings
 from ldreg.exhibits.stats.intervals import LEVEL
 
@@ -28,7 +28,7 @@ class Entry(NamedTuple):
     result: Result
 
 
-def ledger(exhibit: Exhibit) -> dict[str, str]:
+def ledger(exhibit: ExhibitSpec) -> dict[str, str]:
     """Every claim with its test, estimate, interval, verdict and the paper's number, as Markdown and JSON."""
     settings = settings_of(exhibit, LedgerSettings)
     frame = load_runs(exhibit, METRICS_OF_CLAIMS, settings)
@@ -54,7 +54,7 @@ def ledger(exhibit: Exhibit) -> dict[str, str]:
     }
 
 
-def _opening(exhibit: Exhibit, frame: pd.DataFrame, settings: LedgerSettings, found: list[Entry]) -> str:
+def _opening(exhibit: ExhibitSpec, frame: pd.DataFrame, settings: LedgerSettings, found: list[Entry]) -> str:
     where = f"the {exhibit.scale} scale: {describe(frame)}"
     parts = [f"The paper's claims as they stand, tested on the runs of {where}."]
     if frame["seed"].nunique() == 1:
@@ -77,7 +77,7 @@ def _opening(exhibit: Exhibit, frame: pd.DataFrame, settings: LedgerSettings, fo
     return " ".join(parts)
 
 
-def _markdown(exhibit: Exhibit, opening: str, found: list[Entry], sections: list[str]) -> str:
+def _markdown(exhibit: ExhibitSpec, opening: str, found: list[Entry], sections: list[str]) -> str:
     parts = [f"## {exhibit.title or exhibit.exhibit}", opening]
     if len(sections) > 1:
         parts.append(markdown(_overview(found)))

@@ -12,7 +12,7 @@ from ldreg.exhibits.output.labels import name
 
 
 @dataclass(frozen=True)
-class Scale:
+class AxisScale:
     """Where swept values lie on the x axis.
 
     Powers of two stand on a binary logarithmic axis, other positive numbers over a decade or more on a
@@ -24,7 +24,7 @@ class Scale:
     numeric: bool
 
     @classmethod
-    def of(cls, values: Iterable[Any]) -> "Scale":
+    def of(cls, values: Iterable[Any]) -> "AxisScale":
         """The scale that suits the values."""
         different = tuple(dict.fromkeys(values))
         numeric = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in different)

@@ -17,7 +17,7 @@ from ldreg.exhibits.paper import comparison
 from ldreg.exhibits.paper.comparison import Groups, Row
 from ldreg.exhibits.paper.reported import Reported
 from ldreg.exhibits.runs.arms import contexts
-from ldreg.exhibits.runs.run_table import Exhibit, load_runs, settings_of
+from ldreg.exhibits.runs.run_table import ExhibitSpec, load_runs, settings_of
 from ldreg.exhibits.stats.intervals import Estimate
 
 BAR_HEIGHT = 0.19  # inches
@@ -28,7 +28,7 @@ PAPER = PAPER_MARK | {"linestyle": "none", "color": "black", "markerfacecolor": 
 PAPER |= {"fillstyle": "full", "markersize": 4.5}
 
 
-def bars(exhibit: Exhibit) -> dict[str, str | bytes]:
+def bars(exhibit: ExhibitSpec) -> dict[str, str | bytes]:
     """The figure as PNG, PDF and the CSV of levels, effects and the paper's numbers, as of a main table."""
     settings = settings_of(exhibit, BarSettings)
     frame = load_runs(exhibit, settings.metrics, settings)

@@ -16,7 +16,7 @@ from ldreg.errors import LdregError
 from ldreg.exhibits.figures.beyond_settings import CostSettings
 from ldreg.exhibits.runs.arms import Arm, Context, contexts
 from ldreg.exhibits.runs.execution import EXECUTION
-from ldreg.exhibits.runs.run_table import Exhibit, by_seed, load_runs
+from ldreg.exhibits.runs.run_table import ExhibitSpec, by_seed, load_runs
 from ldreg.exhibits.runs.step_costs import read_step_cost, scaled, step_ratio
 from ldreg.exhibits.stats.intervals import Estimate, differences, t_interval
 
@@ -24,7 +24,7 @@ COST = "cost_epochs"
 
 
 @dataclass(frozen=True)
-class Cost:
+class RunCost:
     """One setting and number of epochs: what it cost, what it gave, what that is against plain training."""
 
     context: Context
@@ -54,8 +54,8 @@ class Cost:
         return "unregularised" if self.plain else self.arm.label
 
 
-def read_costs(exhibit: Exhibit, settings: CostSettings) -> list[Cost]:
-    """One Cost per setting and number of epochs, the unregularised first, by epochs.
+def read_costs(exhibit: ExhibitSpec, settings: CostSettings) -> list[RunCost]:
+    """One RunCost per setting and number of epochs, the unregularised first, by epochs.
 
     Raises LdregError when the runs differ in more than regulariser and epochs, none is unregularised, or the
     cost of a step was not measured or on different machines.
@@ -78,7 +78,7 @@ def read_costs(exhibit: Exhibit, settings: CostSettings) -> list[Cost]:
     if not plain:
         raise LdregError(f"{exhibit.path}: runs: none is unregularised")
     costs = [
-        Cost(
+        RunCost(
             context,
             arm,
             step_ratio([measured[folder] for folder in arm.runs["folder"]]),
@@ -92,7 +92,7 @@ def read_costs(exhibit: Exhibit, settings: CostSettings) -> list[Cost]:
     return sorted(costs, key=lambda cost: (0, cost.context.epochs) if cost.plain else (2 - cost.ldreg, 0))
 
 
-def _check_alike(exhibit: Exhibit, measured: list[dict[str, Any]]) -> None:
+def _check_alike(exhibit: ExhibitSpec, measured: list[dict[str, Any]]) -> None:
     for key in EXECUTION:
         ways = dict.fromkeys(str(each.get(key)) for each in measured)
         if len(ways) > 1:
@@ -129,6 +129,6 @@ def gains_at_equal_cost(arm: Arm, plain: list[Arm], metric: str) -> pd.Series:
     return pd.Series(found, dtype=float)
 
 
-def minus(cost: Cost, other: Cost, metric: str) -> Estimate | None:
+def minus(cost: RunCost, other: RunCost, metric: str) -> Estimate | None:
     """The gain of one setting minus another's, paired by seed."""
     return t_interval(differences(cost.gains[metric], other.gains[metric]))

@@ -13,12 +13,12 @@ from ldreg.exhibits.output.labels import listed, name, present
 from ldreg.exhibits.output.legends import series_names
 from ldreg.exhibits.runs.arms import Arm, Context, contexts
 from ldreg.exhibits.runs.csv_columns import read_columns
-from ldreg.exhibits.runs.run_table import Exhibit, by_seed, check_keys, load_runs
+from ldreg.exhibits.runs.run_table import ExhibitSpec, by_seed, check_keys, load_runs
 from ldreg.exhibits.stats.intervals import Estimate, t_interval
 
 
 @dataclass(frozen=True)
-class Curve:
+class TrainingCurve:
     """One setting's curve: a row of `points` for each measured epoch (epoch, n, mean, low, high, seeds)."""
 
     context: Context
@@ -33,7 +33,7 @@ class Curve:
         return self.arm.regularizer, self.arm.label
 
 
-def read_curves(exhibit: Exhibit, settings: CurveSettings) -> list[Curve]:
+def read_curves(exhibit: ExhibitSpec, settings: CurveSettings) -> list[TrainingCurve]:
     """One curve for each method, encoder and regulariser setting, over the seeds of its runs.
 
     Raises LdregError when a run's history.csv is missing or lacks the monitor (the message names what is
@@ -42,7 +42,7 @@ def read_curves(exhibit: Exhibit, settings: CurveSettings) -> list[Curve]:
     frame = load_runs(exhibit, (settings.in_legend,) if settings.in_legend else (), settings)
     check_keys(exhibit, frame, (settings.over,) if settings.over else ())
     found = [
-        Curve(
+        TrainingCurve(
             context,
             arm,
             arm.runs[settings.over].iloc[0] if settings.over else None,
@@ -56,13 +56,13 @@ def read_curves(exhibit: Exhibit, settings: CurveSettings) -> list[Curve]:
     return sorted(found, key=_place) if settings.over else found
 
 
-def _place(curve: Curve) -> tuple[bool, float]:
+def _place(curve: TrainingCurve) -> tuple[bool, float]:
     """Numbers by size; what has no value first, words as they are listed."""
     value = curve.value if present(curve.value) else -float("inf")
     return curve.arm.regularizer != "none", float(value) if isinstance(value, Real) else 0.0
 
 
-def _check(found: list[Curve], settings: CurveSettings, exhibit: Exhibit) -> None:
+def _check(found: list[TrainingCurve], settings: CurveSettings, exhibit: ExhibitSpec) -> None:
     for panel in dict.fromkeys(_panel(curve, settings) for curve in found):
         ks = listed(monitor_k(curve) for curve in found if _panel(curve, settings) == panel)
         if settings.monitor == "mlid" and "," in ks:
@@ -70,7 +70,7 @@ def _check(found: list[Curve], settings: CurveSettings, exhibit: Exhibit) -> Non
                 f"{exhibit.path}: settings.monitor: mlid is at each run's own k, here {ks}, which one panel "
                 "cannot compare; mlid_mle_32 has one k"
             )
-    seen: dict[tuple[str, str], Curve] = {}
+    seen: dict[tuple[str, str], TrainingCurve] = {}
     for curve in found if settings.over else ():
         other = seen.setdefault((curve.arm.regularizer, name(curve.value)), curve)
         if other is not curve:
@@ -81,11 +81,11 @@ def _check(found: list[Curve], settings: CurveSettings, exhibit: Exhibit) -> Non
             )
 
 
-def _panel(curve: Curve, settings: CurveSettings) -> str:
+def _panel(curve: TrainingCurve, settings: CurveSettings) -> str:
     return "" if settings.over else curve.context.label
 
 
-def _label(curve: Curve) -> str:
+def _label(curve: TrainingCurve) -> str:
     return f"{curve.context.label}, {curve.arm.label}"
 
 
@@ -121,7 +121,7 @@ def _history(folder: Path, monitor: str) -> pd.Series:
     return read_columns(path, ("epoch", monitor)).set_index("epoch")[monitor].dropna()
 
 
-def table(found: list[Curve], settings: CurveSettings) -> pd.DataFrame:
+def table(found: list[TrainingCurve], settings: CurveSettings) -> pd.DataFrame:
     """One line per curve and measured epoch, with each seed's value."""
     parts = []
     for curve in found:
@@ -133,7 +133,7 @@ def table(found: list[Curve], settings: CurveSettings) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def line_names(found: list[Curve], settings: CurveSettings) -> dict[tuple[str, str], str]:
+def line_names(found: list[TrainingCurve], settings: CurveSettings) -> dict[tuple[str, str], str]:
     """What the line style of each setting says; in a panel of `over`, a colour says the rest."""
     if settings.over:
         return {curve.setting: _kind(curve) for curve in found}
@@ -143,10 +143,10 @@ def line_names(found: list[Curve], settings: CurveSettings) -> dict[tuple[str, s
     return series_names(groups.values())
 
 
-def _kind(curve: Curve) -> str:
+def _kind(curve: TrainingCurve) -> str:
     return "unregularised" if curve.arm.regularizer == "none" else name(curve.arm.regularizer)
 
 
-def monitor_k(curve: Curve) -> float:
+def monitor_k(curve: TrainingCurve) -> float:
     """The k of the monitor `mlid` in these runs."""
     return curve.arm.k if present(curve.arm.k) else float(curve.arm.runs["monitor_k"].iloc[0])

@@ -10,13 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ldreg.errors import LdregError
-from ldreg.exhibits.figures.curve_data import Curve, line_names, monitor_k, read_curves, table
+from ldreg.exhibits.figures.curve_data import TrainingCurve, line_names, monitor_k, read_curves, table
 from ldreg.exhibits.figures.figure_settings import CurveSettings
 from ldreg.exhibits.output import style
 from ldreg.exhibits.output.estimates import level
 from ldreg.exhibits.output.labels import METRICS, listed, name, plain, present
 from ldreg.exhibits.output.legends import interval_note, legend_columns
-from ldreg.exhibits.runs.run_table import Exhibit, settings_of
+from ldreg.exhibits.runs.run_table import ExhibitSpec, settings_of
 
 PANEL_HEIGHT = 1.7  # inches
 WIDE_HEIGHT = 2.5  # of the one panel of a sweep
@@ -31,7 +31,7 @@ MONITORS = {
 }
 
 
-def curves(exhibit: Exhibit) -> dict[str, str | bytes]:
+def curves(exhibit: ExhibitSpec) -> dict[str, str | bytes]:
     """The figure as PNG, PDF and the CSV of what is drawn."""
     settings = settings_of(exhibit, CurveSettings)
     found = read_curves(exhibit, settings)
@@ -46,14 +46,14 @@ def curves(exhibit: Exhibit) -> dict[str, str | bytes]:
     return {"png": style.png(figure), "pdf": style.pdf(figure), "csv": csv}
 
 
-def draw(found: list[Curve], settings: CurveSettings) -> Figure:
+def draw(found: list[TrainingCurve], settings: CurveSettings) -> Figure:
     """One panel for each method and encoder, or one with a colour for each value of `over`."""
     with style.styled():
         figure = (_swept if settings.over else _panels)(found, settings)
     return figure
 
 
-def _panels(found: list[Curve], settings: CurveSettings) -> Figure:
+def _panels(found: list[TrainingCurve], settings: CurveSettings) -> Figure:
     shown = list(dict.fromkeys(curve.context.label for curve in found))
     names, marked = line_names(found, settings), _few(found)
     columns = min(len(shown), 3 if len(shown) > 4 else 2)
@@ -86,7 +86,7 @@ def _panels(found: list[Curve], settings: CurveSettings) -> Figure:
     return figure
 
 
-def _swept(found: list[Curve], settings: CurveSettings) -> Figure:
+def _swept(found: list[TrainingCurve], settings: CurveSettings) -> Figure:
     names = line_names(found, settings)
     figure = Figure(figsize=(style.WIDTH, WIDE_HEIGHT), layout="constrained")
     axes = figure.subplots()
@@ -124,7 +124,7 @@ def _regularized(names: dict[tuple[str, str], str]) -> list[str]:
     return list(dict.fromkeys(label for label in names.values() if label != "unregularised"))
 
 
-def _line(names: dict[tuple[str, str], str], curve: Curve) -> Any:
+def _line(names: dict[tuple[str, str], str], curve: TrainingCurve) -> Any:
     """Dashed without a regulariser, unless nothing else is shown."""
     regularized = _regularized(names)
     if curve.arm.regularizer == "none":
@@ -132,11 +132,11 @@ def _line(names: dict[tuple[str, str], str], curve: Curve) -> Any:
     return LINES[regularized.index(names[curve.setting])]
 
 
-def _few(found: list[Curve]) -> bool:
+def _few(found: list[TrainingCurve]) -> bool:
     return max(len(curve.points) for curve in found) <= FEW_POINTS
 
 
-def _draw(axes: Axes, curve: Curve, colour: Any, line: Any, marked: bool) -> None:
+def _draw(axes: Axes, curve: TrainingCurve, colour: Any, line: Any, marked: bool) -> None:
     points = curve.points
     mark = {"marker": "o", "markersize": 2.5} if marked else {}
     axes.plot(points["epoch"], points["mean"], color=colour, linestyle=line, zorder=3, **mark)
@@ -156,7 +156,7 @@ def _name_axes(axes: Axes, settings: CurveSettings, x: bool = True, y: bool = Tr
     axes.xaxis.get_major_locator().set_params(integer=True)
 
 
-def _note(found: list[Curve], settings: CurveSettings) -> str:
+def _note(found: list[TrainingCurve], settings: CurveSettings) -> str:
     """What is drawn: where it was measured, and over how many seeds."""
     where = "training batches"
     if settings.monitor == "mlid":

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ldreg.exhibits.figures.beyond_settings import CostSettings
-from ldreg.exhibits.figures.cost_data import COST, Cost, minus, read_costs
+from ldreg.exhibits.figures.cost_data import COST, RunCost, minus, read_costs
 from ldreg.exhibits.output import style
 from ldreg.exhibits.output.labels import METRICS, name, number
 from ldreg.exhibits.output.legends import interval_note, lid_words
-from ldreg.exhibits.runs.run_table import Exhibit, settings_of
+from ldreg.exhibits.runs.run_table import ExhibitSpec, settings_of
 from ldreg.exhibits.runs.step_costs import interval_words
 from ldreg.exhibits.stats.intervals import Estimate, t_interval
 
@@ -22,7 +22,7 @@ HEIGHTS = (1.75, 1.3)  # inches, of the rows of panels
 MARKERS = ("s", "^", "v", "D", "P", "X", "<", ">")  # the unregularised runs' is a circle
 
 
-def equal_cost(exhibit: Exhibit) -> dict[str, str | bytes]:
+def equal_cost(exhibit: ExhibitSpec) -> dict[str, str | bytes]:
     """The figure as PNG, PDF and the CSV of its points."""
     settings = settings_of(exhibit, CostSettings)
     costs = read_costs(exhibit, settings)
@@ -31,7 +31,7 @@ def equal_cost(exhibit: Exhibit) -> dict[str, str | bytes]:
     return {"png": style.png(figure), "pdf": style.pdf(figure), "csv": csv}
 
 
-def table(costs: list[Cost], settings: CostSettings) -> pd.DataFrame:
+def table(costs: list[RunCost], settings: CostSettings) -> pd.DataFrame:
     """One line per number: levels; gains over none at equal cost; LDReg's gain minus each other's.
 
     Such a difference is at equal cost too, as each gain is over unregularised training for as long.
@@ -56,12 +56,12 @@ def table(costs: list[Cost], settings: CostSettings) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def _named(cost: Cost, costs: list[Cost]) -> str:
+def _named(cost: RunCost, costs: list[RunCost]) -> str:
     several = sum(other.label == cost.label for other in costs) > 1
     return f"{cost.label}, {cost.context.epochs} epochs" if several else cost.label
 
 
-def _line(kind: str, cost: Cost, other: str, metric: str, estimate: Estimate | None) -> dict[str, Any]:
+def _line(kind: str, cost: RunCost, other: str, metric: str, estimate: Estimate | None) -> dict[str, Any]:
     about = METRICS[metric]
     found = estimate or Estimate(math.nan, None, None, 0)
     return {
@@ -90,7 +90,7 @@ def _columns(key: str, estimate: Estimate) -> dict[str, float | None]:
     return {key: estimate.mean, f"{key}_low": estimate.low, f"{key}_high": estimate.high}
 
 
-def draw(costs: list[Cost], settings: CostSettings) -> Figure:
+def draw(costs: list[RunCost], settings: CostSettings) -> Figure:
     """Above one panel for each metric over the cost, below the gains; unregularised runs are joined."""
     looks = _looks(costs)
     names = {label: _legend_label(label, costs) for label in looks}
@@ -121,7 +121,7 @@ def draw(costs: list[Cost], settings: CostSettings) -> Figure:
     return figure
 
 
-def _looks(costs: list[Cost]) -> dict[str, dict[str, Any]]:
+def _looks(costs: list[RunCost]) -> dict[str, dict[str, Any]]:
     """How each setting is drawn: a marker of its own, a colour for each regulariser."""
     # LDReg, the first, has the same colour in every figure.
     kinds = list(dict.fromkeys(cost.arm.regularizer for cost in costs if not cost.plain))
@@ -136,7 +136,7 @@ def _looks(costs: list[Cost]) -> dict[str, dict[str, Any]]:
     return looks
 
 
-def _legend_label(label: str, costs: list[Cost]) -> str:
+def _legend_label(label: str, costs: list[RunCost]) -> str:
     """With what a step costs more than an unregularised one: 'LDReg β 0.1, k 16: +4 % [+2, +6]'."""
     shown = dict.fromkeys(_more(cost.ratio) for cost in costs if cost.label == label and not cost.plain)
     return f"{label}: {'; '.join(shown)}" if shown else label
@@ -150,7 +150,7 @@ def _more(ratio: Estimate) -> str:
     return f"{mean} %" if low is None else f"{mean} % [{low}, {high}]"
 
 
-def _draw_levels(axes: Axes, costs: list[Cost], metric: str, looks: dict[str, dict[str, Any]]) -> None:
+def _draw_levels(axes: Axes, costs: list[RunCost], metric: str, looks: dict[str, dict[str, Any]]) -> None:
     for label, look in looks.items():
         shown = [cost for cost in costs if cost.label == label]
         across, up = [cost.epochs for cost in shown], [cost.levels[metric] for cost in shown]
@@ -167,7 +167,7 @@ def _draw_levels(axes: Axes, costs: list[Cost], metric: str, looks: dict[str, di
     axes.grid(axis="x", visible=True)
 
 
-def _draw_gains(axes: Axes, costs: list[Cost], metric: str, looks: dict[str, dict[str, Any]]) -> None:
+def _draw_gains(axes: Axes, costs: list[RunCost], metric: str, looks: dict[str, dict[str, Any]]) -> None:
     """One mark a setting, side by side as in the legend; the unregularised are the line at zero."""
     axes.axhline(0.0, color=style.REFERENCE, linestyle="--", linewidth=1.0, zorder=1.5)
     treated = [cost for cost in costs if not cost.plain]
@@ -193,7 +193,7 @@ def _errors(estimates: list[Estimate]) -> np.ndarray | None:
     return np.array(bounds).T
 
 
-def _note(costs: list[Cost], settings: CostSettings) -> str:
+def _note(costs: list[RunCost], settings: CostSettings) -> str:
     where = costs[0].context
     lid = f"; mLID: {lid_words(settings.mlid)}" if "mlid" in settings.metrics else ""
     epochs = sorted({cost.context.epochs for cost in costs})

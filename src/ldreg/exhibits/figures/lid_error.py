@@ -14,12 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ldreg.errors import LdregError
-from ldreg.exhibits.figures.axis import Scale
+from ldreg.exhibits.figures.axis import AxisScale
 from ldreg.exhibits.figures.beyond_settings import LidErrorSettings
 from ldreg.exhibits.output import style
 from ldreg.exhibits.output.labels import listed
 from ldreg.exhibits.runs.arms import Arm, Context, contexts
-from ldreg.exhibits.runs.run_table import Exhibit, load_runs, settings_of
+from ldreg.exhibits.runs.run_table import ExhibitSpec, load_runs, settings_of
 from ldreg.files import read_keys
 
 PANEL_HEIGHT = 1.6  # inches
@@ -47,7 +47,7 @@ class Curves:
     rows: int  # of the full split
 
 
-def lid_error(exhibit: Exhibit) -> dict[str, str | bytes]:
+def lid_error(exhibit: ExhibitSpec) -> dict[str, str | bytes]:
     """The figure as PNG, PDF and the CSV of its points."""
     settings = settings_of(exhibit, LidErrorSettings)
     curves = read_curves(exhibit, settings)
@@ -56,7 +56,7 @@ def lid_error(exhibit: Exhibit) -> dict[str, str | bytes]:
     return {"png": style.png(figure), "pdf": style.pdf(figure), "csv": csv}
 
 
-def read_curves(exhibit: Exhibit, settings: LidErrorSettings) -> list[Curves]:
+def read_curves(exhibit: ExhibitSpec, settings: LidErrorSettings) -> list[Curves]:
     """For each setting and estimator the mean errors over its runs, and their range over mini-batches.
 
     Raises LdregError when a run has no lid_error.json, or none of the wanted k in it.
@@ -121,7 +121,7 @@ def _at_ratio(points: pd.DataFrame, rows_per_neighbour: int) -> pd.Series:
 
 def draw(curves: Sequence[Curves], settings: LidErrorSettings) -> Figure:
     """A row of two panels (bias, error) for each setting and estimator; a line for each k."""
-    scale = Scale.of(sorted({int(rows) for shown in curves for rows in shown.points["batch_rows"]}))
+    scale = AxisScale.of(sorted({int(rows) for shown in curves for rows in shown.points["batch_rows"]}))
     several = len({shown.context.label for shown in curves}) > 1
     ks = sorted({int(k) for shown in curves for k in shown.points["k"]})
     colours = dict(zip(ks, mpl.colormaps[MAP](np.linspace(0.0, 0.88, len(ks))), strict=True))

@@ -19,7 +19,7 @@ from matplotlib.text import Text
 from ldreg.errors import LdregError
 from ldreg.exhibits.figures.plane_data import LOSSES, figure1_table, figure3_table, targets, values, xy
 from ldreg.exhibits.output import style
-from ldreg.exhibits.runs.run_table import Exhibit
+from ldreg.exhibits.runs.run_table import ExhibitSpec
 from ldreg.files import read_json
 
 NAMES = {"lid": "LID", "mlid": "mLID", "fr_distance": "FR", "gid": "GID"}
@@ -45,19 +45,19 @@ LOSS_MARKS = {
 GLOSS = "LID by the method of moments, GID by DANCo; in brackets: the paper's"
 
 
-def data_path(exhibit: Exhibit) -> Path:
+def data_path(exhibit: ExhibitSpec) -> Path:
     """Where the exhibit's numbers lie: beside its spec, as `<name>.json`."""
     return exhibit.path.with_name(f"{exhibit.exhibit}.json")
 
 
-def figure1(exhibit: Exhibit) -> dict[str, str | bytes]:
+def figure1(exhibit: ExhibitSpec) -> dict[str, str | bytes]:
     """Figure 1 as PNG, PDF and the CSV of what is drawn."""
     content = _read(data_path(exhibit), "figure1")
     rows = figure1_table(content, _paper(exhibit.paper))
     return _files(draw_figure1(rows, content), rows)
 
 
-def figure3(exhibit: Exhibit) -> dict[str, str | bytes]:
+def figure3(exhibit: ExhibitSpec) -> dict[str, str | bytes]:
     """Figure 3 as PNG, PDF and the CSV of what is drawn."""
     content = _read(data_path(exhibit), "figure3")
     rows = figure3_table(content)

@@ -17,7 +17,7 @@ from ldreg.exhibits.output import style
 from ldreg.exhibits.output.labels import METRICS, name, number, seeds
 from ldreg.exhibits.output.legends import legend_columns, lid_words
 from ldreg.exhibits.runs.arms import contexts
-from ldreg.exhibits.runs.run_table import Exhibit, load_runs, settings_of
+from ldreg.exhibits.runs.run_table import ExhibitSpec, load_runs, settings_of
 from ldreg.exhibits.settings import Settings
 from ldreg.exhibits.stats.correlation import FEWEST_SETTINGS, Correlation, correlate, residuals
 
@@ -47,7 +47,7 @@ class Statistic:
         return f"r = {number(self.found.r)}{interval}"
 
 
-def scatter(exhibit: Exhibit) -> dict[str, str | bytes]:
+def scatter(exhibit: ExhibitSpec) -> dict[str, str | bytes]:
     """The figure as PNG, PDF and the CSV of runs and correlations."""
     settings = settings_of(exhibit, Settings)
     frame = read_points(exhibit, settings)
@@ -57,7 +57,7 @@ def scatter(exhibit: Exhibit) -> dict[str, str | bytes]:
     return {"png": style.png(figure), "pdf": style.pdf(figure), "csv": csv}
 
 
-def read_points(exhibit: Exhibit, settings: Settings) -> pd.DataFrame:
+def read_points(exhibit: ExhibitSpec, settings: Settings) -> pd.DataFrame:
     """One row per run: what it is, its measurements, and both of them without the effect of its rank.
 
     "group" is method and encoder, "setting" all but the seed.

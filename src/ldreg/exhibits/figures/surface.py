@@ -19,7 +19,7 @@ from ldreg.exhibits.output import style
 from ldreg.exhibits.output.labels import METRICS, name, number
 from ldreg.exhibits.output.legends import lid_words
 from ldreg.exhibits.runs.arms import Arm, Context, contexts
-from ldreg.exhibits.runs.run_table import Exhibit, by_seed, load_runs, settings_of
+from ldreg.exhibits.runs.run_table import ExhibitSpec, by_seed, load_runs, settings_of
 from ldreg.exhibits.stats.intervals import Estimate
 
 CELL_HEIGHT = 0.36  # inches
@@ -58,7 +58,7 @@ class Grid:
         return [estimate.n for row in self.panels for panel in row for estimate in panel.effects.values()]
 
 
-def surface(exhibit: Exhibit) -> dict[str, str | bytes]:
+def surface(exhibit: ExhibitSpec) -> dict[str, str | bytes]:
     """The figure as PNG, PDF and the CSV of all cells, those not run too."""
     settings = settings_of(exhibit, SurfaceSettings)
     grid = read_grid(exhibit, settings)
@@ -67,7 +67,7 @@ def surface(exhibit: Exhibit) -> dict[str, str | bytes]:
     return {"png": style.png(figure), "pdf": style.pdf(figure), "csv": csv}
 
 
-def read_grid(exhibit: Exhibit, settings: SurfaceSettings) -> Grid:
+def read_grid(exhibit: ExhibitSpec, settings: SurfaceSettings) -> Grid:
     """The effects, paired by seed within each batch size.
 
     Raises LdregError when the runs differ in more than batch size, beta and k, when a batch size has no
@@ -96,7 +96,9 @@ def read_grid(exhibit: Exhibit, settings: SurfaceSettings) -> Grid:
     return Grid(panels, *(sorted(set(values)) for values in zip(*places, strict=True)))
 
 
-def _arms(exhibit: Exhibit, context: Context, settings: SurfaceSettings) -> dict[tuple[float, float], Arm]:
+def _arms(
+    exhibit: ExhibitSpec, context: Context, settings: SurfaceSettings
+) -> dict[tuple[float, float], Arm]:
     if context.control is None:
         raise LdregError(
             f"{exhibit.path}: runs: batch size {context.batch_size} has no unregularised run to compare with"
@@ -109,7 +111,9 @@ def _arms(exhibit: Exhibit, context: Context, settings: SurfaceSettings) -> dict
     return placed
 
 
-def _panel(exhibit: Exhibit, context: Context, arms: dict[tuple[float, float], Arm], metric: str) -> Panel:
+def _panel(
+    exhibit: ExhibitSpec, context: Context, arms: dict[tuple[float, float], Arm], metric: str
+) -> Panel:
     effects = {}
     for place, arm in arms.items():
         effect = arm.effect(context.control, metric)

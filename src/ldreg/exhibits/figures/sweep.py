@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ldreg.exhibits.figures.axis import Scale
-from ldreg.exhibits.figures.sweep_data import Curve, Point, panel
+from ldreg.exhibits.figures.axis import AxisScale
+from ldreg.exhibits.figures.sweep_data import Point, SweepCurve, panel
 from ldreg.exhibits.output import style
 from ldreg.exhibits.output.labels import METRICS, name
 from ldreg.exhibits.output.legends import legend_columns
-from ldreg.exhibits.runs.run_table import Exhibit, load_runs, settings_of
+from ldreg.exhibits.runs.run_table import ExhibitSpec, load_runs, settings_of
 from ldreg.exhibits.settings import SweepSettings
 
 PANEL_HEIGHT = 1.75  # inches
@@ -38,7 +38,7 @@ MARKERS = "os^v"
 Panels = dict[tuple[str, str], list[Point]]  # by (metric, axis), row by row
 
 
-def sweep(exhibit: Exhibit) -> dict[str, str | bytes]:
+def sweep(exhibit: ExhibitSpec) -> dict[str, str | bytes]:
     """A grid of panels (metrics down, swept settings across) as PNG, PDF and the CSV of what is drawn."""
     settings = settings_of(exhibit, SweepSettings)
     frame = load_runs(exhibit, settings.metrics, settings)
@@ -125,7 +125,7 @@ class Look:
     dashed: bool
 
 
-def looks_of(panels: Panels) -> dict[Curve, Look]:
+def looks_of(panels: Panels) -> dict[SweepCurve, Look]:
     """A look for each curve of a figure, the same in all its panels."""
     curves = list(dict.fromkeys(point.curve for points in panels.values() for point in points))
     treated = [curve for curve in curves if curve.series != "none"]
@@ -147,9 +147,11 @@ def _place(place: int) -> tuple[str, str]:
     return style.COLOURS[colour], MARKERS[around % len(MARKERS)]
 
 
-def _draw_points(axes: Axes, points: list[Point], settings: SweepSettings, looks: dict[Curve, Look]) -> None:
+def _draw_points(
+    axes: Axes, points: list[Point], settings: SweepSettings, looks: dict[SweepCurve, Look]
+) -> None:
     placed = [point for point in points if point.value is not None]
-    scale = Scale.of([point.value for point in placed])
+    scale = AxisScale.of([point.value for point in placed])
     if placed:
         scale.apply(axes)
     curves = list(dict.fromkeys(point.curve for point in placed))
@@ -174,7 +176,7 @@ def _stands_alone(point: Point, points: list[Point]) -> bool:
     return point.series == "none" and sum(each.value is None for each in points) == 1
 
 
-def _draw_series(axes: Axes, scale: Scale, members: list[Point], look: Look, shift: float) -> None:
+def _draw_series(axes: Axes, scale: AxisScale, members: list[Point], look: Look, shift: float) -> None:
     """Means joined by a line, their intervals, and each seed by itself, a little to the right."""
     half_widths = [math.nan if p.level.half_width is None else p.level.half_width for p in members]
     axes.errorbar(
@@ -219,13 +221,13 @@ def _draw_reference(axes: Axes, point: Point, look: Look, label: str) -> None:
 
 
 def _legend(
-    panels: Panels, settings: SweepSettings, looks: dict[Curve, Look]
+    panels: Panels, settings: SweepSettings, looks: dict[SweepCurve, Look]
 ) -> tuple[list[Line2D], dict[str, Any]]:
     """The legend's entries, and how it is laid out."""
     points = [point for members in panels.values() for point in members]
     counts = sorted({point.level.n for point in points})
     placed = [point for point in points if point.value is not None]
-    joined = Scale.of(point.value for point in placed).numeric
+    joined = AxisScale.of(point.value for point in placed).numeric
     shown = [
         *placed,
         *(p for ps in panels.values() for p in ps if p.value is None and not _stands_alone(p, ps)),

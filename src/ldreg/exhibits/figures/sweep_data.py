@@ -15,7 +15,7 @@ from ldreg.exhibits.output.labels import name, plain, present, regularizer, same
 from ldreg.exhibits.paper.reported import Reported, difference
 from ldreg.exhibits.runs.run_table import (
     REGULARIZER_KEYS,
-    Exhibit,
+    ExhibitSpec,
     by_seed,
     check_keys,
     matches,
@@ -28,7 +28,7 @@ _NETWORKS = ("method", "backbone")
 
 
 @dataclass(frozen=True)
-class Curve:
+class SweepCurve:
     """One curve: its regulariser, and its values of the settings that tell it from others with the same."""
 
     series: str
@@ -38,7 +38,7 @@ class Curve:
     def label(self) -> str:
         """What a legend calls it.
 
-        >>> Curve("none").label, Curve("ldreg_l1", (("method", "byol"), ("beta", 0.1))).label
+        >>> SweepCurve("none").label, SweepCurve("ldreg_l1", (("method", "byol"), ("beta", 0.1))).label
         ('unregularised', 'BYOL, LDReg β 0.1')
         """
         own = dict(self.settings)
@@ -60,7 +60,7 @@ class Point:
     """One value of the swept setting on one curve. `value` is None for runs that have none of it: the
     unregularised runs of a sweep over the regulariser's settings, which are a line instead of a point."""
 
-    curve: Curve
+    curve: SweepCurve
     value: Any
     seeds: pd.Series  # the metric by seed
     level: Estimate
@@ -90,7 +90,7 @@ class Panel:
         points = [self._point(*found) for found in self._groups()]
         return sorted(points, key=lambda point: (point.series != "none", point.series))
 
-    def _groups(self) -> Iterator[tuple[Curve, Any, pd.DataFrame]]:
+    def _groups(self) -> Iterator[tuple[SweepCurve, Any, pd.DataFrame]]:
         keys = curve_keys(self.rows, self.axis)
         for (series, *values), members in self.rows.groupby(["regularizer", *keys], sort=False, dropna=False):
             own = [
@@ -98,7 +98,7 @@ class Panel:
                 for key, value in zip(keys, values, strict=True)
                 if present(value) and not (series == "none" and key in REGULARIZER_KEYS)
             ]
-            curve = Curve(series, tuple(own))
+            curve = SweepCurve(series, tuple(own))
             if series == "none" and self.axis in REGULARIZER_KEYS:
                 yield curve, None, members
                 continue
@@ -106,7 +106,7 @@ class Panel:
             for value, group in members.groupby(self.axis, sort=numeric, dropna=False):
                 yield curve, value if present(value) else None, group
 
-    def _point(self, curve: Curve, value: Any, group: pd.DataFrame) -> Point:
+    def _point(self, curve: SweepCurve, value: Any, group: pd.DataFrame) -> Point:
         control = self.rows[self.rows["regularizer"] == "none"]
         networks = [(key, there) for key, there in curve.networks if key != self.axis]
         if self.axis not in REGULARIZER_KEYS:
@@ -118,7 +118,7 @@ class Panel:
         return Point(curve, value, seeds, t_interval(seeds), effect, *self._reported(curve, value, group))
 
     def _reported(
-        self, curve: Curve, value: Any, group: pd.DataFrame
+        self, curve: SweepCurve, value: Any, group: pd.DataFrame
     ) -> tuple[float | None, float | None, bool | None]:
         """The paper's level and effect at this value, its other settings the curve's or at `paper_base`."""
         own = dict(curve.settings)
@@ -157,7 +157,9 @@ def curve_keys(rows: pd.DataFrame, axis: str) -> list[str]:
     return keys
 
 
-def panel(exhibit: Exhibit, frame: pd.DataFrame, axis: str, metric: str, settings: SweepSettings) -> Panel:
+def panel(
+    exhibit: ExhibitSpec, frame: pd.DataFrame, axis: str, metric: str, settings: SweepSettings
+) -> Panel:
     """The panel of `metric` over `axis`, for the runs at `base` in every other axis.
 
     A setting in `base` does not restrict runs that have none of it, such as the unregularised ones. Raises

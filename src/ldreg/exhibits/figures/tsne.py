@@ -14,7 +14,7 @@ from ldreg.exhibits.output.labels import listed, number
 from ldreg.exhibits.output.legends import lid_words
 from ldreg.exhibits.runs.arms import Arm, Context, contexts
 from ldreg.exhibits.runs.csv_columns import read_columns
-from ldreg.exhibits.runs.run_table import Exhibit, by_seed, load_runs, settings_of
+from ldreg.exhibits.runs.run_table import ExhibitSpec, by_seed, load_runs, settings_of
 
 PANEL_HEIGHT = 2.3  # inches
 # Tol's muted scheme and black: ten colours that colour-blind readers tell apart, with shapes for the rest.
@@ -37,7 +37,7 @@ class Map:
     points: pd.DataFrame
 
 
-def tsne(exhibit: Exhibit) -> dict[str, str | bytes]:
+def tsne(exhibit: ExhibitSpec) -> dict[str, str | bytes]:
     """The figure as PNG, PDF and the CSV of all points."""
     maps = read_maps(exhibit)
     figure = draw(maps, settings_of(exhibit, TsneSettings))
@@ -45,7 +45,7 @@ def tsne(exhibit: Exhibit) -> dict[str, str | bytes]:
     return {"png": style.png(figure), "pdf": style.pdf(figure), "csv": csv}
 
 
-def read_maps(exhibit: Exhibit) -> list[Map]:
+def read_maps(exhibit: ExhibitSpec) -> list[Map]:
     """One map for each setting, of its lowest seed; LdregError when a run has no tsne.csv."""
     settings = settings_of(exhibit, TsneSettings)
     maps = []

@@ -70,7 +70,7 @@ LABELS = {
 
 
 @dataclass(frozen=True)
-class Given:
+class PaperSetting:
     """One setting of the paper. `here` says what is done instead, where no setting of ours does.
 
     regularizers: those whose runs have the setting; empty means all.
@@ -100,7 +100,7 @@ class PaperSettings:
             if not known and re.sub(r"^views\.\d\.", "views.", key) not in allowed:
                 raise unknown(f"{path}: key", key, allowed)
 
-    def of(self, method: str, backbone: str) -> dict[str, Given]:
+    def of(self, method: str, backbone: str) -> dict[str, PaperSetting]:
         """What the paper gives for a method of its main table on one of its encoders, by key."""
         where = {"exhibit": RUNS, "method": method, "backbone": backbone}
         rows = self._about(self._table, where)
@@ -108,13 +108,17 @@ class PaperSettings:
             values = set(rows[rows["key"] == key]["value"])
             rows = rows[[not cell or bool(values & set(cell.split())) for cell in rows[key]]]
         own = rows[[bool(cell) for cell in rows["method"]]]  # its own table, which is about this encoder
-        encoder = Given((backbone,), next(iter(own["source"]), ""))
-        return {"backbone": encoder} | {key: _given(found) for key, found in rows.groupby("key", sort=False)}
+        encoder = PaperSetting((backbone,), next(iter(own["source"]), ""))
+        return {"backbone": encoder} | {
+            key: _paper_setting(found) for key, found in rows.groupby("key", sort=False)
+        }
 
-    def of_all(self, prefix: str) -> dict[str, Given]:
+    def of_all(self, prefix: str) -> dict[str, PaperSetting]:
         """What it gives for all runs under keys that begin with `prefix`, which is left out."""
         rows = self._table[self._table["key"].str.startswith(prefix)]
-        return {key.removeprefix(prefix): _given(found) for key, found in rows.groupby("key", sort=False)}
+        return {
+            key.removeprefix(prefix): _paper_setting(found) for key, found in rows.groupby("key", sort=False)
+        }
 
     @staticmethod
     def _about(rows: pd.DataFrame, where: dict[str, str]) -> pd.DataFrame:
@@ -123,12 +127,12 @@ class PaperSettings:
         return rows
 
 
-def _given(rows: pd.DataFrame) -> Given:
+def _paper_setting(rows: pd.DataFrame) -> PaperSetting:
     sources = [
         row.source if row.status == "printed" else f"{row.source} ({row.status})" for row in rows.itertuples()
     ]
     regularizers = [word for cell in rows["regularizer"] for word in cell.split()]
-    return Given(
+    return PaperSetting(
         tuple(dict.fromkeys(rows["value"])),
         "; ".join(dict.fromkeys(sources)),
         "; ".join(dict.fromkeys(filter(None, rows["here"]))),

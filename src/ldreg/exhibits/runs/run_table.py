@@ -34,7 +34,7 @@ PROTOCOLS = {
 }
 
 
-class Exhibit(BaseModel):
+class ExhibitSpec(BaseModel):
     """The contents of `<name>.spec.yaml`, and where it lies."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,16 +54,16 @@ class Exhibit(BaseModel):
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
-def read_exhibit(spec_path: str | Path) -> Exhibit:
+def read_exhibit(spec_path: str | Path) -> ExhibitSpec:
     """Read `<name>.spec.yaml`; LdregError when it is missing, no mapping, or has a wrong key."""
     values = read_yaml(Path(spec_path))
     try:
-        return Exhibit(path=Path(spec_path), **values)
+        return ExhibitSpec(path=Path(spec_path), **values)
     except ValidationError as error:
-        raise explain(error, Exhibit, lambda location: (str(spec_path), location)) from None
+        raise explain(error, ExhibitSpec, lambda location: (str(spec_path), location)) from None
 
 
-def settings_of(exhibit: Exhibit, kind: type[AnySettings]) -> AnySettings:
+def settings_of(exhibit: ExhibitSpec, kind: type[AnySettings]) -> AnySettings:
     """The exhibit's settings checked against its renderer's; LdregError names file, key and value."""
     try:
         return kind(**exhibit.settings)
@@ -71,7 +71,7 @@ def settings_of(exhibit: Exhibit, kind: type[AnySettings]) -> AnySettings:
         raise explain(error, kind, lambda location: (str(exhibit.path), ("settings", *location))) from None
 
 
-def load_runs(exhibit: Exhibit, metrics: tuple[str, ...], settings: Settings) -> pd.DataFrame:
+def load_runs(exhibit: ExhibitSpec, metrics: tuple[str, ...], settings: Settings) -> pd.DataFrame:
     """One row per run: every key of its spec.yaml, its folder, and the metrics asked for.
 
     Accuracies are in percent. beta, k and target are floats, NaN where a regulariser has none. Raises
@@ -95,7 +95,7 @@ def setting_keys(frame: pd.DataFrame) -> list[str]:
     return [key for key in frame.columns if key not in (*BOOKKEEPING_KEYS, *METRICS, "folder")]
 
 
-def check_keys(exhibit: Exhibit, frame: pd.DataFrame, keys: Iterable[str]) -> None:
+def check_keys(exhibit: ExhibitSpec, frame: pd.DataFrame, keys: Iterable[str]) -> None:
     """Raise LdregError when an exhibit's settings name a key that its runs do not have."""
     known = setting_keys(frame)
     for key in keys:

@@ -16,7 +16,7 @@ from ldreg.exhibits.paper import comparison
 from ldreg.exhibits.paper.comparison import Groups, Row
 from ldreg.exhibits.paper.reported import Reported
 from ldreg.exhibits.runs.arms import contexts
-from ldreg.exhibits.runs.run_table import Exhibit, describe, linear_protocol, load_runs, settings_of
+from ldreg.exhibits.runs.run_table import ExhibitSpec, describe, linear_protocol, load_runs, settings_of
 from ldreg.exhibits.settings import TableSettings
 
 COLLAPSED = "collapsed"
@@ -34,7 +34,7 @@ class Content:
     cells: pd.DataFrame
 
 
-def main_table(exhibit: Exhibit) -> dict[str, str]:
+def main_table(exhibit: ExhibitSpec) -> dict[str, str]:
     """Table 1 as CSV (one line per number), Markdown and LaTeX."""
     content = build(exhibit)
     title = exhibit.title or exhibit.exhibit
@@ -49,7 +49,7 @@ def main_table(exhibit: Exhibit) -> dict[str, str]:
     }
 
 
-def build(exhibit: Exhibit) -> Content:
+def build(exhibit: ExhibitSpec) -> Content:
     """Load the runs and lay out the effects, the levels, the notes and the CSV's lines."""
     settings = settings_of(exhibit, TableSettings)
     frame = load_runs(exhibit, settings.metrics, settings)
@@ -133,7 +133,9 @@ def _paper(row: Row, metric: str, signed: bool = False) -> str:
     return COLLAPSED if row.theirs and metric in row.theirs.collapsed else NOT_REPORTED
 
 
-def table_notes(exhibit: Exhibit, settings: TableSettings, frame: pd.DataFrame, effects: Groups) -> list[str]:
+def table_notes(
+    exhibit: ExhibitSpec, settings: TableSettings, frame: pd.DataFrame, effects: Groups
+) -> list[str]:
     """What a reader of a table must know: this scale, the paper's, the interval, the measurements."""
     counts = sorted({row.seeds for group in effects for row in group if row.run}) or [frame["seed"].nunique()]
     notes = [f"Here: the {exhibit.scale} scale: {describe(frame)}."]

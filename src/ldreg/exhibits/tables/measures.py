@@ -11,17 +11,17 @@ from ldreg.exhibits.output.estimates import effect, level
 from ldreg.exhibits.output.labels import name, seeds
 from ldreg.exhibits.output.markup import Block, Cell
 from ldreg.exhibits.runs.arms import Arm, Context, contexts
-from ldreg.exhibits.runs.run_table import Exhibit, describe, load_runs, read_measured, settings_of
+from ldreg.exhibits.runs.run_table import ExhibitSpec, describe, load_runs, read_measured, settings_of
 from ldreg.exhibits.settings import LidChoice
 from ldreg.exhibits.stats.intervals import Estimate
-from ldreg.exhibits.tables.table_files import sheet
+from ldreg.exhibits.tables.table_files import table_files
 from ldreg.exhibits.tables.table_settings import MeasuresSettings
 
 HEADER = ("measured by", "unregularised", "change [95 % interval]", "seeds")
 RANK, LID, RANKME = "effective rank", "mLID", "RankMe, of the singular values"
 
 
-def measures(exhibit: Exhibit) -> dict[str, str]:
+def measures(exhibit: ExhibitSpec) -> dict[str, str]:
     """The table as CSV (one line per number), Markdown and LaTeX."""
     settings = settings_of(exhibit, MeasuresSettings)
     frame = load_runs(exhibit, (), settings)
@@ -40,7 +40,7 @@ def measures(exhibit: Exhibit) -> dict[str, str]:
         for context, arm in pairs
     ]
     lines = pd.DataFrame([_line(context, arm, key) for context, arm in pairs for key in measured])
-    return sheet(exhibit, blocks, [*_notes(exhibit, settings, frame), *settings.notes], lines)
+    return table_files(exhibit, blocks, [*_notes(exhibit, settings, frame), *settings.notes], lines)
 
 
 def _measured(folder: Path) -> dict[str, float]:
@@ -79,7 +79,7 @@ def _line(context: Context, arm: Arm, key: str) -> dict[str, Any]:
     }
 
 
-def _notes(exhibit: Exhibit, settings: MeasuresSettings, frame: pd.DataFrame) -> list[str]:
+def _notes(exhibit: ExhibitSpec, settings: MeasuresSettings, frame: pd.DataFrame) -> list[str]:
     count = frame["seed"].nunique()
     interval = "1 seed: no interval, and no statement about noise."
     if count > 1:

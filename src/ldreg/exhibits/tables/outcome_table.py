@@ -18,11 +18,11 @@ from ldreg.exhibits.paper import comparison
 from ldreg.exhibits.paper.comparison import Groups, Row
 from ldreg.exhibits.paper.reported import Reported
 from ldreg.exhibits.runs.arms import Context, contexts
-from ldreg.exhibits.runs.run_table import Exhibit
+from ldreg.exhibits.runs.run_table import ExhibitSpec
 from ldreg.exhibits.settings import TableSettings
 from ldreg.exhibits.tables.main_table import BOLD, table_notes
 from ldreg.exhibits.tables.outcome_settings import OutcomeSettings
-from ldreg.exhibits.tables.table_files import sheet
+from ldreg.exhibits.tables.table_files import table_files
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Column:
     decimals: int = 1
 
 
-class Elsewhere(Reported):
+class OutcomesReported(Reported):
     """The paper's numbers that are not on ImageNet, by keys of ours.
 
     `key` turns a data set and a metric of the CSV into one, or into None for what is left out.
@@ -58,7 +58,7 @@ class Elsewhere(Reported):
 
 
 def outcome_table(
-    exhibit: Exhibit,
+    exhibit: ExhibitSpec,
     settings: OutcomeSettings,
     frame: pd.DataFrame,
     columns: list[Column],
@@ -88,7 +88,7 @@ def outcome_table(
     # What these measurements share with Table 1 is told in the same words.
     shared = table_notes(exhibit, TableSettings(metrics=()), frame, effects)
     notes = [*shared, *about, BOLD, *settings.notes]
-    return sheet(exhibit, blocks, notes, pd.concat(cells, ignore_index=True))
+    return table_files(exhibit, blocks, notes, pd.concat(cells, ignore_index=True))
 
 
 def _measured(context: Context, values: pd.DataFrame) -> Context:

@@ -12,10 +12,10 @@ from ldreg.errors import LdregError
 from ldreg.exhibits.output.labels import name
 from ldreg.exhibits.output.markup import Block, Cell
 from ldreg.exhibits.paper.reported import Reported
-from ldreg.exhibits.paper.settings import Given, PaperSettings, agree, label, shown
-from ldreg.exhibits.runs.run_table import Exhibit, describe, linear_protocol, settings_of
+from ldreg.exhibits.paper.settings import PaperSetting, PaperSettings, agree, label, shown
+from ldreg.exhibits.runs.run_table import ExhibitSpec, describe, linear_protocol, settings_of
 from ldreg.exhibits.runs.summaries import imported, read_summary
-from ldreg.exhibits.tables.table_files import sheet
+from ldreg.exhibits.tables.table_files import table_files
 from ldreg.exhibits.tables.table_settings import TABLES, SettingsTableSettings
 from ldreg.files import read_yaml
 
@@ -53,7 +53,7 @@ class Used:
     absent: str = NOT_RUN
 
 
-def settings_table(exhibit: Exhibit) -> dict[str, str]:
+def settings_table(exhibit: ExhibitSpec) -> dict[str, str]:
     """One of the paper's Tables 5 to 11 as CSV (one line per setting), Markdown and LaTeX."""
     settings = settings_of(exhibit, SettingsTableSettings)
     table = TABLES[settings.table]
@@ -77,10 +77,10 @@ def settings_table(exhibit: Exhibit) -> dict[str, str]:
         for line in lines
     ]
     notes = [*_notes(exhibit, parts, runs, table.about), *settings.notes]
-    return sheet(exhibit, blocks, notes, pd.DataFrame(cells))
+    return table_files(exhibit, blocks, notes, pd.DataFrame(cells))
 
 
-def _read_runs(exhibit: Exhibit) -> dict[Path, tuple[RunSpec, bool]]:
+def _read_runs(exhibit: ExhibitSpec) -> dict[Path, tuple[RunSpec, bool]]:
     """Each run's spec, and whether its weights were imported, by folder.
 
     Raises LdregError for a run that is not trained, or was trained by another spec than its folder holds.
@@ -113,7 +113,7 @@ def _used(
     return Used(specs, NOT_KNOWN if found and not specs else NOT_RUN)
 
 
-def _pretraining(used: Used, given: dict[str, Given]) -> list[Line]:
+def _pretraining(used: Used, given: dict[str, PaperSetting]) -> list[Line]:
     """Tables 5 to 8: everything of a run's recipe that the paper gives or that is not the default here."""
     fields = [key for key in RunSpec.model_fields if key not in _LEFT_OUT]
     keys = [key for key in given if key.split(".")[0] not in _LEFT_OUT]
@@ -127,7 +127,7 @@ def _is_set(spec: RunSpec, key: str) -> bool:
     return value is not None and value != RunSpec.model_fields[key].default
 
 
-def _values(used: Used, key: str, given: Given | None) -> list[Any]:
+def _values(used: Used, key: str, given: PaperSetting | None) -> list[Any]:
     """What the runs that have this setting have of it, each value once."""
     wanted = given.regularizers if given else ()
     specs = [spec for spec in used.specs if not wanted or spec.regularizer in wanted]
@@ -153,7 +153,7 @@ def _distinct(values: Iterable[Any]) -> list[Any]:
     return list(dict.fromkeys(values))
 
 
-def _line(key: str, given: Given | None, ours: list[Any], used: Used) -> Line:
+def _line(key: str, given: PaperSetting | None, ours: list[Any], used: Used) -> Line:
     """One setting; equal only if ours has exactly the paper's values."""
     theirs = list(given.values) if given else []
     paper = ", ".join(map(shown, theirs)) or NOT_GIVEN
@@ -166,7 +166,7 @@ def _line(key: str, given: Given | None, ours: list[Any], used: Used) -> Line:
     return Line(key, paper, ", ".join(map(shown, ours)), compared, source)
 
 
-def _views(used: Used, given: dict[str, Given]) -> list[Line]:
+def _views(used: Used, given: dict[str, PaperSetting]) -> list[Line]:
     """Tables 10 and 11: how the two views are made; `a / b` where they are not made alike."""
     of_views = {key.removeprefix("views."): found for key, found in given.items() if key.startswith("views.")}
     named = {key.split(".")[-1] for key in of_views}
@@ -180,7 +180,7 @@ def _views(used: Used, given: dict[str, Given]) -> list[Line]:
     return lines
 
 
-def _view_line(key: str, given: dict[str, Given], ours: list[tuple[Any, ...]], used: Used) -> Line:
+def _view_line(key: str, given: dict[str, PaperSetting], ours: list[tuple[Any, ...]], used: Used) -> Line:
     each = [given.get(f"{place}.{key}") or given.get(key) for place in (0, 1)]
     if None in each:
         paper, source, theirs = NOT_GIVEN, "", None
@@ -200,7 +200,7 @@ def _of_views(values: Iterable[Any]) -> str:
     return " / ".join(_distinct(map(shown, values)))
 
 
-def _evaluation(exhibit: Exhibit, paper: PaperSettings) -> list[Line]:
+def _evaluation(exhibit: ExhibitSpec, paper: PaperSettings) -> list[Line]:
     """Table 9: the linear evaluation that the paper gives and the one that this scale's runs had."""
     ours = read_yaml(exhibit.path.parent.parent / "evaluation.yaml")
     given = paper.of_all("evaluation.")
@@ -224,7 +224,7 @@ def _merged(parts: dict[str, list[Line]]) -> Iterator[tuple[str, list[Line]]]:
 
 
 def _notes(
-    exhibit: Exhibit, parts: dict[str, list[Line]], runs: dict[Path, tuple[RunSpec, bool]], about: str
+    exhibit: ExhibitSpec, parts: dict[str, list[Line]], runs: dict[Path, tuple[RunSpec, bool]], about: str
 ) -> list[str]:
     """What a reader must know: how many settings differ, at which scale, what the words mean."""
     frame = pd.DataFrame([{**spec.model_dump(), "folder": str(at)} for at, (spec, _) in runs.items()])

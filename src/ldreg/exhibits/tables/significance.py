@@ -18,11 +18,11 @@ from ldreg.exhibits.paper import comparison
 from ldreg.exhibits.paper.comparison import Row
 from ldreg.exhibits.paper.reported import Reported
 from ldreg.exhibits.runs.arms import contexts
-from ldreg.exhibits.runs.run_table import Exhibit, by_seed, describe, load_runs, settings_of
+from ldreg.exhibits.runs.run_table import ExhibitSpec, by_seed, describe, load_runs, settings_of
 from ldreg.exhibits.settings import TableSettings
 from ldreg.exhibits.stats.intervals import LEVEL, differences
 from ldreg.exhibits.tables.main_table import measured_by
-from ldreg.exhibits.tables.table_files import sheet
+from ldreg.exhibits.tables.table_files import table_files
 
 ALPHA = 1 - LEVEL
 RESAMPLES = 9999
@@ -77,7 +77,7 @@ class Outcome:
         return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
-def significance(exhibit: Exhibit) -> dict[str, str]:
+def significance(exhibit: ExhibitSpec) -> dict[str, str]:
     """The table as CSV (one line per test), Markdown and LaTeX."""
     settings = settings_of(exhibit, TableSettings)
     frame = load_runs(exhibit, settings.metrics, settings)
@@ -100,7 +100,7 @@ def significance(exhibit: Exhibit) -> dict[str, str]:
     tests = _corrected(tests)
     notes = [*_notes(exhibit, frame, tests, settings), *settings.notes]
     lines = pd.DataFrame([_line(test) for group in tests for test in group])
-    return sheet(exhibit, [_block(exhibit.scale, tests)], notes, lines)
+    return table_files(exhibit, [_block(exhibit.scale, tests)], notes, lines)
 
 
 def _test(row: Row, metric: str, pair: tuple[pd.DataFrame, pd.DataFrame] | None) -> Outcome:
@@ -223,7 +223,7 @@ def _line(test: Outcome) -> dict[str, Any]:
 
 
 def _notes(
-    exhibit: Exhibit, frame: pd.DataFrame, tests: list[list[Outcome]], settings: TableSettings
+    exhibit: ExhibitSpec, frame: pd.DataFrame, tests: list[list[Outcome]], settings: TableSettings
 ) -> list[str]:
     """What a reader must know: the data, the tests, what they cannot say."""
     family = sum(test.p is not None for group in tests for test in group)

@@ -10,7 +10,7 @@ from ldreg.exhibits.paper.comparison import Row
 from ldreg.exhibits.runs.arms import Arm, Context
 from ldreg.exhibits.runs.step_costs import FILE, interval_words, read_step_cost, step_change
 from ldreg.exhibits.stats.intervals import Estimate
-from ldreg.exhibits.tables.readings import NOT_MEASURED, Reading, machines
+from ldreg.exhibits.tables.quantities import NOT_MEASURED, Quantity, machines
 
 # What step_cost.json gives, and its unit.
 STEPS = {
@@ -22,7 +22,7 @@ STEPS = {
 }
 
 
-def stepped_rows(context: Context, group: list[Row]) -> list[list[Reading]]:
+def stepped_rows(context: Context, group: list[Row]) -> list[list[Quantity]]:
     """For each regulariser what a step takes with it and without, and the change; all from the same jobs."""
     rows = [row for row in group if row.keys["regularizer"] != "none"]
     readings = []
@@ -37,7 +37,7 @@ def stepped_rows(context: Context, group: list[Row]) -> list[list[Reading]]:
                 "step_peak_memory_with": _mean(costs, "peak_memory_bytes_with", 2**-30),
                 "step_peak_memory_without": _mean(costs, "peak_memory_bytes_without", 2**-30),
             }
-        readings.append([Reading(row, key, STEPS[key], found[key], NOT_MEASURED) for key in STEPS])
+        readings.append([Quantity(row, key, STEPS[key], found[key], NOT_MEASURED) for key in STEPS])
     return readings
 
 
@@ -54,7 +54,7 @@ def _mean(costs: list[dict[str, Any]], key: str, factor: float) -> Estimate | No
     return Estimate(factor * sum(values) / len(values), None, None, len(values))
 
 
-def step_block(stepped: list[list[list[Reading]]]) -> Block:
+def step_block(stepped: list[list[list[Quantity]]]) -> Block:
     header = ("method", "regulariser", "step with (ms)", "step without (ms)", "change (%)")
     header += ("peak memory with / without (GiB)", "seeds")
     groups = []

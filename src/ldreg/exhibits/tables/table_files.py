@@ -3,10 +3,12 @@
 import pandas as pd
 
 from ldreg.exhibits.output.markup import Block, latex, markdown
-from ldreg.exhibits.runs.run_table import Exhibit
+from ldreg.exhibits.runs.run_table import ExhibitSpec
 
 
-def sheet(exhibit: Exhibit, blocks: list[Block], notes: list[str], cells: pd.DataFrame) -> dict[str, str]:
+def table_files(
+    exhibit: ExhibitSpec, blocks: list[Block], notes: list[str], cells: pd.DataFrame
+) -> dict[str, str]:
     """CSV of `cells` (one line per number), Markdown and LaTeX of the blocks with the notes below."""
     title = exhibit.title or exhibit.exhibit
     parts = [f"## {title}", *([exhibit.caption] if exhibit.caption else []), *map(markdown, blocks)]

@@ -20,12 +20,12 @@ from ldreg.exhibits.paper.comparison import Groups, Row
 from ldreg.exhibits.paper.reported import Reported
 from ldreg.exhibits.runs.arms import Context, contexts
 from ldreg.exhibits.runs.execution import EXECUTION, change, executed_alike, how_executed, percent
-from ldreg.exhibits.runs.run_table import Exhibit, describe, load_runs, settings_of
+from ldreg.exhibits.runs.run_table import ExhibitSpec, describe, load_runs, settings_of
 from ldreg.exhibits.runs.step_costs import scaled
 from ldreg.exhibits.runs.summaries import read_summary
-from ldreg.exhibits.tables.readings import NOT_MEASURED, Reading, machines
+from ldreg.exhibits.tables.quantities import NOT_MEASURED, Quantity, machines
 from ldreg.exhibits.tables.step_table import step_block, step_notes, stepped_rows
-from ldreg.exhibits.tables.table_files import sheet
+from ldreg.exhibits.tables.table_files import table_files
 from ldreg.exhibits.tables.table_settings import TimingSettings
 
 HOURS = "pretrain_hours"  # as reported.csv calls it
@@ -38,7 +38,7 @@ QUANTITIES = {
 UNITS = {"h": 1, "min": 60, "s": 3600}  # in an hour
 
 
-def timing(exhibit: Exhibit) -> dict[str, str]:
+def timing(exhibit: ExhibitSpec) -> dict[str, str]:
     """Table 4 as CSV (one line per number), Markdown and LaTeX."""
     settings = settings_of(exhibit, TimingSettings)
     frame = load_runs(exhibit, (), settings)
@@ -61,7 +61,7 @@ def timing(exhibit: Exhibit) -> dict[str, str]:
     ]
     notes = [*_notes(exhibit, frame, groups, summaries), *step_notes(found)]
     notes += [*_unpaired(found), *settings.notes]
-    return sheet(exhibit, blocks, notes, pd.DataFrame(cells))
+    return table_files(exhibit, blocks, notes, pd.DataFrame(cells))
 
 
 def _timed(context: Context, summaries: dict[str, dict[str, Any]]) -> Context:
@@ -78,13 +78,13 @@ def _read(runs: pd.DataFrame, summaries: dict[str, dict[str, Any]]) -> pd.DataFr
     return runs.assign(**columns, how=[how_executed(summary) for summary in told])
 
 
-def _level(row: Row, key: str) -> Reading:
+def _level(row: Row, key: str) -> Quantity:
     ours = row.ours[key]
     known = None if ours is None or math.isnan(ours.mean) else ours
-    return Reading(row, key, QUANTITIES[key][1], known, NOT_MEASURED if ours else NOT_RUN, row.paper[key])
+    return Quantity(row, key, QUANTITIES[key][1], known, NOT_MEASURED if ours else NOT_RUN, row.paper[key])
 
 
-def _changes(context: Context | None, group: list[Row]) -> list[Reading]:
+def _changes(context: Context | None, group: list[Row]) -> list[Quantity]:
     """What each regulariser of a group changes, in per cent of the runs without; one line a quantity."""
     control = next((row for row in group if row.keys["regularizer"] == "none"), None)
     treated = [row for row in group if row is not control]
@@ -96,11 +96,11 @@ def _changes(context: Context | None, group: list[Row]) -> list[Reading]:
             theirs = row.paper[key], control.paper[key] if control else None
             paper = None if None in theirs else percent(*theirs)
             absent = NOT_MEASURED if arm and control else NOT_RUN
-            readings.append(Reading(row, key, "%", ours, absent, paper))
+            readings.append(Quantity(row, key, "%", ours, absent, paper))
     return readings
 
 
-def _change_block(scale: str, changes: list[list[Reading]]) -> Block:
+def _change_block(scale: str, changes: list[list[Quantity]]) -> Block:
     header = ("method", "regulariser", "change in", "paper", "here [95 % interval]", "seeds")
     groups = []
     for group in filter(None, changes):
@@ -120,7 +120,7 @@ def _change_block(scale: str, changes: list[list[Reading]]) -> Block:
     return Block(f"Cost of the regulariser: the paper's and at the {scale} scale", header, groups, 3)
 
 
-def _level_block(scale: str, levels: list[list[list[Reading]]], comparable: bool) -> Block:
+def _level_block(scale: str, levels: list[list[list[Quantity]]], comparable: bool) -> Block:
     """Times in the unit that suits them; the paper's hours beside them only where they are `comparable`."""
     shown = [group for group in levels if comparable or any(readings[0].row.run for readings in group)]
     times = [readings[0].ours.mean for group in shown for readings in group if readings[0].ours]
@@ -135,7 +135,7 @@ def _level_block(scale: str, levels: list[list[list[Reading]]], comparable: bool
     return Block(f"Times at the {scale} scale {beside}", tuple(header), rows)
 
 
-def _level_cells(readings: list[Reading], first: bool, unit: str, comparable: bool) -> list[Cell]:
+def _level_cells(readings: list[Quantity], first: bool, unit: str, comparable: bool) -> list[Cell]:
     time, speed, memory = readings
     texts = [time.row.method if first else "", time.row.regularizer]
     texts.append(level(scaled(time.ours, UNITS[unit])) if time.ours else time.absent)
@@ -146,7 +146,7 @@ def _level_cells(readings: list[Reading], first: bool, unit: str, comparable: bo
 
 
 def _notes(
-    exhibit: Exhibit, frame: pd.DataFrame, groups: Groups, summaries: dict[str, dict[str, Any]]
+    exhibit: ExhibitSpec, frame: pd.DataFrame, groups: Groups, summaries: dict[str, dict[str, Any]]
 ) -> list[str]:
     """What a reader must know: this scale and machine, the paper's, what was timed and how."""
     hours = {

@@ -13,7 +13,7 @@ from ldreg.errors import LdregError
 from ldreg.evaluation.transfer import TransferSettings, transfer_probe
 from ldreg.exhibits.runs.run_table import read_exhibit
 from ldreg.exhibits.tables.outcome_settings import TransferTableSettings
-from ldreg.exhibits.tables.outcomes import transfer_table
+from ldreg.exhibits.tables.transfer_and_detection import transfer_table
 
 SIX = ("food101", "cifar10", "cifar100", "birdsnap", "cars", "dtd")  # of the paper
 LDREG = {"regularizer": "ldreg_l1", "beta": 0.1, "k": 16}

@@ -11,7 +11,7 @@ NOT_MEASURED = "not measured"
 
 
 @dataclass(frozen=True)
-class Reading:
+class Quantity:
     """One quantity of one row: ours, why there is none, and the paper's."""
 
     row: Row

@@ -7,7 +7,7 @@ from docutils.core import publish_doctree
 
 from ldreg.files import read_yaml
 from ldreg.site.differences import about_runs, differences, settings_rows
-from ldreg.site.restructured import plain_text
+from ldreg.site.restructured_text import plain_text
 from ldreg.workflow.scale import Scale
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"

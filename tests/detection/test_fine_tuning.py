@@ -7,10 +7,10 @@ from torch import nn
 
 from ldreg.config.detection import DetectionSettings
 from ldreg.detection.evaluate import average_precision, predict
+from ldreg.detection.fine_tuning import train_and_evaluate
+from ldreg.detection.loop import build_optimizer
 from ldreg.detection.model import build_detector
 from ldreg.detection.norms import refresh_norms
-from ldreg.detection.train import train_and_evaluate
-from ldreg.detection.training import build_optimizer
 from ldreg.errors import LdregError
 from ldreg.models.networks import build_backbone
 

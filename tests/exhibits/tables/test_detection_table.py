@@ -4,12 +4,20 @@ import json
 import math
 
 import pytest
-from exhibits.tables.test_outcomes import HALF, LDREG, PAPERS, PAPERS_LDREG, STANDS, cells, effects_and_levels
+from exhibits.tables.test_transfer_table import (
+    HALF,
+    LDREG,
+    PAPERS,
+    PAPERS_LDREG,
+    STANDS,
+    cells,
+    effects_and_levels,
+)
 
 from ldreg.errors import LdregError
 from ldreg.exhibits.runs.run_table import read_exhibit
 from ldreg.exhibits.tables.outcome_settings import DetectionTableSettings
-from ldreg.exhibits.tables.outcomes import detection_table
+from ldreg.exhibits.tables.transfer_and_detection import detection_table
 
 
 def add_detection(runs, seed: int, ap: float, **spec):

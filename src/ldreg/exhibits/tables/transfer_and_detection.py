@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from ldreg.exhibits.output.labels import listed, name
-from ldreg.exhibits.runs.run_table import Exhibit, finite_number, load_runs, read_measured, settings_of
+from ldreg.exhibits.runs.run_table import ExhibitSpec, finite_number, load_runs, read_measured, settings_of
 from ldreg.exhibits.tables.outcome_settings import DetectionTableSettings, TransferTableSettings
-from ldreg.exhibits.tables.outcome_table import Column, Elsewhere, outcome_table
+from ldreg.exhibits.tables.outcome_table import Column, OutcomesReported, outcome_table
 
 ACCURACIES = {"top1": "linear_top1", "mean_per_class": "mean_per_class"}  # transfer's names and the CSV's
 KINDS, PRECISIONS = ("box", "mask"), {"ap": "AP", "ap50": "AP50", "ap75": "AP75"}
@@ -26,7 +26,7 @@ PAPERS_DETECTION = (
 )
 
 
-def transfer_table(exhibit: Exhibit) -> dict[str, str]:
+def transfer_table(exhibit: ExhibitSpec) -> dict[str, str]:
     """Table 2 as CSV (one line per number), Markdown and LaTeX: accuracies on other data sets."""
     settings = settings_of(exhibit, TransferTableSettings)
     frame = load_runs(exhibit, (), settings)
@@ -46,7 +46,7 @@ def transfer_table(exhibit: Exhibit) -> dict[str, str]:
         }
         for place, folder in enumerate(frame["folder"])
     }
-    paper = Elsewhere(exhibit.paper, settings, _transferred)
+    paper = OutcomesReported(exhibit.paper, settings, _transferred)
     columns = [_transfer_column(dataset, found[0]["metric"]) for dataset, found in files.items()]
     columns += [_transfer_column(dataset, "top1", run=False) for dataset in missing]
     if settings.not_run:
@@ -59,7 +59,7 @@ def transfer_table(exhibit: Exhibit) -> dict[str, str]:
     )
 
 
-def detection_table(exhibit: Exhibit) -> dict[str, str]:
+def detection_table(exhibit: ExhibitSpec) -> dict[str, str]:
     """Table 3 as CSV (one line per number), Markdown and LaTeX: average precision of boxes and masks."""
     settings = settings_of(exhibit, DetectionTableSettings)
     frame = load_runs(exhibit, (), settings)
@@ -79,7 +79,9 @@ def detection_table(exhibit: Exhibit) -> dict[str, str]:
         for kind in KINDS
         for key, label in PRECISIONS.items()
     ]
-    paper = Elsewhere(exhibit.paper, settings, lambda dataset, metric: metric if dataset == COCO else None)
+    paper = OutcomesReported(
+        exhibit.paper, settings, lambda dataset, metric: metric if dataset == COCO else None
+    )
     notes = _detection_notes(list(files.values()))
     return outcome_table(exhibit, settings, frame, columns, values, paper, "Average precision (%)", notes)
 

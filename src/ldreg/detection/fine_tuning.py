@@ -12,11 +12,11 @@ from ldreg.data.decode import CorruptImages
 from ldreg.detection.checkpoint import Checkpoint
 from ldreg.detection.coco import CocoSet
 from ldreg.detection.evaluate import average_precision, predict, readable
+from ldreg.detection.image_check import check_images
 from ldreg.detection.loader import load_tasks, stand_ins, training_batches
-from ldreg.detection.look import look_at
+from ldreg.detection.loop import Row, Training
 from ldreg.detection.model import build_detector
 from ldreg.detection.norms import refresh_norms
-from ldreg.detection.training import Row, Training
 from ldreg.errors import LdregError
 from ldreg.runtime.distributed import rank, replicate, world_size
 
@@ -69,8 +69,8 @@ def train_and_evaluate(
     """
     corrupt = CorruptImages() if corrupt is None else corrupt
     check(settings, train, val)
-    look_at(val, val.image_ids, True, workers, corrupt)
-    look_at(train, train.trainable(), False, workers, corrupt)
+    check_images(val, val.image_ids, True, workers, corrupt)
+    check_images(train, train.trainable(), False, workers, corrupt)
     torch.manual_seed(seed)  # for the new weights
     detector = build_detector(encoder, backbone, len(train.categories), settings, precision)
     model = replicate(detector.train(), device)

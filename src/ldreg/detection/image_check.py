@@ -13,10 +13,10 @@ from ldreg.runtime.distributed import gather_objects, rank, world_size
 
 CHUNK = 64  # images of a worker's task
 ORIENTATION = 0x0112  # EXIF's tag; from 5 on, width and height are swapped
-Looked = tuple[str, dict[str, str]]  # the first mistake, or nothing; why an image is corrupt, by path
+Findings = tuple[str, dict[str, str]]  # the first mistake, or nothing; why an image is corrupt, by path
 
 
-def look_at(
+def check_images(
     data: CocoSet, image_ids: Sequence[int], whole: bool, workers: int, corrupt: CorruptImages
 ) -> None:
     """Look at images of a split; ranks share the work and know the same afterwards.
@@ -37,7 +37,7 @@ def look_at(
         reasons |= found
         if mistake:
             break
-    everyones: list[Looked] = gather_objects((mistake, reasons))
+    everyones: list[Findings] = gather_objects((mistake, reasons))
     for told, _ in everyones:
         if told:
             raise LdregError(told)
@@ -57,7 +57,7 @@ class _Looker(Dataset):
     def __init__(self, whole: bool) -> None:
         self.look = read_pixels if whole else _read_header
 
-    def __getitem__(self, tasks: Sequence[Task]) -> Looked:
+    def __getitem__(self, tasks: Sequence[Task]) -> Findings:
         reasons = {}
         for task in tasks:
             try:
