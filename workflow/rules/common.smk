@@ -5,28 +5,44 @@ from pathlib import Path
 
 from snakemake.utils import update_config
 
-from ldreg.errors import LdregError
-from ldreg.exhibits import RENDERERS
-from ldreg.files import read_yaml
-from ldreg.workflow.inputs import (
-    MEASURED,
-    PRETRAINED,
-    exhibit_inputs,
-    exhibit_outputs,
-    exhibit_settings,
-    exhibit_spec,
-    write_inputs,
-)
-from ldreg.workflow.scale import Scale
-from ldreg.site.differences import about_points, about_runs, differences, settings_rows
-from ldreg.site.restructured_text import plain_text
+try:
+    from ldreg.errors import LdregError
+    from ldreg.exhibits import RENDERERS
+    from ldreg.files import read_yaml
+    from ldreg.workflow.inputs import (
+        MEASURED,
+        PRETRAINED,
+        exhibit_inputs,
+        exhibit_outputs,
+        exhibit_settings,
+        exhibit_spec,
+        write_inputs,
+    )
+    from ldreg.workflow.scale import Scale
+    from ldreg.site.differences import (
+        about_points,
+        about_runs,
+        differences,
+        settings_rows,
+    )
+    from ldreg.site.restructured_text import plain_text
+except ModuleNotFoundError as error:
+    sys.exit(
+        f"error: {error.name} is not installed in the environment of this Snakemake; in a checkout of ldreg's"
+        " repository: pip install '.[train,workflow]'"
+    )
 
 RESULTS = Path("results")
-CONFIG = Path(os.path.relpath(workflow.basedir), "config")
+# Of the working folder, not of the workflow's own: a module's rules come without its configuration.
+CONFIG = Path("config")
 # What a mistake in the configuration may have come from.
 SOURCES = [os.path.relpath(path) for path in workflow.configfiles]
 
 try:
+    if not (CONFIG / "methods.yaml").is_file():
+        raise LdregError(
+            f"{CONFIG / 'methods.yaml'}: no such file; copy the folder config of ldreg's repository here"
+        )
     # Not `configfile:`, which would mix the demo's keys into those of the scale that is asked for.
     if not SOURCES:
         SOURCES = [str(CONFIG / "demo.yaml")]
