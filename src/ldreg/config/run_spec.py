@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ldreg.catalogue.backbones import BACKBONES, WITH_PATCHES
 from ldreg.catalogue.data_sets import DATA_SETS
 from ldreg.catalogue.methods import METHOD_SETTINGS, METHODS
+from ldreg.catalogue.optimizers import OPTIMIZERS
 from ldreg.catalogue.regularizers import REGULARIZER_SETTINGS, REGULARIZERS
 from ldreg.errors import LdregError, explain
 from ldreg.files import read_yaml, write_text
@@ -103,7 +104,7 @@ class RunSpec(BaseModel):
     batch_size: Annotated[int, Field(ge=4)]  # images in the global batch, over all ranks
     epochs: Count
     warmup_epochs: Annotated[int, Field(ge=0)]  # of the learning rate
-    optimizer: Literal["lars", "sgd", "adamw"]
+    optimizer: Literal[tuple(OPTIMIZERS)]
     base_lr: Positive
     lr_scaling: Literal["sqrt", "linear", "none"]  # x sqrt(batch), x batch / 256, or as it stands
     final_lr_factor: Annotated[float, Field(ge=0, le=1)] = 0.0  # where the cosine ends, of its beginning
