@@ -22,9 +22,9 @@ from ldreg.evaluation.features import extract
 from ldreg.evaluation.knn import knn_accuracy
 from ldreg.methods import build_method
 from ldreg.models.networks import build_encoder
-from ldreg.regularizers import build_regularizer
 from ldreg.training.monitors import EVERY, Monitors
 from ldreg.training.optim import build_optimizer
+from ldreg.training.regularizer import build_regularizer
 from ldreg.training.step import TrainingStep
 from ldreg.workflow.scale import Scale
 
@@ -50,7 +50,7 @@ def cost(spec: RunSpec, device: torch.device, precision: str, rounds: int) -> di
     steps = images // spec.batch_size
     method = build_method(spec, channels).to(device, memory_format=torch.channels_last)
     optimizer = build_optimizer(spec, method)
-    regularizer = build_regularizer(spec.regularizer, spec.beta, spec.k, spec.target)
+    regularizer = build_regularizer(spec)
     training = TrainingStep(spec, method, method, regularizer, Execution(precision=precision), device)
     monitors = Monitors(spec, classes, build_encoder(spec, channels)[1], steps, device)
     shape = (spec.batch_size, channels, spec.image_size, spec.image_size)

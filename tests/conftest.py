@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ldreg.config.run_spec import REGULARIZERS, RunSpec
+from ldreg.catalogue.regularizers import REGULARIZERS
+from ldreg.config.run_spec import RunSpec
 from ldreg.data.datasets import ImageData, load, prepare
 from ldreg.files import read_yaml
 from ldreg.workflow.scale import Scale
@@ -81,7 +82,7 @@ def tiny_spec() -> Callable[..., RunSpec]:
     def make(**changes: Any) -> RunSpec:
         values = {**TINY, **OWN[changes.get("method", TINY["method"])], **changes}
         if values["regularizer"] != "none":
-            needed = {key: 8 for key in REGULARIZERS[values["regularizer"]] if key == "k"}
+            needed = {key: 8 for key in REGULARIZERS[values["regularizer"]].settings if key == "k"}
             values = {"beta": 0.1, "regularizer_start": 0.0} | needed | values
         return RunSpec(**values)
 

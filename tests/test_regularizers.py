@@ -13,7 +13,6 @@ from ldreg.regularizers import (
     LDReg,
     MinLID,
     TargetLID,
-    build_regularizer,
 )
 
 FORMS = ["l1", "l2", "per_sample"]
@@ -287,18 +286,6 @@ def test_a_batch_that_cannot_have_a_lid_is_an_error():
         LDReg(0.01, 2)(torch.randn(2, 8))
     with pytest.raises(ValueError, match="row 5"):
         LDReg(0.01, 2)(torch.randn(8, 2).index_fill(0, torch.tensor(5), math.nan))
-
-
-def test_built_by_the_name_in_a_spec():
-    assert build_regularizer("none", None, None) is None
-    for name, form in [("ldreg_l1", "l1"), ("ldreg_l2", "l2"), ("ldreg_per_sample", "per_sample")]:
-        assert repr(build_regularizer(name, 0.1, 8)) == repr(LDReg(0.1, 8, form))
-    assert repr(build_regularizer("min_lid", 0.1, 8)) == repr(MinLID(0.1, 8))
-    assert repr(build_regularizer("target_lid", 0.1, 8, 1.5)) == repr(TargetLID(0.1, 8, 1.5))
-    assert repr(build_regularizer("cov", 0.1, None)) == repr(Covariance(0.1))
-    assert repr(build_regularizer("cov_var", 0.1, None)) == repr(CovarianceVariance(0.1))
-    with pytest.raises(KeyError):
-        build_regularizer("ldreg", 0.1, 8)
 
 
 def test_the_package_offers_every_regularizer():

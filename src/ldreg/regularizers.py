@@ -254,28 +254,3 @@ def _covariance(rows: Tensor) -> Tensor:
     centered = rows - rows.mean(dim=0)
     with torch.autocast(rows.device.type, enabled=False):
         return centered.T @ centered / (len(rows) - 1)
-
-
-def build_regularizer(
-    name: str, beta: float | None, k: int | None, target: float | None = None
-) -> nn.Module | None:
-    """The regulariser that a run's `regularizer` setting names; None for "none".
-
-    Raises:
-        KeyError: an unknown name.
-
-    Example:
-        >>> build_regularizer("ldreg_l2", beta=0.1, k=16)
-        LDReg(beta=0.1, k=16, form=l2)
-    """
-    forms = {
-        "none": lambda: None,
-        "ldreg_l1": lambda: LDReg(beta, k, "l1"),
-        "ldreg_l2": lambda: LDReg(beta, k, "l2"),
-        "ldreg_per_sample": lambda: LDReg(beta, k, "per_sample"),
-        "min_lid": lambda: MinLID(beta, k),
-        "target_lid": lambda: TargetLID(beta, k, target),
-        "cov": lambda: Covariance(beta),
-        "cov_var": lambda: CovarianceVariance(beta),
-    }
-    return forms[name]()

@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ldreg.catalogue.data_sets import DATA_SETS
 from ldreg.data import classes
 from ldreg.data.datasets import prepare
 
@@ -33,6 +35,16 @@ def small_imagenet(monkeypatch: pytest.MonkeyPatch) -> None:
 def small_list(name: str) -> list[str] | None:
     found = {"imagenet": CLASSES, "imagenet100": PART}.get(name)
     return list(found) if found else None
+
+
+@pytest.fixture
+def declare(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`declare(name, **changes)`: change what is declared of a data set, for one test."""
+
+    def change(name: str, **changes: object) -> None:
+        monkeypatch.setitem(DATA_SETS, name, replace(DATA_SETS[name], **changes))
+
+    return change
 
 
 @pytest.fixture(scope="session")

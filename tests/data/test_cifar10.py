@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from torchvision.datasets import CIFAR10
 
+from ldreg.catalogue.data_sets import DATA_SETS
 from ldreg.data import cifar10, datasets, fetch
 from ldreg.errors import LdregError
 
@@ -72,7 +73,7 @@ def md5(path: Path) -> str:
 
 
 @pytest.fixture
-def tiny(tmp_path: Path, nobody: str, monkeypatch: pytest.MonkeyPatch) -> Tiny:
+def tiny(tmp_path: Path, nobody: str, monkeypatch: pytest.MonkeyPatch, declare: Callable[..., None]) -> Tiny:
     """The tiny set's checksums count as the published ones; no host and no npm can be reached."""
     tiny = Tiny(tmp_path / "originals")
     monkeypatch.setattr(
@@ -88,7 +89,7 @@ def tiny(tmp_path: Path, nobody: str, monkeypatch: pytest.MonkeyPatch) -> Tiny:
     for part, names in (("train", TRAIN_NAMES), ("test", ["test_batch"])):
         expected[f"{part}_images"] = torch.from_numpy(np.concatenate([tiny.images[name] for name in names]))
         expected[f"{part}_labels"] = torch.tensor([label for name in names for label in tiny.labels[name]])
-    monkeypatch.setitem(datasets.DIGESTS, "cifar10", datasets.digest(expected))
+    declare("cifar10", digest=datasets.digest(expected))
     monkeypatch.setattr(CIFAR10, "url", f"{nobody}{CIFAR10.filename}")
     return tiny
 
@@ -112,7 +113,7 @@ def assert_prepared(root: Path, tiny: Tiny, source: str) -> None:
     assert data.test.labels.tolist() == tiny.labels["test_batch"]
     description = json.loads((root / "cifar10" / "dataset.json").read_text())
     assert description["source"] == source
-    assert description["digest"] == data.digest == datasets.DIGESTS["cifar10"]
+    assert description["digest"] == data.digest == DATA_SETS["cifar10"].digest
     # Whatever was fetched is gone; what the user had is still there.
     assert [path.name for path in root.iterdir()] == ["cifar10"]
     left = {path.name for path in (root / "cifar10").iterdir()} - {tiny.binary.name, tiny.python.name}

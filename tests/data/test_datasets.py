@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from ldreg.data import datasets
 from ldreg.data.datasets import balanced_rows, load, prepare
+from ldreg.data.digits import digits
 from ldreg.errors import LdregError
 
 
@@ -164,12 +166,19 @@ def test_preparing_again_mends_a_damaged_folder(root: Path) -> None:
 
 
 def test_source_that_gives_other_images_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arrays, source = datasets.SOURCES["digits"](tmp_path)
+    arrays, source = digits(tmp_path)
     arrays["test_images"][7, 0, 3, 3] += 1
-    monkeypatch.setitem(datasets.SOURCES, "digits", lambda folder: (arrays, source))
+    monkeypatch.setattr("ldreg.data.digits.digits", lambda folder: (arrays, source))
     with pytest.raises(
         LdregError, match=r"^digits from scikit-learn's digits: digest \w+ where 9a03d039538f94c5"
     ):
+        prepare("digits", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_label_that_no_class_has_is_refused(tmp_path: Path, declare: Callable[..., None]) -> None:
+    declare("digits", classes=9)
+    with pytest.raises(LdregError, match=r"labels 0 to 9 are not allowed; digits has 9 classes"):
         prepare("digits", tmp_path)
     assert list(tmp_path.iterdir()) == []
 

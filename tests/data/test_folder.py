@@ -99,10 +99,11 @@ def test_missing_root_is_told_and_not_made(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("gone", "other"), [("train", "val"), ("val", "train")])
 def test_class_of_one_split_alone_is_named(
-    tree_copy: Path, gone: str, other: str, monkeypatch: pytest.MonkeyPatch
+    tree_copy: Path, gone: str, other: str, monkeypatch: pytest.MonkeyPatch, declare: Callable[..., None]
 ) -> None:
     """Of a data set without a list, where any classes will do."""
     monkeypatch.setattr(classes, "class_list", lambda name: None)
+    declare("imagenet", classes=None)
     for label in ("bee", "cat"):
         shutil.rmtree(tree_copy / "imagenet" / gone / label)
     assert refused(tree_copy) == f"{tree_copy / 'imagenet' / gone}: class 'bee' is missing, which {other} has"

@@ -15,17 +15,22 @@ import torchvision
 from published import COUNTS, MAKE, birdsnap, cars, food101, picture
 from scipy.io import savemat
 
-from ldreg.data import classes
+from ldreg.catalogue.data_sets import DATA_SETS
 from ldreg.data.datasets import ImageData, load, prepare
 from ldreg.data.fetch import Absent
-from ldreg.data.layouts import LAYOUTS
 from ldreg.data.loader import load_eval_views
 from ldreg.errors import LdregError
 
 
 @pytest.fixture(autouse=True)
-def few_classes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classes, "COUNTS", COUNTS)
+def few_classes(declare: Callable[..., None]) -> None:
+    for name, count in COUNTS.items():
+        declare(name, classes=count)
+
+
+def unpacked(name: str) -> str:
+    """The folder to which the set's archive unpacks."""
+    return DATA_SETS[name].unpacked[0]
 
 
 @pytest.fixture(params=MAKE)
@@ -36,7 +41,7 @@ def name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def root(name: str, tmp_path: Path) -> Path:
     """A data root in which the set lies as its archive unpacks."""
-    MAKE[name](tmp_path / name / LAYOUTS[name].extracted)
+    MAKE[name](tmp_path / name / unpacked(name))
     return tmp_path
 
 
@@ -60,7 +65,8 @@ def torchvisions(name: str, root: Path) -> list[set[tuple[str, int]]]:
 
 def test_counts_are_the_published_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    assert classes.COUNTS == {"food101": 101, "birdsnap": 500, "cars": 196, "dtd": 47}
+    counts = {name: DATA_SETS[name].classes for name in MAKE}
+    assert counts == {"food101": 101, "birdsnap": 500, "cars": 196, "dtd": 47}
 
 
 def test_published_layout(name: str, root: Path) -> None:
@@ -112,10 +118,10 @@ def test_birdsnaps_images_lie_where_its_script_or_another_copy_has_them(images: 
 
 def test_data_folder_may_be_torchvisions_root(name: str, tmp_path: Path) -> None:
     """Food-101 in <data>/food-101, Cars in <data>/stanford_cars, and nothing is downloaded or copied."""
-    MAKE[name](tmp_path / LAYOUTS[name].extracted)
+    MAKE[name](tmp_path / unpacked(name))
     prepare(name, tmp_path)
     data = load(name, tmp_path)
-    place = tmp_path / LAYOUTS[name].extracted
+    place = tmp_path / unpacked(name)
     assert data.train.images.folder == place and all(map(os.path.isfile, data.train.images.paths))
     if name in ("food101", "cars"):
         kind = {"food101": torchvision.datasets.Food101, "cars": torchvision.datasets.StanfordCars}[name]
@@ -127,7 +133,7 @@ def test_extracted_folder_may_be_the_data_sets_own(name: str, root: Path) -> Non
     prepare(name, root)
     before, digest = samples(load(name, root)), load(name, root).digest
     moved = root / "other" / name
-    shutil.copytree(root / name / LAYOUTS[name].extracted, moved)
+    shutil.copytree(root / name / unpacked(name), moved)
     prepare(name, root / "other")
     data = load(name, root / "other")
     assert data.digest != digest  # of other paths below the folder
@@ -168,7 +174,7 @@ def test_torchvision_download(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    extracted = LAYOUTS[name].extracted
+    extracted = unpacked(name)
     MAKE[name](tmp_path / "made" / extracted)
     archive = tmp_path / "served" / kind._URL.rpartition("/")[2]
     archive.parent.mkdir()
@@ -198,11 +204,13 @@ def test_nothing_there_says_what_is_expected(
     for kind in (torchvision.datasets.Food101, torchvision.datasets.DTD):
         monkeypatch.setattr(kind, "_URL", f"{nobody}x.tar.gz")
     message = refused(name, tmp_path, Absent)
-    layout = LAYOUTS[name]
-    cause = f"{name} cannot be fetched (torchvision" if layout.fetched else f"{tmp_path / name}: no images"
+    layout = DATA_SETS[name].layout
+    cause = (
+        f"{name} cannot be fetched (torchvision" if layout.torchvision else f"{tmp_path / name}: no images"
+    )
     assert message.startswith(cause)
     assert (
-        f"so that {tmp_path / name} holds {layout.extracted}/{layout.test_list} and {layout.extracted}/"
+        f"so that {tmp_path / name} holds {unpacked(name)}/{layout.test_list} and {unpacked(name)}/"
         in message
     )
     assert list(tmp_path.iterdir()) == []
@@ -221,7 +229,7 @@ def refused(name: str, root: Path, kind: type[LdregError] = LdregError) -> str:
 
 
 def test_missing_image_and_list_are_named(name: str, root: Path) -> None:
-    place = root / name / LAYOUTS[name].extracted
+    place = root / name / unpacked(name)
     image = {
         "food101": "images/waffles/3.jpg",
         "dtd": "images/woven/woven_train10.jpg",
@@ -243,18 +251,18 @@ def test_missing_image_and_list_are_named(name: str, root: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"[1]", b"\xff\xfe", b"MATLAB 5.0"])
 def test_damaged_list_is_named(name: str, root: Path, content: bytes) -> None:
-    path = root / name / LAYOUTS[name].extracted / LAYOUTS[name].test_list
+    path = root / name / unpacked(name) / DATA_SETS[name].layout.test_list
     path.write_bytes(content)
     assert str(path if content or name != "dtd" else path.parents[1]) in refused(name, root)
 
 
 def test_incomplete_set_is_neither_fetched_over_nor_left_out(name: str, root: Path) -> None:
-    path = root / name / LAYOUTS[name].extracted / LAYOUTS[name].test_list
+    path = root / name / unpacked(name) / DATA_SETS[name].layout.test_list
     path.unlink()
     assert refused(name, root).startswith(f"{path}: not found; unpack or complete")
     if name in ("food101", "cars"):  # in torchvision's root
-        (root / name / LAYOUTS[name].extracted).rename(root / LAYOUTS[name].extracted)
-        path = root / LAYOUTS[name].extracted / LAYOUTS[name].test_list
+        (root / name / unpacked(name)).rename(root / unpacked(name))
+        path = root / unpacked(name) / DATA_SETS[name].layout.test_list
         assert refused(name, root).startswith(f"{path}: not found; unpack or complete")
 
 
@@ -273,8 +281,8 @@ def test_damaged_annotations_are_named(tmp_path: Path) -> None:
         assert refused("cars", tmp_path).startswith(f"{path}: damaged; expected class and fname")
 
 
-def test_wrong_number_of_classes_is_told(name: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classes, "COUNTS", {name: 47})
+def test_wrong_number_of_classes_is_told(name: str, root: Path, declare: Callable[..., None]) -> None:
+    declare(name, classes=47)
     assert refused(name, root).endswith(f"; {name} has 47")
 
 

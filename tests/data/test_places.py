@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 import torchvision
 
-from ldreg.config.run_spec import DATASETS
-from ldreg.data import cifar10, places
-from ldreg.data.layouts import LAYOUTS
+from ldreg.catalogue.data_sets import DATA_SETS, Download
+from ldreg.data import places
 
 
 def test_addresses_are_those_that_torchvision_asks_first() -> None:
@@ -17,18 +16,20 @@ def test_addresses_are_those_that_torchvision_asks_first() -> None:
     theirs = {name: f"{kind.mirrors[0]}{kind.resources[0][0]}" for name, kind in _idx(kinds).items()}
     theirs |= {"cifar10": kinds.CIFAR10.url, "cifar100": kinds.CIFAR100.url}
     theirs |= {"food101": kinds.Food101._URL, "dtd": kinds.DTD._URL}
-    assert {name: download.address for name, download in places.DOWNLOADS.items()} == theirs
-    assert {name for name, layout in LAYOUTS.items() if layout.fetched} <= set(theirs)
+    assert {name: each.download.address for name, each in DATA_SETS.items() if each.download} == theirs
+    assert {name for name, each in DATA_SETS.items() if each.layout and each.layout.torchvision} <= set(
+        theirs
+    )
 
 
 def _idx(kinds: object) -> dict[str, type]:
     return {"mnist": kinds.MNIST, "fashion_mnist": kinds.FashionMNIST}
 
 
-def test_folders_are_those_that_are_read() -> None:
-    assert set(places.EXTRACTED) <= set(DATASETS)
-    assert places.EXTRACTED["cifar10"] == (cifar10.BINARY_FOLDER, cifar10.PYTHON_FOLDER)
-    assert places.EXTRACTED["cifar100"] == (torchvision.datasets.CIFAR100.base_folder,)
+def test_folders_are_those_that_torchvision_unpacks() -> None:
+    kinds = {"cifar10": torchvision.datasets.CIFAR10, "cifar100": torchvision.datasets.CIFAR100}
+    for name, kind in kinds.items():
+        assert kind.base_folder in DATA_SETS[name].unpacked
 
 
 @pytest.mark.parametrize("where", ["food101/food-101/meta", "food101/archive.tar.gz", "food-101/images"])
@@ -50,11 +51,11 @@ def test_a_part_is_there_where_the_whole_is(tmp_path: Path) -> None:
 
 
 def test_only_what_answers_could_be_fetched(
-    serve_folder: Callable[[Path], str], nobody: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    serve_folder: Callable[[Path], str], nobody: str, tmp_path: Path, declare: Callable[..., None]
 ) -> None:
     (tmp_path / "here").touch()
     server = serve_folder(tmp_path)
     addresses = {"mnist": f"{server}here", "cifar10": f"{server}gone", "dtd": f"{nobody}here"}
-    downloads = {name: places.Download(address, "1 MB") for name, address in addresses.items()}
-    monkeypatch.setattr(places, "DOWNLOADS", downloads)
+    for name, address in addresses.items():
+        declare(name, download=Download(address, "1 MB"))
     assert places.answering([*addresses, "birdsnap"]) == {"mnist"}

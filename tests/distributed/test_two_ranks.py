@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from ldreg.config.run_spec import METHODS, write_spec
+from ldreg.catalogue.methods import METHODS
+from ldreg.config.run_spec import write_spec
 from ldreg.runtime.distributed import gather_rows, process_group, rank, replicate, world_size
 from ldreg.workflow.inputs import PRETRAINED
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import ldreg.training.pretrain
-from ldreg.config.run_spec import METHODS
+from ldreg.catalogue.methods import METHODS
 from ldreg.config.scale_file import Execution
 from ldreg.methods import build_method
 from ldreg.training.monitors import Monitors
@@ -16,7 +16,7 @@ from ldreg.training.optim import build_optimizer
 from ldreg.training.step import batch_norms
 
 CPU = torch.device("cpu")
-TWO_VIEWS = [name for name in METHODS if name != "mae"]
+TWO_VIEWS = [name for name, each in METHODS.items() if each.views == 2]
 MOMENTUM = ("byol", "moco")
 every_method = pytest.mark.parametrize("name", METHODS)
 every_two_view_method = pytest.mark.parametrize("name", TWO_VIEWS)

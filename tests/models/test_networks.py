@@ -6,7 +6,8 @@ import torch
 import torchvision
 from torch import nn
 
-from ldreg.config.run_spec import BACKBONES, RunSpec, ViewSettings
+from ldreg.catalogue.backbones import BACKBONES
+from ldreg.config.run_spec import RunSpec, ViewSettings
 from ldreg.config.scale_file import Execution
 from ldreg.data.views import make_view
 from ldreg.lid import geometric_mean, lid_mom
@@ -23,6 +24,14 @@ DIMS = {
 }
 # Where it is not 32; ResNets with ImageNet's stem would have a single position left to pool.
 PIXELS = {"resnet18": 64, "resnet50": 64, "vit_mini": 16, "vit_b16": 224}
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_declared_size_is_that_of_the_network(name):
+    with torch.device("meta"):
+        encoder, _ = build_backbone(name, channels=3)
+    size = sum(value.numel() * value.element_size() for value in encoder.state_dict().values())
+    assert BACKBONES[name].encoder_bytes == size
 
 
 def test_a_spec_allows_exactly_the_backbones_there_are():

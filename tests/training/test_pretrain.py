@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import ldreg.training.pretrain
-from ldreg.config.run_spec import METHODS
+from ldreg.catalogue.methods import METHODS
 from ldreg.config.scale_file import Execution
 from ldreg.data.datasets import Split
 from ldreg.errors import LdregError

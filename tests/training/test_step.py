@@ -4,12 +4,12 @@ import pytest
 import torch
 from norm_free import build_norm_free, float64_batches, float_keeping_float64
 
-from ldreg.config.run_spec import METHODS
+from ldreg.catalogue.methods import METHODS
 from ldreg.config.scale_file import Execution
 from ldreg.data.batches import batches
 from ldreg.errors import LdregError
 from ldreg.methods import build_method
-from ldreg.regularizers import build_regularizer
+from ldreg.training.regularizer import build_regularizer
 from ldreg.training.step import TrainingStep, batch_norms
 
 CPU = torch.device("cpu")
@@ -25,7 +25,7 @@ def first_batch(spec, data):
 def step(spec, method, inputs, **execution):
     """Gradients by name, and the result, of one step of a copy of `method`."""
     method = copy.deepcopy(method)
-    regularizer = build_regularizer(spec.regularizer, spec.beta, spec.k, spec.target)
+    regularizer = build_regularizer(spec)
     training = TrainingStep(spec, method, method, regularizer, Execution(**execution), CPU)
     # fp16's scale begins so high that it first falls for some steps.
     training.scaler = torch.amp.GradScaler("cpu", SCALE, enabled=training.scaler.is_enabled())
@@ -86,7 +86,7 @@ def test_plain_accumulation_is_exact_where_the_loss_is_a_mean_over_images(
 def test_plain_accumulation_is_refused_where_the_whole_batch_is_needed(tiny_spec, method, regularizer):
     spec = tiny_spec(method=method, regularizer=regularizer)
     networks = build_method(spec, 1)
-    term = build_regularizer(spec.regularizer, spec.beta, spec.k)
+    term = build_regularizer(spec)
     execution = Execution(micro_batch=8, accumulation="plain")
     if method in ("byol", "mae") and regularizer == "none":
         TrainingStep(spec, networks, networks, term, execution, CPU)

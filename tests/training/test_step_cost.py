@@ -6,8 +6,9 @@ import pytest
 import torch
 
 import ldreg.training.step_cost
+from ldreg.catalogue.regularizers import REGULARIZERS
 from ldreg.cli import main
-from ldreg.config.run_spec import REGULARIZERS, write_spec
+from ldreg.config.run_spec import write_spec
 from ldreg.config.scale_file import Execution
 from ldreg.data.batches import batches
 from ldreg.errors import LdregError

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from ldreg.data import places
+from ldreg.catalogue.data_sets import DATA_SETS
 from ldreg.workflow.availability import AGAIN, write_rechecks
 from ldreg.workflow.scale import Scale
 
@@ -104,7 +105,8 @@ def test_what_was_left_out_is_looked_for_once_its_download_answers(
     monkeypatch.setattr(
         "ldreg.workflow.availability.answering", lambda names: asked.append(set(names)) or names & online
     )
-    monkeypatch.setattr(places, "DEBIAN_FOLDER", tmp_path / "none")
+    nowhere = replace(DATA_SETS["fashion_mnist"], installed=None)
+    monkeypatch.setitem(DATA_SETS, "fashion_mnist", nowhere)
     first = _looks(scale, tmp_path)
     assert set(first) == {"mnist", "fashion_mnist", "cars"}
     folder = tmp_path / "demo/transfer"

@@ -14,8 +14,9 @@ import pandas as pd
 import pytest
 import torch
 
+from ldreg.catalogue.methods import METHODS
 from ldreg.config.detection import DetectionSettings
-from ldreg.config.run_spec import METHODS, RunSpec
+from ldreg.config.run_spec import RunSpec
 from ldreg.config.scale_file import Evaluation, Transfer
 from ldreg.detection.model import build_detector
 from ldreg.evaluation.linear import LinearSettings
@@ -161,7 +162,7 @@ def test_every_setting_of_every_run_is_in_the_table(run: str) -> None:
     spec = SCALE.runs[run]
     exhibits = [exhibit for exhibit in SCALE.exhibits if run in SCALE.runs_of(exhibit)]
     keys = {group[-1] for group in GROUPS for exhibit in exhibits if about(group[:-1], exhibit, spec)}
-    wanted = ALWAYS | set(METHODS[spec.method])
+    wanted = ALWAYS | set(METHODS[spec.method].settings)
     wanted |= {"adam_beta2", "optimizer.beta1"} if spec.optimizer == "adamw" else {"optimizer.momentum"}
     wanted |= {"bias_lr_factor"} if spec.bias_lr_factor != 1 else set()
     wanted |= {"jitter"} if spec.jitter != 1 else set()

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from ldreg.catalogue.methods import METHODS
+from ldreg.catalogue.regularizers import REGULARIZERS
 from ldreg.config.detection import ComposedSettings, DetectionSettings
 from ldreg.config.grids import SETTINGS
-from ldreg.config.run_spec import METHODS, REGULARIZERS, read_spec
+from ldreg.config.run_spec import read_spec
 from ldreg.config.scale_file import Detection, Exhibit, ScaleFile
 from ldreg.errors import LdregError
 from ldreg.exhibits import RENDERERS
@@ -248,8 +250,12 @@ def test_every_regulariser_on_either_features_can_be_chosen_for_every_method(
         (spec.regularizer, spec.acts_on): (spec.beta, spec.k, spec.target) for spec in scale.runs.values()
     }
     expected = {
-        (kind, features): (0.5, 8 if "k" in needs else None, 6.0 if "target" in needs else None)
-        for kind, needs in REGULARIZERS.items()
+        (kind, features): (
+            0.5,
+            8 if "k" in each.settings else None,
+            6.0 if "target" in each.settings else None,
+        )
+        for kind, each in REGULARIZERS.items()
         for features in ("representations", "embeddings")
         if kind != "none"
     }

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ldreg.config.run_spec import METHODS, PATCHES
+from ldreg.catalogue.backbones import WITH_PATCHES
+from ldreg.catalogue.methods import METHODS
 from ldreg.workflow.scale import Scale
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
@@ -174,7 +175,9 @@ def test_every_method_is_run_with_and_without_ldreg(scale: Scale) -> None:
         return
     arms = {(spec.method, spec.regularizer) for spec in scale.runs.values()}
     assert {(method, kind) for method in METHODS for kind in ("none", "ldreg_l1")} <= arms
-    backbones = {(spec.method, spec.backbone) for spec in scale.runs.values() if spec.backbone in PATCHES}
+    backbones = {
+        (spec.method, spec.backbone) for spec in scale.runs.values() if spec.backbone in WITH_PATCHES
+    }
     assert {method for method, _ in backbones} == {"simclr", "mae"}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ldreg.config.run_spec import SIZES
+from ldreg.catalogue.data_sets import DATA_SETS
 from ldreg.data.datasets import load
 from ldreg.errors import LdregError
 from ldreg.files import read_yaml
@@ -68,7 +68,7 @@ def test_what_the_data_cannot_give_is_told_before_anything_trains(place, value, 
 
 def test_the_known_sizes_are_the_data_sets(data_root):
     data = load("digits", data_root)
-    assert (len(data.train.labels), len(data.test.labels)) == SIZES["digits"]
+    assert (len(data.train.labels), len(data.test.labels)) == DATA_SETS["digits"].sizes
 
 
 SWEEP = {"axes": ["beta"], "metrics": ["mlid"]}

@@ -5,7 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ldreg.config.run_spec import BACKBONES, LISTS, REGULARIZERS, RunSpec
+from ldreg.catalogue.backbones import BACKBONES
+from ldreg.catalogue.regularizers import REGULARIZER_SETTINGS, REGULARIZERS
+from ldreg.config.run_spec import LISTS, RunSpec
 from ldreg.errors import LdregError, Location, dotted, unknown
 
 # What a user may set for a run; the rest follows from it or from its place in the configuration.
@@ -43,8 +45,10 @@ def without(values: Mapping[str, Any], *keys: str) -> dict[str, Any]:
 def unused_settings(regularizer: Any) -> tuple[str, ...]:
     """Settings that mean nothing to a regulariser, though a method's defaults or a grid may hold them."""
     if regularizer == "none":
-        return ("beta", "k", "target", "acts_on")
-    return tuple(key for key in ("k", "target") if key not in REGULARIZERS.get(regularizer, ("k", "target")))
+        return (*REGULARIZER_SETTINGS, "acts_on")
+    if not isinstance(regularizer, str) or regularizer not in REGULARIZERS:
+        return ()  # RunSpec refuses it and says why
+    return tuple(key for key in REGULARIZER_SETTINGS if key not in REGULARIZERS[regularizer].settings)
 
 
 def method_overlays(file: str, place: Location, block: Any) -> Iterator[Overlay]:

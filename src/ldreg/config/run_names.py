@@ -3,11 +3,15 @@
 from decimal import Decimal
 from typing import Any
 
-from ldreg.config.run_spec import LISTS, REGULARIZERS, RunSpec
+from ldreg.catalogue.regularizers import REGULARIZER_SETTINGS, REGULARIZERS
+from ldreg.config.run_spec import LISTS, RunSpec
 from ldreg.errors import LdregError
 
 # Left out of folder names: given by the folders themselves, by `augmentation` and `jitter`, or always shown.
-_UNNAMED = {"scale", "views", "method", "backbone", "regularizer", "beta", "k", "target", "acts_on", "seed"}
+_UNNAMED = {
+    *("scale", "views", "method", "backbone", "regularizer", "acts_on", "seed"),
+    *REGULARIZER_SETTINGS,
+}
 _REGULARIZER_KEYS = ("regularizer_start",)
 _ACTS_ON = "representations"  # left out of names as well, whatever the scale's default
 _NAMED = tuple(key for key in RunSpec.model_fields if key not in _UNNAMED)
@@ -24,9 +28,7 @@ def format_run(spec: RunSpec, base: RunSpec) -> str:
     first = [spec.method, spec.backbone]
     first += [_token(key, getattr(spec, key)) for key in differing if key not in _REGULARIZER_KEYS]
     second = [spec.regularizer]
-    if spec.regularizer != "none":
-        keys = ("beta", *REGULARIZERS[spec.regularizer])
-        second += [_token(key, getattr(spec, key)) for key in keys]
+    second += [_token(key, getattr(spec, key)) for key in REGULARIZERS[spec.regularizer].settings]
     if spec.acts_on != _ACTS_ON:
         second.append(_token("acts_on", spec.acts_on))
     second += [_token(key, getattr(spec, key)) for key in differing if key in _REGULARIZER_KEYS]
@@ -67,7 +69,7 @@ def _token(key: str, value: Any) -> str:
 
 
 def _untoken(token: str) -> tuple[str, Any]:
-    keys = [key for key in (*_NAMED, "beta", "k", "target", "acts_on") if token.startswith(key)]
+    keys = [key for key in (*_NAMED, *REGULARIZER_SETTINGS, "acts_on") if token.startswith(key)]
     if not keys:
         raise ValueError(token)
     key = max(keys, key=len)

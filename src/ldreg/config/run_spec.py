@@ -12,6 +12,11 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ldreg.catalogue.backbones import BACKBONES, WITH_PATCHES
+from ldreg.catalogue.data_sets import DATA_SETS
+from ldreg.catalogue.methods import METHOD_SETTINGS, METHODS
+from ldreg.catalogue.optimizers import OPTIMIZERS
+from ldreg.catalogue.regularizers import REGULARIZER_SETTINGS, REGULARIZERS
 from ldreg.errors import LdregError, explain
 from ldreg.files import read_yaml, write_text
 
@@ -23,41 +28,6 @@ LISTS = ("projector", "predictor")  # settings that are lists themselves, where 
 # Names become folder names, in which "-" separates the parts.
 Widths = Annotated[tuple[Count, ...], Field(min_length=1)]  # of a head's layers
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-
-DATASETS = (
-    *("digits", "mnist", "fashion_mnist", "cifar10", "cifar100"),
-    *("imagenet", "imagenet100", "food101", "birdsnap", "cars", "dtd"),
-)
-SIZES = {  # training and test images, where they are fixed
-    "digits": (1347, 450),
-    "mnist": (60_000, 10_000),
-    "fashion_mnist": (60_000, 10_000),
-    "cifar10": (50_000, 10_000),
-    "cifar100": (50_000, 10_000),
-}
-# The settings of its own that each method needs, and no others of these.
-METHODS = {
-    "simclr": ("projector", "temperature"),
-    "simclr_tuned": ("projector", "temperature"),
-    "byol": ("projector", "predictor", "momentum"),
-    "moco": ("projector", "predictor", "temperature", "momentum"),
-    "vicreg": ("projector", "invariance_weight", "variance_weight", "covariance_weight"),
-    "barlow_twins": ("projector", "redundancy_weight"),
-    "mae": ("mask_ratio", "decoder_dim", "decoder_depth", "decoder_heads"),
-}
-BACKBONES = ("small_cnn", "resnet18_cifar", "resnet18", "resnet50", "vit_mini", "vit_b16")
-PATCHES = {"vit_mini": 4, "vit_b16": 16}  # of the vision transformers, pixels
-# Likewise of the regularisers, beside `beta`, which all of them need.
-REGULARIZERS = {
-    "none": (),
-    "ldreg_l1": ("k",),
-    "ldreg_l2": ("k",),
-    "ldreg_per_sample": ("k",),
-    "min_lid": ("k",),
-    "target_lid": ("k", "target"),
-    "cov": (),
-    "cov_var": (),
-}
 
 
 class ViewSettings(BaseModel):
@@ -99,7 +69,7 @@ class RunSpec(BaseModel):
 
     scale: Name
     # data
-    dataset: Literal[DATASETS]
+    dataset: Literal[tuple(DATA_SETS)]
     train_images: Count | None = None  # class-balanced subset of the training split; null means all
     image_size: Annotated[int, Field(ge=8)]
     augmentation: Name  # a block of config/augmentations.yaml
@@ -108,7 +78,7 @@ class RunSpec(BaseModel):
     views: Annotated[tuple[ViewSettings, ...], Field(min_length=1, max_length=2)]
     # method
     method: Literal[tuple(METHODS)]
-    backbone: Literal[BACKBONES]
+    backbone: Literal[tuple(BACKBONES)]
     projector: Widths | None = None
     predictor: Widths | None = None
     temperature: Positive | None = None
@@ -134,7 +104,7 @@ class RunSpec(BaseModel):
     batch_size: Annotated[int, Field(ge=4)]  # images in the global batch, over all ranks
     epochs: Count
     warmup_epochs: Annotated[int, Field(ge=0)]  # of the learning rate
-    optimizer: Literal["lars", "sgd", "adamw"]
+    optimizer: Literal[tuple(OPTIMIZERS)]
     base_lr: Positive
     lr_scaling: Literal["sqrt", "linear", "none"]  # x sqrt(batch), x batch / 256, or as it stands
     final_lr_factor: Annotated[float, Field(ge=0, le=1)] = 0.0  # where the cosine ends, of its beginning
@@ -148,48 +118,39 @@ class RunSpec(BaseModel):
 
     @model_validator(mode="after")
     def _method_has_its_settings(self) -> "RunSpec":
-        needed = METHODS[self.method]
-        for key in dict.fromkeys(key for keys in METHODS.values() for key in keys):
-            if key in needed and getattr(self, key) is None:
+        method = METHODS[self.method]
+        for key in METHOD_SETTINGS:
+            if key in method.settings and getattr(self, key) is None:
                 raise ValueError(f"{key}: missing; method {self.method} needs it")
-            if key not in needed and getattr(self, key) is not None:
-                raise ValueError(f"{key}: method {self.method} has none; its own are {', '.join(needed)}")
-        views = 1 if self.method == "mae" else 2
-        if len(self.views) != views:
+            if key not in method.settings and getattr(self, key) is not None:
+                raise ValueError(
+                    f"{key}: method {self.method} has none; its own are {', '.join(method.settings)}"
+                )
+        if len(self.views) != method.views:
             raise ValueError(
-                f"augmentation: {self.augmentation} has {len(self.views)}, {self.method} needs {views}"
+                f"augmentation: {self.augmentation} has {len(self.views)}, {self.method} needs {method.views}"
             )
-        if self.method == "mae" and self.backbone not in PATCHES:
+        if method.masks_patches and self.backbone not in WITH_PATCHES:
             raise ValueError(
-                f"backbone: {self.backbone} has no patches to mask; allowed: {', '.join(PATCHES)}"
+                f"backbone: {self.backbone} has no patches to mask; allowed: {', '.join(WITH_PATCHES)}"
             )
         return self
 
     @model_validator(mode="after")
     def _sizes_divide(self) -> "RunSpec":
-        patch = PATCHES.get(self.backbone, 1)
+        patch = BACKBONES[self.backbone].patch or 1
         if self.image_size % patch:
             raise ValueError(
                 f"image_size: {self.image_size} is no multiple of {self.backbone}'s patches, {patch}"
             )
-        if self.method == "mae":
-            patches = (self.image_size // patch) ** 2
-            if not 0 < int(patches * (1 - self.mask_ratio)) < patches:
-                raise ValueError(
-                    f"mask_ratio: {self.mask_ratio} of {patches} patches leaves none or masks none"
-                )
-            if self.decoder_dim % self.decoder_heads or self.decoder_dim % 4:
-                raise ValueError(
-                    f"decoder_dim: {self.decoder_dim} must be a multiple of 4 and of decoder_heads"
-                    f" ({self.decoder_heads})"
-                )
+        if check := METHODS[self.method].check:
+            check(self)
         return self
 
     @model_validator(mode="after")
     def _regularizer_has_its_settings(self) -> "RunSpec":
-        needed = REGULARIZERS[self.regularizer]
-        needed = needed if self.regularizer == "none" else ("beta", *needed)
-        for key in ("beta", "k", "target"):
+        needed = REGULARIZERS[self.regularizer].settings
+        for key in REGULARIZER_SETTINGS:
             if key in needed and getattr(self, key) is None:
                 raise ValueError(f"{key}: missing; regularizer {self.regularizer} needs it")
             if key not in needed and getattr(self, key) is not None:
@@ -216,7 +177,7 @@ class RunSpec(BaseModel):
     @property
     def couples_images(self) -> bool:
         """Whether the loss of a batch is more than the mean of its images' own losses."""
-        return self.regularizer != "none" or self.method not in ("byol", "mae")
+        return self.regularizer != "none" or METHODS[self.method].couples_images
 
     @property
     def hash(self) -> str:

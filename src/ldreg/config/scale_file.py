@@ -4,8 +4,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ldreg.catalogue.data_sets import DATA_SETS
 from ldreg.config.detection import ComposedSettings, DetectionSettings
-from ldreg.config.run_spec import DATASETS, Count, Name, Positive, Strength
+from ldreg.config.run_spec import Count, Name, Positive, Strength
 from ldreg.errors import check_once
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
@@ -116,7 +117,7 @@ class Evaluation(_Block):
 class Transfer(_Block):
     """Other data sets on which trained encoders are tested, for the exhibits that ask for it."""
 
-    datasets: Annotated[tuple[Literal[DATASETS], ...], Field(min_length=1)]
+    datasets: Annotated[tuple[Literal[tuple(DATA_SETS)], ...], Field(min_length=1)]
     epochs: Count = 30
     batch_size: Count = 256
     learning_rates: Rates = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)

@@ -7,7 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ldreg.config.run_spec import PATCHES, RunSpec
+from ldreg.catalogue.backbones import BACKBONES
+from ldreg.catalogue.methods import METHODS
+from ldreg.config.run_spec import RunSpec
 from ldreg.data.datasets import Split
 from ldreg.data.decode import CorruptImages
 from ldreg.data.folder import ImageFiles
@@ -65,13 +67,13 @@ def batches(
         # The faster layout on CPUs and for half precision on GPUs.
         inputs = [view.contiguous(memory_format=torch.channels_last) for view in inputs]
         at = inputs[0].device
-        if spec.method == "mae":
+        if METHODS[spec.method].masks_patches:
             inputs.append(_noise(spec, epoch, step, first, count).to(at))
         yield Batch(tuple(inputs), labels[rows].to(at))
 
 
 def _noise(spec: RunSpec, epoch: int, step: int, first: int, count: int) -> Tensor:
     """Uniform numbers (count, patches), each image's by its place in the global batch."""
-    patches = (spec.image_size // PATCHES[spec.backbone]) ** 2
+    patches = (spec.image_size // BACKBONES[spec.backbone].patch) ** 2
     generator = np.random.Generator(np.random.Philox(key=view_seed(spec.seed, epoch, step, MASKS)))
     return torch.from_numpy(generator.random((first + count, patches), dtype=np.float32)[first:])

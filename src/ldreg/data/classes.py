@@ -7,16 +7,10 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from ldreg.catalogue.data_sets import DATA_SETS
 from ldreg.errors import LdregError
 
 LISTS = Path(__file__).resolve().parents[3] / "config" / "classes"
-# `class_digest` of each list, so that one that was edited is not taken for the data set's own.
-DIGESTS = {
-    "imagenet": "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd",
-    "imagenet100": "d61d354b64beb3ce2c2c9cf04a874298362dc9fcd589e15ee34c5e4592145746",
-}
-# Of sets without a list, how many there are.
-COUNTS = {"food101": 101, "birdsnap": 500, "cars": 196, "dtd": 47}
 
 
 def class_list(name: str) -> list[str] | None:
@@ -25,7 +19,8 @@ def class_list(name: str) -> list[str] | None:
     Raises:
         LdregError: If the list is missing or is not what it was.
     """
-    if name not in DIGESTS:
+    expected = DATA_SETS[name].class_list
+    if expected is None:
         return None
     path = LISTS / f"{name}.txt"
     try:
@@ -35,8 +30,9 @@ def class_list(name: str) -> list[str] | None:
             f"{path}: cannot be read ({error.strerror}); install ldreg from its checkout: pip install -e ."
         ) from error
     classes = [line for line in lines if line and not line.startswith("#")]
-    if (found := class_digest(classes)) != DIGESTS[name]:
-        raise LdregError(f"{path}: digest {found} where {DIGESTS[name]} is expected; git checkout {path}")
+    # A list that was edited must not be taken for the data set's own.
+    if (found := class_digest(classes)) != expected:
+        raise LdregError(f"{path}: digest {found} where {expected} is expected; git checkout {path}")
     return classes
 
 
@@ -64,7 +60,8 @@ def check_classes(name: str, split: Path, found: Sequence[str], surplus_allowed:
     """
     expected = class_list(name)
     if expected is None:
-        if len(found) != (count := COUNTS.get(name, len(found))):
+        count = DATA_SETS[name].classes
+        if count is not None and len(found) != count:
             raise LdregError(
                 f"{split}: {len(found)} classes (first {min(found, default='none')!r}); {name} has {count}"
             )

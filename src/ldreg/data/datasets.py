@@ -17,22 +17,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from ldreg.catalogue.data_sets import DATA_SETS, DataSet
 from ldreg.data.folder import ImageFiles, load_folder, prepare_folder
-from ldreg.data.layouts import LAYOUTS, prepare_listed
-from ldreg.data.sources import SOURCES
+from ldreg.data.layouts import prepare_listed
 from ldreg.errors import LdregError
 from ldreg.files import replacing, write_json
 
-FOLDERS = ("imagenet", "imagenet100", *LAYOUTS)  # stay files, of any sizes
-DATASETS = (*SOURCES, *FOLDERS)
-# What every source of a set must end in, to the byte. CIFAR-100 could not be had where these were computed:
-# it is held to the published MD5s of its files alone.
-DIGESTS = {
-    "digits": "9a03d039538f94c5",
-    "mnist": "b3adb8248ceacbda",
-    "fashion_mnist": "af9b5f87a4311b6f",
-    "cifar10": "7000d0d6e9962154",
-}
 ARRAYS = "arrays.safetensors"
 MANIFEST = "dataset.json"
 
@@ -64,36 +54,43 @@ class ImageData:
 def prepare(name: str, root: Path) -> None:
     """Fetch the data set, verify it and store it below `root/name/`; `dataset.json` appears last.
 
-    A set of `FOLDERS` is not fetched: the user's images lie there already and are listed. But those of
-    `LAYOUTS` that torchvision downloads are, where there are none.
+    A set without `arrays` is not fetched: the user's images lie there already and are listed. Only one with a
+    `layout` that torchvision downloads is fetched where there are none.
 
     Raises:
         LdregError: If the name is unknown, no source can be had, a checksum is wrong or `root` cannot be
             written. Nothing half-fetched stays behind.
     """
-    _check_name(name)
+    data_set = _data_set(name)
     folder = Path(root) / name
     try:
-        if name in SOURCES:
-            description = _prepare_arrays(name, folder)
+        if data_set.arrays is not None:
+            description = _prepare_arrays(data_set, folder)
         else:
-            description = (prepare_listed if name in LAYOUTS else prepare_folder)(name, folder)
+            description = (prepare_listed if data_set.layout else prepare_folder)(name, folder)
         write_json(folder / MANIFEST, description)
     except OSError as error:
         raise LdregError(f"{folder}: the data cannot be stored here ({error})") from error
 
 
-def _prepare_arrays(name: str, folder: Path) -> dict[str, Any]:
-    """Store the arrays of a set of `SOURCES`; returns their description."""
-    arrays, source = SOURCES[name](folder)
+def _prepare_arrays(data_set: DataSet, folder: Path) -> dict[str, Any]:
+    """Store the arrays of a set; returns their description."""
+    name = data_set.key
+    arrays, source = data_set.arrays.load()(folder)
     found = digest(arrays)
-    if found != DIGESTS.get(name, found):
-        raise LdregError(f"{name} from {source}: digest {found} where {DIGESTS[name]} is expected")
+    if data_set.digest not in (None, found):
+        raise LdregError(f"{name} from {source}: digest {found} where {data_set.digest} is expected")
+    labels = torch.cat([arrays["train_labels"], arrays["test_labels"]])
+    if labels.min() < 0 or labels.max() >= data_set.classes:
+        raise LdregError(
+            f"{name} from {source}: labels {labels.min()} to {labels.max()} are not allowed; {name} has"
+            f" {data_set.classes} classes, numbered from 0"
+        )
     with replacing(folder / ARRAYS) as temporary:
         temporary.write_bytes(save(arrays))
     return {
         "name": name,
-        "classes": int(arrays["train_labels"].max()) + 1,
+        "classes": data_set.classes,
         "train_images": len(arrays["train_labels"]),
         "test_images": len(arrays["test_labels"]),
         "shape": list(arrays["train_images"].shape[1:]),
@@ -106,7 +103,7 @@ def load(name: str, root: Path, train_images: int | None = None) -> ImageData:
     """Load a prepared data set and verify its digest.
 
     Args:
-        name: One of `DATASETS`.
+        name: A key of `ldreg.catalogue.data_sets.DATA_SETS`.
         root: The folder that was given to `prepare`.
         train_images: Keep this many training images, chosen by `balanced_rows`; None keeps all.
 
@@ -114,10 +111,10 @@ def load(name: str, root: Path, train_images: int | None = None) -> ImageData:
         LdregError: If the name is unknown, the set has not been prepared, a file is damaged or
             `train_images` is not between 1 and what there is.
     """
-    _check_name(name)
+    data_set = _data_set(name)
     folder = Path(root) / name
     description = _read_manifest(folder / MANIFEST, name)
-    if name in FOLDERS:
+    if data_set.arrays is None:
         splits = load_folder(
             name, folder, description["digest"], description["images"], description["listed"]
         )
@@ -159,9 +156,10 @@ def digest(arrays: dict[str, Tensor]) -> str:
     return sha.hexdigest()[:16]
 
 
-def _check_name(name: str) -> None:
-    if name not in DATASETS:
-        raise LdregError(f"dataset: {name!r} is not known; allowed: {', '.join(DATASETS)}")
+def _data_set(name: str) -> DataSet:
+    if name not in DATA_SETS:
+        raise LdregError(f"dataset: {name!r} is not known; allowed: {', '.join(DATA_SETS)}")
+    return DATA_SETS[name]
 
 
 def _read_manifest(path: Path, name: str) -> dict:

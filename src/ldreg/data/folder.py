@@ -15,9 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ldreg.catalogue.data_sets import DATA_SETS
 from ldreg.data.classes import check_classes, class_digest
 from ldreg.data.fetch import Absent
-from ldreg.data.places import WHOLE, is_there
+from ldreg.data.places import is_there
 from ldreg.errors import LdregError
 from ldreg.files import write_text
 
@@ -57,8 +58,8 @@ def prepare_folder(name: str, folder: Path) -> dict[str, Any]:
 
     A class is a folder of a split, an image any file below it with one of ImageFolder's extensions. Classes
     and files are sorted by name, so labels and order are those of torchvision's ImageFolder. A set with a
-    list in `config/classes` must have these classes and no others. One of `WHOLE` is these classes of what
-    there is: in `folder`, or else in the whole's folder beside it, where the images then stay.
+    list in `config/classes` must have these classes and no others. One that is part of another set is these
+    classes of what there is: in `folder`, or else in the other's folder beside it, where the images stay.
 
     Raises:
         Absent: If nothing is there.
@@ -66,10 +67,11 @@ def prepare_folder(name: str, folder: Path) -> dict[str, Any]:
             something cannot be read, or `folder` cannot be written.
     """
     images = _images(name, folder)
+    is_part = DATA_SETS[name].part_of is not None
     check_writable(name, folder)
     try:
         classes = {
-            split: check_classes(name, images / split, _folders(images / split), name in WHOLE)
+            split: check_classes(name, images / split, _folders(images / split), surplus_allowed=is_part)
             for split in SPLITS
         }
         if classes["train"] != classes["val"]:
@@ -155,7 +157,8 @@ def load_folder(
 
 def _images(name: str, folder: Path) -> Path:
     """The folder with the splits: `folder`, or for a part of a data set the whole's beside it."""
-    places = [folder, *([folder.parent / WHOLE[name]] if name in WHOLE else [])]
+    whole = DATA_SETS[name].part_of
+    places = [folder, *([folder.parent / whole] if whole else [])]
     place = next((each for each in places if any((each / split).is_dir() for split in SPLITS)), folder)
     for split in SPLITS:
         if not (place / split).is_dir():

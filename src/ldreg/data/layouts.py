@@ -7,32 +7,21 @@ root. Of its files `files.json` holds the paths below the folder in which they a
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from ldreg.catalogue.data_sets import DATA_SETS, DataSet
 from ldreg.data.classes import check_classes
 from ldreg.data.fetch import Absent, first_source, torchvision_download
 from ldreg.data.folder import SPLITS, Tree, check_writable, prepare_folder, scan_class, write_list
-from ldreg.data.places import EXTRACTED, holds_something
+from ldreg.data.places import holds_something
 from ldreg.errors import LdregError
 
-_BIRDSNAP_IMAGES = "download/images/CLASS (or images/CLASS, or CLASS)"
-Lists = dict[str, list[str]]  # files by class, in the order of the labels, relative to the extracted folder
-
-
-class Layout(NamedTuple):
-    """A data set as it is published."""
-
-    extracted: str  # folder to which its archive unpacks
-    test_list: str  # file in it that says what is tested on
-    images: str  # where its images are then, for a reader
-    read: Callable[[Path], tuple[Lists, Lists]]  # from that folder: training and test split
-    fetched: str | None = None  # torchvision's class that downloads it; None where nobody offers it
+Lists = dict[str, list[str]]  # files by class, in the order of the labels, relative to the unpacked folder
 
 
 def prepare_listed(name: str, folder: Path) -> dict[str, Any]:
-    """List the images of a set of `LAYOUTS`, after its download where `folder` holds none of them.
+    """List the images of a set that has a `layout`, after its download where `folder` holds none of them.
 
     Returns:
         The description for `dataset.json`, as `prepare_folder`.
@@ -43,13 +32,13 @@ def prepare_listed(name: str, folder: Path) -> dict[str, Any]:
     """
     if any((folder / split).is_dir() for split in SPLITS):
         return prepare_folder(name, folder)
-    layout = LAYOUTS[name]
-    place, origin = _place(layout, folder), "the user's folder"
+    data_set = DATA_SETS[name]
+    place, origin = _place(data_set, folder), "the user's folder"
     if place is None:
         place, origin = _fetch(name, folder)
     check_writable(name, folder)
     try:
-        lists = dict(zip(SPLITS, layout.read(place), strict=True))
+        lists = dict(zip(SPLITS, data_set.layout.read.load()(place), strict=True))
     except OSError as error:
         raise LdregError(f"{error.filename}: cannot be read ({error.strerror})") from error
     check_classes(name, place, list(lists["train"]), surplus_allowed=False)
@@ -60,28 +49,29 @@ def prepare_listed(name: str, folder: Path) -> dict[str, Any]:
     return write_list(name, folder, tree, images.name, origin) | {"listed": True}
 
 
-def _place(layout: Layout, folder: Path) -> Path | None:
-    """Where the extracted set lies: in `folder`, `folder` itself, or where torchvision leaves it beside."""
-    places = (folder / layout.extracted, folder, folder.parent / layout.extracted)
-    return next((place for place in places if (place / layout.test_list).is_file()), None)
+def _place(data_set: DataSet, folder: Path) -> Path | None:
+    """Where the unpacked set lies: in `folder`, `folder` itself, or where torchvision leaves it beside."""
+    (unpacked,) = data_set.unpacked
+    places = (folder / unpacked, folder, folder.parent / unpacked)
+    return next((place for place in places if (place / data_set.layout.test_list).is_file()), None)
 
 
 def _fetch(name: str, folder: Path) -> tuple[Path, str]:
     """Download as torchvision does and move what came to `folder` when it is complete: where, and whence."""
-    layout = LAYOUTS[name]
+    layout, (unpacked,) = DATA_SETS[name].layout, DATA_SETS[name].unpacked
     by_hand = (
-        f"put it there by hand, so that {folder} holds {layout.extracted}/{layout.test_list} and"
-        f" {layout.extracted}/{layout.images}, or train/CLASS/ and val/CLASS/ with images, or set"
+        f"put it there by hand, so that {folder} holds {unpacked}/{layout.test_list} and"
+        f" {unpacked}/{layout.images}, or train/CLASS/ and val/CLASS/ with images, or set"
         f" execution.data to the folder that holds {name}"
     )
-    place, beside = folder / layout.extracted, folder.parent / layout.extracted
+    place, beside = folder / unpacked, folder.parent / unpacked
     # What is there is neither fetched a second time nor left out in silence.
     for found in (place, folder, beside):
         if holds_something(found):
             raise LdregError(
                 f"{found / layout.test_list}: not found; unpack or complete the data set, or remove {found}"
             )
-    if layout.fetched is None:
+    if layout.torchvision is None:
         raise Absent(f"{folder}: no images; {name} is not fetched: {by_hand}")
     if folder.exists():
         check_writable(name, folder)
@@ -89,12 +79,10 @@ def _fetch(name: str, folder: Path) -> tuple[Path, str]:
     def download(temporary: Path) -> Path:
         import torchvision
 
-        kind = getattr(torchvision.datasets, layout.fetched)
+        kind = getattr(torchvision.datasets, layout.torchvision)
         with torchvision_download(kind._URL.rpartition("/")[2]):
             kind(temporary, download=True)
-        found = next(
-            path for path in temporary.rglob(layout.extracted) if (path / layout.test_list).is_file()
-        )
+        found = next(path for path in temporary.rglob(unpacked) if (path / layout.test_list).is_file())
         folder.mkdir(exist_ok=True)
         return found.replace(place)
 
@@ -129,7 +117,7 @@ def _text(path: Path) -> str:
         raise LdregError(f"{path}: cannot be read ({reason}); expected a list of the data set") from error
 
 
-def _food101(root: Path) -> tuple[Lists, Lists]:
+def read_food101(root: Path) -> tuple[Lists, Lists]:
     """`meta/train.json`, `meta/test.json`: {class: [class/number]}; `images/class/number.jpg`."""
 
     def read(split: str) -> Lists:
@@ -143,7 +131,7 @@ def _food101(root: Path) -> tuple[Lists, Lists]:
     return read("train"), read("test")
 
 
-def _dtd(root: Path) -> tuple[Lists, Lists]:
+def read_dtd(root: Path) -> tuple[Lists, Lists]:
     """`labels/train1.txt`, `labels/test1.txt`: lines `class/file`; `images/class/file`.
 
     The first of ten partitions, trained on without `val1.txt`, as the authors' code has it.
@@ -162,7 +150,7 @@ def _dtd(root: Path) -> tuple[Lists, Lists]:
     return read("train"), read("test")
 
 
-def _cars(root: Path) -> tuple[Lists, Lists]:
+def read_cars(root: Path) -> tuple[Lists, Lists]:
     """MATLAB files of class names and of each image's class, numbered from 1, as torchvision reads them."""
     meta = root / "devkit" / "cars_meta.mat"
     names = [str(name) for name in _matlab(meta, "class_names")]
@@ -197,7 +185,7 @@ def _matlab(path: Path, key: str) -> Any:
         raise LdregError(f"{path}: damaged; expected a MATLAB file with {key!r}") from error
 
 
-def _birdsnap(root: Path) -> tuple[Lists, Lists]:
+def read_birdsnap(root: Path) -> tuple[Lists, Lists]:
     """`test_images.txt`: lines `class/file`, after a heading; all other images are trained on.
 
     Its script get_birdsnap.py downloads the images, into `download/images` unless it is told otherwise; in
@@ -219,7 +207,7 @@ def _birdsnap(root: Path) -> tuple[Lists, Lists]:
     if images == root:  # where other folders may lie too
         classes = {label: files for label, files in classes.items() if any("/" not in file for file in files)}
         if not classes:
-            raise LdregError(f"{places[0]}: no such folder; expected {_BIRDSNAP_IMAGES}")
+            raise LdregError(f"{places[0]}: no such folder; expected {DATA_SETS['birdsnap'].layout.images}")
     train: Lists = {}
     test: Lists = {}
     for label, files in classes.items():
@@ -227,14 +215,3 @@ def _birdsnap(root: Path) -> tuple[Lists, Lists]:
         train[label] = [path for file, path in paths.items() if f"{label}/{file}" not in tested]
         test[label] = [path for file, path in paths.items() if f"{label}/{file}" in tested]
     return train, test
-
-
-LAYOUTS = {
-    name: Layout(EXTRACTED[name][0], *about)
-    for name, about in {
-        "food101": ("meta/test.json", "images/CLASS", _food101, "Food101"),
-        "birdsnap": ("test_images.txt", _BIRDSNAP_IMAGES, _birdsnap),
-        "cars": ("cars_test_annos_withlabels.mat", "cars_train, cars_test and devkit", _cars),
-        "dtd": ("labels/test1.txt", "images/CLASS", _dtd, "DTD"),
-    }.items()
-}

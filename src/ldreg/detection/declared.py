@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
+from ldreg.catalogue.backbones import BACKBONES, WITH_PATCHES
 from ldreg.config.detection import DetectionSettings
-from ldreg.config.run_spec import BACKBONES, PATCHES, RunSpec
+from ldreg.config.run_spec import RunSpec
 from ldreg.config.scale_file import Execution
 from ldreg.errors import LdregError
 
@@ -19,8 +20,8 @@ def check_backbones(where: str, runs: Mapping[str, RunSpec]) -> None:
         LdregError: at a vision transformer.
     """
     for run, spec in runs.items():
-        if spec.backbone in PATCHES:
-            allowed = ", ".join(each for each in BACKBONES if each not in PATCHES)
+        if spec.backbone in WITH_PATCHES:
+            allowed = ", ".join(each for each in BACKBONES if each not in WITH_PATCHES)
             raise LdregError(
                 f"{where}: backbone {spec.backbone} of {run} is not allowed for detection; allowed: {allowed}"
             )

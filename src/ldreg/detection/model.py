@@ -23,8 +23,8 @@ from torch.nn import functional as F
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.transform import GeneralizedRCNNTransform, resize_boxes
 
+from ldreg.catalogue.backbones import WITH_PATCHES
 from ldreg.config.detection import DetectionSettings
-from ldreg.config.run_spec import PATCHES
 from ldreg.detection.heads import C4Heads, Caster, ProposalNetwork, Stage
 from ldreg.errors import LdregError
 
@@ -48,7 +48,7 @@ def divide(encoder: nn.Module, backbone: str) -> Division:
     Raises:
         LdregError: for a vision transformer, which has no such stages.
     """
-    if backbone in PATCHES:
+    if backbone in WITH_PATCHES:
         raise LdregError(
             f"backbone: {backbone} is not allowed for detection; it needs a convolutional one, e.g. resnet50"
         )

@@ -7,19 +7,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ldreg.config.run_spec import DATASETS
+from ldreg.catalogue.backbones import STAND_INS
+from ldreg.catalogue.data_sets import DATA_SETS
+from ldreg.catalogue.regularizers import LIKE_LDREG
 
 MetricName = Literal["linear_top1", "linear_top5", "knn_top1", "effective_rank", "rankme", "mlid"]
 
 REPORTED_AXES = ("method", "backbone", "batch_size", "epochs", "beta", "k")  # columns of reported.csv
 
-# The paper's encoder for which a smaller one stands at another scale.
-STAND_INS = {
-    "small_cnn": "resnet50",
-    "resnet18_cifar": "resnet50",
-    "resnet18": "resnet50",
-    "vit_mini": "vit_b16",
-}
 # Where the paper's sweeps over beta and k cross (Figure 5).
 PAPER_BASE = {"beta": 0.01, "k": 64}
 
@@ -114,7 +109,7 @@ class LedgerSettings(Settings):
     runs whose step_cost.json is read; told by the workflow, of the exhibits of `runs_of`.
     """
 
-    regularizer: Literal["ldreg_l1", "ldreg_l2", "ldreg_per_sample", "min_lid"] = "ldreg_l1"
+    regularizer: Literal[LIKE_LDREG] = "ldreg_l1"
     # Points by which accuracy may fall and still be kept: what the paper's own gains are about (0.1 to 0.9).
     accuracy_margin: float = Field(default=0.5, gt=0)
     # Points by which it may move and still be stable or alike: the paper's curves that it calls so move 0.75.
@@ -123,7 +118,7 @@ class LedgerSettings(Settings):
     time_margin: float = Field(default=5.0, gt=0)
     # Per cent of mLID over half a training that are no decline: too little to be seen in Figure 2 (a).
     decline_margin: float = Field(default=1.0, gt=0)
-    transfer: tuple[Literal[DATASETS], ...] = ()
+    transfer: tuple[Literal[tuple(DATA_SETS)], ...] = ()
     detection: bool = False
     plane: bool = False
     timed: tuple[str, ...] = ()

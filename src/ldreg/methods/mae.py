@@ -6,7 +6,8 @@ import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from ldreg.config.run_spec import PATCHES, RunSpec
+from ldreg.catalogue.backbones import BACKBONES
+from ldreg.config.run_spec import RunSpec
 from ldreg.methods.base import Method, Outputs, Targets
 from ldreg.models.networks import build_encoder
 from ldreg.models.vit import NORM_EPS, TOKEN_STD, initialize, positions
@@ -24,7 +25,7 @@ class MAE(Method):
     def __init__(self, spec: RunSpec, channels: int) -> None:
         super().__init__()
         self.encoder, dim = build_encoder(spec, channels)
-        self.patch, width = PATCHES[spec.backbone], spec.decoder_dim
+        self.patch, width = BACKBONES[spec.backbone].patch, spec.decoder_dim
         side = spec.image_size // self.patch
         self.kept = int(side**2 * (1 - spec.mask_ratio))
         norm = partial(nn.LayerNorm, eps=NORM_EPS)

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ldreg.config.run_spec import PATCHES, RunSpec
+from ldreg.catalogue.backbones import WITH_PATCHES
+from ldreg.config.run_spec import RunSpec
 from ldreg.methods.base import MomentumMethod, Outputs, Targets
 from ldreg.models.networks import build_encoder, build_head
 from ldreg.runtime.distributed import gather_rows, rank
@@ -22,7 +23,7 @@ class MoCo(MomentumMethod):
         encoder, dim = build_encoder(spec, channels)
         projector = build_head(dim, spec.projector, end="norm")
         # As in the authors' code, the norm that ends the predictor is a transformer's alone.
-        end = "norm" if spec.backbone in PATCHES else "linear"
+        end = "norm" if spec.backbone in WITH_PATCHES else "linear"
         predictor = build_head(spec.projector[-1], spec.predictor, end)
         super().__init__(encoder, projector, predictor, spec.momentum)
         self.temperature = spec.temperature

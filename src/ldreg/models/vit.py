@@ -8,8 +8,6 @@ import torch
 from timm.layers import build_sincos2d_pos_embed
 from torch import Tensor, nn
 
-from ldreg.config.run_spec import PATCHES
-
 # ImageNet's, of red, green and blue. Only MAE's inputs are normalised (LDReg's code), grey ones by the means.
 PIXEL_MEAN, PIXEL_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 NORM_EPS = 1e-6  # of the layer norms (ViT, MoCo v3, MAE); torch's own default is 1e-5
@@ -24,17 +22,17 @@ class VisionTransformer(timm_vit.VisionTransformer):
     """
 
     def __init__(
-        self, name: str, image_size: int, channels: int, width: int, depth: int, heads: int, masked: bool
+        self, image_size: int, patch: int, channels: int, width: int, depth: int, heads: int, masked: bool
     ) -> None:
         """Args:
-        name: of the backbone, which says the patches' size.
         image_size, channels: of the images.
+        patch: height and width of the patches, in pixels.
         width, depth, heads: of the tokens, number of blocks, attention heads per block.
         masked: whether for a masked autoencoder.
         """
         super().__init__(
             image_size,
-            PATCHES[name],
+            patch,
             channels,
             num_classes=0,
             embed_dim=width,
@@ -51,7 +49,7 @@ class VisionTransformer(timm_vit.VisionTransformer):
         nn.init.zeros_(projection.bias)
         projection.requires_grad_(masked)
         nn.init.normal_(self.cls_token, std=TOKEN_STD[masked])
-        self.pos_embed = positions(image_size // PATCHES[name], width)
+        self.pos_embed = positions(image_size // patch, width)
         mean, std = torch.tensor([PIXEL_MEAN, PIXEL_STD]).view(2, 3, 1, 1)
         if channels == 1:
             mean, std = mean.mean(dim=0, keepdim=True), std.mean(dim=0, keepdim=True)
@@ -73,6 +71,16 @@ class VisionTransformer(timm_vit.VisionTransformer):
         # In float32, also under autocast, so that no representation is rounded to half precision.
         with torch.autocast(images.device.type, enabled=False):
             return self.norm(tokens.to(self.norm.weight.dtype))
+
+
+def vision_transformer(
+    channels: int, *, image_size: int, patch: int, masked: bool, width: int, depth: int, heads: int
+) -> tuple[VisionTransformer, int]:
+    """A vision transformer, whose representation is the class token, and its width.
+
+    The arguments are those of `VisionTransformer`.
+    """
+    return VisionTransformer(image_size, patch, channels, width, depth, heads, masked), width
 
 
 def positions(side: int, width: int) -> nn.Parameter:

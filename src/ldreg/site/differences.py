@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ldreg.catalogue.backbones import STAND_INS
 from ldreg.errors import LdregError
 from ldreg.exhibits.output.labels import listed, name, plain, present, same, seeds
-from ldreg.exhibits.settings import STAND_INS
 
 Run = Mapping[str, Any]
 Row = Mapping[str, str]

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ldreg.catalogue.optimizers import OPTIMIZERS
 from ldreg.config.run_spec import RunSpec
 
 
@@ -40,7 +41,7 @@ def parameter_groups(spec: RunSpec, module: nn.Module) -> list[dict[str, Any]]:
     decays all parameters alike, as the authors' code does.
     """
     trained = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
-    if spec.optimizer == "adamw":
+    if OPTIMIZERS[spec.optimizer].decays_biases:
         return [_group(trained, spec.weight_decay, 1.0)]
     weights = [(name, p) for name, p in trained if p.ndim > 1]
     rest = [(name, p) for name, p in trained if p.ndim <= 1]
@@ -59,11 +60,8 @@ def _group(parameters: list[tuple[str, nn.Parameter]], decay: float, lr_factor: 
 def build_optimizer(spec: RunSpec, module: nn.Module) -> torch.optim.Optimizer:
     """The run's optimiser over `parameter_groups`; rates are set by `set_learning_rate`."""
     groups, lr = parameter_groups(spec, module), scaled_lr(spec)
-    if spec.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=lr, betas=(0.9, spec.adam_beta2))
-    if spec.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=lr, momentum=0.9)
-    from lightly.utils.lars import LARS
-
-    # lightly's LARS adapts exactly the groups that decay: the exclusion that the paper's Table 5 asks for.
-    return LARS(groups, lr=lr, momentum=0.9, trust_coefficient=0.001)
+    block = OPTIMIZERS[spec.optimizer]
+    constants: dict[str, Any] = dict(block.constants)
+    if "beta1" in constants:
+        constants["betas"] = (constants.pop("beta1"), spec.adam_beta2)
+    return block.implementation.load()(groups, lr=lr, **constants)

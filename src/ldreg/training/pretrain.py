@@ -20,10 +20,10 @@ from ldreg.evaluation.features import represent
 from ldreg.evaluation.knn import holdout_split, knn_accuracy
 from ldreg.methods import build_method
 from ldreg.models.networks import build_encoder
-from ldreg.regularizers import build_regularizer
 from ldreg.runtime.distributed import rank, replicate, world_size
 from ldreg.training.monitors import Monitors, Row, empty_row
 from ldreg.training.optim import build_optimizer, learning_rate, set_learning_rate
+from ldreg.training.regularizer import build_regularizer
 from ldreg.training.step import Result, TrainingStep, batch_norms
 
 KNN_IMAGES = 50_000  # of the kNN monitor at most, while which the other ranks wait: all of CIFAR-10
@@ -97,7 +97,7 @@ class Trainer:
         self.method = build_method(spec, channels).to(memory_format=torch.channels_last)
         self.model = replicate(self.method, device)
         self.optimizer = build_optimizer(spec, self.method)
-        regularizer = build_regularizer(spec.regularizer, spec.beta, spec.k, spec.target)
+        regularizer = build_regularizer(spec)
         self.training = TrainingStep(spec, self.method, self.model, regularizer, execution, device)
 
     def step(self, inputs: tuple[Tensor, ...], progress: float, regularized: bool) -> Result:

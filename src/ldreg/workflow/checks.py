@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from ldreg.config.run_spec import SIZES, RunSpec
+from ldreg.catalogue.data_sets import DATA_SETS
+from ldreg.config.run_spec import RunSpec
 from ldreg.config.scale_file import Exhibit, ScaleFile
 from ldreg.detection.declared import check_backbones, check_batch
 from ldreg.errors import LdregError, dotted
@@ -50,8 +51,10 @@ def check_runs(scale: Scale) -> None:
 def _check_sizes(scale: Scale) -> None:
     """Refuse settings that a data set is too small for, where its size is known before it is there."""
     evaluation, reported = scale.content.evaluation, scale.content.report.mlid
-    for dataset in sorted({spec.dataset for spec in scale.runs.values()} & set(SIZES)):
-        train, test = SIZES[dataset]
+    for dataset in sorted({spec.dataset for spec in scale.runs.values()}):
+        if (sizes := DATA_SETS[dataset].sizes) is None:
+            continue
+        train, test = sizes
         specs = [spec for spec in scale.runs.values() if spec.dataset == dataset]
         wanted = [("evaluation.lid_ks", k, test - 2, "test") for k in evaluation.lid_ks]
         wanted += [("report.mlid.batch_rows", reported.batch_rows or 0, test, "test")]

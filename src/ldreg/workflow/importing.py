@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ldreg.catalogue.methods import METHODS
 from ldreg.config.run_spec import RunSpec, write_spec
 from ldreg.errors import LdregError, unknown
 from ldreg.files import replacing, write_json
@@ -236,7 +237,7 @@ def _report(
         f"{folder}: {spec.backbone} of {weights.name}, {tensors} tensors; left out: {parts}",
         f"next: snakemake {folder / MEASURED[-1]} --configfile {scale_file}",
     ]
-    if "online_cls" not in left_out and spec.method != "mae":  # not the authors'
+    if "online_cls" not in left_out and not METHODS[spec.method].masks_patches:  # not the authors'
         lines.append(
             "note: images reach it with values in [0, 1], as in LDReg; torchvision's and timm's own weights"
             " were trained on normalised ones"

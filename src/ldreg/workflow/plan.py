@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ldreg.catalogue.backbones import BACKBONES
 from ldreg.files import read_json
-from ldreg.models.networks import build_backbone
 from ldreg.workflow.inputs import PRETRAINED, exhibit_inputs, run_folder
 from ldreg.workflow.scale import Scale
 
@@ -107,15 +107,8 @@ def _finished(scale: Scale, results: Path) -> list[dict[str, Any]]:
 
 
 def _encoders_gb(scale: Scale) -> float:
-    """Size of all encoders, from the networks themselves, made without memory."""
-    import torch
-
-    sizes = {}
-    for backbone in {spec.backbone for spec in scale.runs.values()}:
-        with torch.device("meta"):
-            encoder, _ = build_backbone(backbone, channels=3)
-        sizes[backbone] = sum(value.numel() * value.element_size() for value in encoder.state_dict().values())
-    return sum(sizes[spec.backbone] for spec in scale.runs.values()) / 1e9
+    """Size of all encoders."""
+    return sum(BACKBONES[spec.backbone].encoder_bytes for spec in scale.runs.values()) / 1e9
 
 
 def _number(value: float) -> str:

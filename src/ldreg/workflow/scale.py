@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ldreg.catalogue.regularizers import REGULARIZER_SETTINGS
 from ldreg.config.grids import (
     SETTINGS,
     Overlay,
@@ -292,7 +293,7 @@ class Scale:
             if location[0] == "views":
                 return str(self.folder / "augmentations.yaml"), (values["augmentation"], *location[1:])
             # What a regulariser lacks is a matter of where it is asked for.
-            asked = origins.get("regularizer", run) if location[0] in ("beta", "k", "target") else run
+            asked = origins.get("regularizer", run) if location[0] in REGULARIZER_SETTINGS else run
             overlay = origins.get(str(location[0]), asked)
             return overlay.file, (*overlay.place, *location)
 

@@ -4,13 +4,14 @@ from typing import Literal
 
 from pydantic import Field
 
+from ldreg.catalogue.regularizers import LIKE_LDREG
 from ldreg.exhibits.settings import MetricName, Settings
 
 
 class SurfaceSettings(Settings):
     """Settings of `surface`: one heatmap over beta and k for each batch size (down) and metric (across)."""
 
-    regularizer: Literal["ldreg_l1", "ldreg_l2", "ldreg_per_sample", "min_lid"] = "ldreg_l1"
+    regularizer: Literal[LIKE_LDREG] = "ldreg_l1"
     metrics: tuple[MetricName, ...] = Field(
         default=("linear_top1", "effective_rank", "mlid"), min_length=1, max_length=3
     )

@@ -5,6 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from ldreg.catalogue.backbones import BACKBONES
+from ldreg.catalogue.data_sets import DATA_SETS
+from ldreg.catalogue.methods import METHODS
+from ldreg.catalogue.regularizers import REGULARIZERS
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -35,43 +40,10 @@ METRICS = {
 }
 
 NAMES = {
-    # methods
-    "simclr": "SimCLR",
-    "simclr_tuned": "SimCLR-Tuned",
-    "byol": "BYOL",
-    "moco": "MoCo",
-    "moco_v3": "MoCo v3",
-    "vicreg": "VICReg",
-    "barlow_twins": "Barlow Twins",
-    "mae": "MAE",
-    # encoders
-    "small_cnn": "small CNN",
-    "resnet18": "ResNet-18",
-    "resnet18_cifar": "ResNet-18 (CIFAR stem)",
-    "resnet50": "ResNet-50",
-    "vit_b16": "ViT-B/16",
-    "vit_mini": "small ViT",
-    # data sets
-    "imagenet": "ImageNet",
-    "imagenet100": "ImageNet-100",
-    "cifar10": "CIFAR-10",
-    "cifar100": "CIFAR-100",
-    "mnist": "MNIST",
-    "fashion_mnist": "Fashion-MNIST",
-    "food101": "Food-101",
-    "birdsnap": "Birdsnap",
-    "cars": "Stanford Cars",
-    "dtd": "DTD",
-    "digits": "digits",
-    # regularisers
-    "none": "none",
-    "ldreg_l1": "LDReg",
-    "ldreg_l2": "LDReg L2",
-    "ldreg_per_sample": "LDReg per sample",
-    "min_lid": "Min LID",
-    "target_lid": "Target LID",
-    "cov": "Cov",
-    "cov_var": "Cov + Var",
+    **{each.key: each.label for each in METHODS.values()},
+    **{each.key: each.label for each in BACKBONES.values()},
+    **{each.key: each.label for each in DATA_SETS.values()},
+    **{each.key: each.label for each in REGULARIZERS.values()},
     # swept settings
     "beta": "weight β of the regulariser",
     "k": "neighbourhood size k",

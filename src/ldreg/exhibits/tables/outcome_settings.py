@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ldreg.config.run_spec import DATASETS
+from ldreg.catalogue.data_sets import DATA_SETS
 from ldreg.errors import check_once
 from ldreg.exhibits.settings import Settings
 
@@ -23,7 +23,7 @@ class OutcomeSettings(Settings):
 class TransferTableSettings(OutcomeSettings):
     """Settings of `transfer_table`; datasets: of those that the scale's `transfer` names, the columns."""
 
-    datasets: Annotated[tuple[Literal[DATASETS], ...], Field(min_length=1)]
+    datasets: Annotated[tuple[Literal[tuple(DATA_SETS)], ...], Field(min_length=1)]
     paper_exhibits: tuple[str, ...] = ("table2",)
 
     @model_validator(mode="after")

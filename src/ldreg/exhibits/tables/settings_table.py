@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from ldreg.catalogue.optimizers import OPTIMIZERS
 from ldreg.config.run_spec import RunSpec, ViewSettings, read_spec
 from ldreg.errors import LdregError
 from ldreg.exhibits.output.labels import name
@@ -138,15 +139,11 @@ def _values(used: Used, key: str, given: PaperSetting | None) -> list[Any]:
     return _distinct(getattr(spec, key) for spec in specs)
 
 
-def _inside_optimizer(spec: RunSpec) -> dict[str, Any]:
-    """What the run's optimiser is given for weights, and the decay of biases and norms."""
-    import torch  # takes seconds, which only tables with an optimiser's inside need spend
-
-    from ldreg.training.optim import build_optimizer
-
-    weights, *rest = build_optimizer(spec, torch.nn.Linear(2, 2)).param_groups
-    decay = rest[0]["weight_decay"] if rest else weights["weight_decay"]
-    return {**weights, "beta1": weights.get("betas", (None,))[0], "decay_of_biases_and_norms": decay}
+def _inside_optimizer(spec: RunSpec) -> dict[str, float]:
+    """The constants of the run's optimiser, and the decay of biases and norms."""
+    block = OPTIMIZERS[spec.optimizer]
+    decay = spec.weight_decay if block.decays_biases else 0.0
+    return {**block.constants, "decay_of_biases_and_norms": decay}
 
 
 def _distinct(values: Iterable[Any]) -> list[Any]:

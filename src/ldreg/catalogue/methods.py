@@ -1,0 +1,93 @@
+"""The self-supervised methods that a run's `method` may name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ldreg.catalogue.backbones import BACKBONES
+from ldreg.catalogue.implementation import Implementation
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method.
+
+    Attributes:
+        key: what YAML files, folder names and tables call it.
+        label: what people call it.
+        implementation: its class, a `ldreg.methods.base.Method` that takes the run's spec and the number of
+            the images' channels.
+        settings: the settings of its own that it needs, fields of `ldreg.config.run_spec.RunSpec`.
+        views: how many views of an image it takes, 1 or 2.
+        couples_images: whether its loss of a batch is more than the mean of the images' own losses.
+        masks_patches: whether it is a masked autoencoder. It then needs a backbone that cuts images into
+            patches, which is built for it, and each batch of views is followed by the numbers that choose its
+            masks.
+        check: called with the whole spec, refuses settings that do not fit together; raises ValueError with a
+            message that begins with the key and a colon.
+    """
+
+    key: str
+    label: str
+    implementation: Implementation
+    settings: tuple[str, ...]
+    views: int = field(kw_only=True, default=2)
+    couples_images: bool = field(kw_only=True, default=True)
+    masks_patches: bool = field(kw_only=True, default=False)
+    check: Callable[[Any], None] | None = field(kw_only=True, default=None)
+
+
+def _check_mae(spec: Any) -> None:
+    """Refuse masks of no or all patches, and decoders whose heads or positions do not divide their width."""
+    patches = (spec.image_size // BACKBONES[spec.backbone].patch) ** 2
+    if not 0 < int(patches * (1 - spec.mask_ratio)) < patches:
+        raise ValueError(f"mask_ratio: {spec.mask_ratio} of {patches} patches leaves none or masks none")
+    width, heads = spec.decoder_dim, spec.decoder_heads
+    if width % heads or width % 4:
+        raise ValueError(f"decoder_dim: {width} must be a multiple of 4 and of decoder_heads ({heads})")
+
+
+_SIMCLR = Implementation("ldreg.methods.simclr", "SimCLR")
+
+_ALL = (
+    Method("simclr", "SimCLR", _SIMCLR, ("projector", "temperature")),
+    Method("simclr_tuned", "SimCLR-Tuned", _SIMCLR, ("projector", "temperature")),
+    Method(
+        "byol",
+        "BYOL",
+        Implementation("ldreg.methods.byol", "BYOL"),
+        ("projector", "predictor", "momentum"),
+        couples_images=False,
+    ),
+    Method(
+        "moco",
+        "MoCo",
+        Implementation("ldreg.methods.moco", "MoCo"),
+        ("projector", "predictor", "temperature", "momentum"),
+    ),
+    Method(
+        "vicreg",
+        "VICReg",
+        Implementation("ldreg.methods.vicreg", "VICReg"),
+        ("projector", "invariance_weight", "variance_weight", "covariance_weight"),
+    ),
+    Method(
+        "barlow_twins",
+        "Barlow Twins",
+        Implementation("ldreg.methods.barlow_twins", "BarlowTwins"),
+        ("projector", "redundancy_weight"),
+    ),
+    Method(
+        "mae",
+        "MAE",
+        Implementation("ldreg.methods.mae", "MAE"),
+        ("mask_ratio", "decoder_dim", "decoder_depth", "decoder_heads"),
+        views=1,
+        couples_images=False,
+        masks_patches=True,
+        check=_check_mae,
+    ),
+)
+METHODS = {each.key: each for each in _ALL}
+# Every setting that some method needs for itself.
+METHOD_SETTINGS = tuple(dict.fromkeys(key for each in _ALL for key in each.settings))

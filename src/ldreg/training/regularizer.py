@@ -1,0 +1,15 @@
+"""The regulariser of a run, built from its block in the catalogue."""
+
+from torch import nn
+
+from ldreg.catalogue.regularizers import REGULARIZERS
+from ldreg.config.run_spec import RunSpec
+
+
+def build_regularizer(spec: RunSpec) -> nn.Module | None:
+    """The regulariser that a run's `regularizer` names, with the run's settings; None for "none"."""
+    block = REGULARIZERS[spec.regularizer]
+    if block.implementation is None:
+        return None
+    settings = {key: getattr(spec, key) for key in block.settings}
+    return block.implementation.load()(**settings, **block.arguments)

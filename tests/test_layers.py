@@ -1,0 +1,52 @@
+"""The floors of the house, written in pyproject.toml, and what each floor may import from outside."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src" / "ldreg"
+LIBRARY = ("regularizers", "lid", "spectrum", "neighbors")
+
+
+def imports(path: Path) -> set[str]:
+    """The modules that a file imports anywhere in it, those for type checking included."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module)
+    return found
+
+
+def foreign(path: Path) -> set[str]:
+    """Those of them that are neither ldreg's nor Python's own."""
+    packages = {name.partition(".")[0] for name in imports(path)}
+    return packages - {"ldreg"} - set(sys.stdlib_module_names)
+
+
+def test_imports_run_downward() -> None:
+    command = [Path(sys.executable).parent / "lint-imports", "--no-cache"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 broken" in done.stdout
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_the_library_imports_torch_alone(name: str) -> None:
+    path = SOURCE / f"{name}.py"
+    assert foreign(path) == {"torch"}
+    own = {name for name in imports(path) if name.partition(".")[0] == "ldreg"}
+    assert own <= {f"ldreg.{other}" for other in LIBRARY}
+
+
+@pytest.mark.parametrize("path", sorted((SOURCE / "catalogue").glob("*.py")), ids=lambda path: path.stem)
+def test_declarations_import_the_standard_library_alone(path: Path) -> None:
+    own = {name for name in imports(path) if name.partition(".")[0] == "ldreg"}
+    assert foreign(path) == set()
+    assert {name.rpartition(".")[0] for name in own} <= {"ldreg", "ldreg.catalogue"}
+    assert {name for name in own if not name.startswith("ldreg.catalogue.")} <= {"ldreg.errors"}
