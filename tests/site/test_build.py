@@ -9,14 +9,15 @@ from exhibits.conftest import Runs, fabricate
 
 from ldreg.errors import LdregError
 from ldreg.exhibits import RENDERERS, render
+from ldreg.exhibits.paper.settings import FILE, PaperSettings
 from ldreg.site import screenshot
 from ldreg.site.build import _place, build_site
-from ldreg.site.differences import measured_otherwise, settings_rows
+from ldreg.site.differences import measured_otherwise
 from ldreg.site.section import Shown, png_size
 from ldreg.site.tables import body
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
-ROWS = settings_rows(CONFIG / "paper/settings.csv")
+PAPER = PaperSettings(CONFIG / "paper" / FILE)
 BASE = {"beta": 0.1, "k": 16}
 
 
@@ -138,16 +139,14 @@ def test_mistakes_are_told_in_one_line(made, tmp_path) -> None:
     (made.root / "exhibits/curve.png").write_bytes(b"")
     with pytest.raises(LdregError, match=r"curve\.png: not a PNG file"):
         build_site(made.root)
-    with pytest.raises(LdregError, match=r"none\.csv: cannot be read .*No such file"):
-        settings_rows(tmp_path / "none.csv")
     assert not (made.root / "index.html").exists()
 
 
 def test_how_accuracy_is_measured_otherwise() -> None:
-    text = measured_otherwise({"linear_epochs": 60, "linear_batch_size": 4096}, ROWS)
-    assert "epochs 60 instead of 90" in text and "batch size" not in text
-    assert "on stored representations instead of LARS" in text
-    assert measured_otherwise({}, []) == ""
+    text = measured_otherwise({"linear_epochs": 60, "linear_batch_size": 4096}, PAPER)
+    assert "epochs (60 instead of 90)" in text and "batch size" not in text
+    assert "on stored representations instead of LARS)" in text
+    assert "(no crops: stored representations instead of 0.08\u20131)" in text
 
 
 def test_markdown_becomes_tables_in_boxes_without_title_and_caption() -> None:

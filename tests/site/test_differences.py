@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from ldreg.exhibits.paper.settings import FILE, PaperSettings
 from ldreg.files import read_yaml
-from ldreg.site.differences import about_runs, differences, settings_rows
+from ldreg.site.differences import about_runs, differences
 from ldreg.workflow.scale import Scale
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
-ROWS = settings_rows(CONFIG / "paper/settings.csv")
+PAPER = PaperSettings(CONFIG / "paper" / FILE)
 NOTHING = "No setting of these runs differs from those that the paper gives."
 Content = dict[str, Any]
 
@@ -36,7 +37,7 @@ def test_at_the_papers_scale_no_setting_differs(exhibit) -> None:
     told = (
         "Differs from the paper: 90, 100, 120 epochs instead of 100." if exhibit == "equal_cost" else NOTHING
     )
-    assert not runs or differences(exhibit, runs, ROWS) == told
+    assert not runs or differences(exhibit, runs, PAPER) == told
 
 
 CNN = "digits instead of ImageNet; images 16 pixels wide instead of 224; small CNN instead of ResNet-50; "
@@ -107,7 +108,7 @@ LDREG = "β 0.1 instead of 0.01; k 16 instead of 64; "
     ],
 )
 def test_what_differs_in_the_demo(exhibit: str, told: str) -> None:
-    text = differences(exhibit, dumped("demo", exhibit), ROWS)
+    text = differences(exhibit, dumped("demo", exhibit), PAPER)
     assert text.startswith("Differs from the paper: " + told)
 
 
@@ -152,19 +153,19 @@ def test_what_differs_in_the_demo(exhibit: str, told: str) -> None:
     ],
 )
 def test_a_sweep_of_ones_own_is_compared_with_the_main_table(grids: list, told: str) -> None:
-    text = differences("my_sweep", dumped("imagenet", "my_sweep", mine(*grids)), ROWS)
+    text = differences("my_sweep", dumped("imagenet", "my_sweep", mine(*grids)), PAPER)
     assert text == (told if told == NOTHING else f"Differs from the paper: {told}.")
 
 
 def test_what_the_paper_does_not_give_is_said() -> None:
     target = {"method": "simclr", "regularizer": "target_lid", "target": 4.0}
     runs = dumped("imagenet", "my_sweep", mine(target))
-    not_given = "The paper gives no β or k of SimCLR with Target LID"
-    assert differences("my_sweep", runs, ROWS) == (
+    not_given = "The paper gives no β of Target LID and no k of Target LID for SimCLR"
+    assert differences("my_sweep", runs, PAPER) == (
         f"{not_given}; no other setting of these runs differs from those that it gives."
     )
     runs = dumped("imagenet", "my_sweep", mine({**target, "batch_size": 64, "k": 16}))
-    assert differences("my_sweep", runs, ROWS) == (
+    assert differences("my_sweep", runs, PAPER) == (
         f"Differs from the paper: batch size 64 instead of 2048. {not_given}."
     )
 
@@ -184,20 +185,20 @@ def test_no_exhibit_hides_a_changed_setting(exhibit: str, run: dict, told: str) 
     key = next(iter(run))
     changed = [{**each, **run} if each.get(key) is not None else each for each in runs]
     if changed != runs:
-        text = differences(exhibit, changed, ROWS)
+        text = differences(exhibit, changed, PAPER)
         assert text.startswith("Differs from the paper: ") and told in text
 
 
 def test_what_differs_and_of_which_runs() -> None:
     runs = dumped("demo", "table1_simclr")
-    text = differences("table1_simclr", runs, ROWS)
+    text = differences("table1_simclr", runs, PAPER)
     assert text.startswith(
         "Differs from the paper: digits instead of ImageNet; images 16 pixels wide instead of 224; small CNN"
         " instead of ResNet-50; 24 epochs instead of 100; batch size 256 instead of 2048;"
-        " β 0.1 instead of 0.01; k 16 instead of 64; other values of projector, temperature, optimizer,"
+        " β 0.1 instead of 0.01; k 16 instead of 64; other values of projector widths, temperature, optimizer,"
     )
     assert text.endswith("several seeds instead of one number a cell.")
-    assert "seeds" not in differences("table1_simclr", runs[:1], ROWS)
+    assert "seeds" not in differences("table1_simclr", runs[:1], PAPER)
     assert about_runs("demo", runs).endswith("batch size 256, 3 seeds (0, 1, 2)")
 
 
@@ -207,8 +208,8 @@ def test_one_changed_setting_is_the_only_one_told() -> None:
         ("batch_size", 1024, "batch size 1024 instead of 2048"),
         ("train_images", 5000, "5000 training images instead of all"),
         ("temperature", 0.5, "other values of temperature"),
-        ("projector", (2048, 64), "other values of projector"),
+        ("projector", (2048, 64), "other values of projector widths"),
         ("views", [view | {"flip": 0.1} for view in runs[0]["views"]], "other values of augmentations"),
     ):
         changed = [run | {key: value} for run in runs]
-        assert differences("table1_simclr", changed, ROWS) == f"Differs from the paper: {told}."
+        assert differences("table1_simclr", changed, PAPER) == f"Differs from the paper: {told}."

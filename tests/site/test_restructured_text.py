@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 from docutils.core import publish_doctree
 
+from ldreg.exhibits.paper.settings import FILE, PaperSettings
 from ldreg.files import read_yaml
-from ldreg.site.differences import about_runs, differences, settings_rows
+from ldreg.site.differences import about_runs, differences
 from ldreg.site.restructured_text import plain_text
 from ldreg.workflow.scale import Scale
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
-ROWS = settings_rows(CONFIG / "paper/settings.csv")
+PAPER = PaperSettings(CONFIG / "paper" / FILE)
 
 
 def shown(text: str) -> str:
@@ -32,7 +33,7 @@ def test_what_is_said_of_runs_is_plain_text() -> None:
     scale = Scale.read(CONFIG / "demo.yaml")
     for exhibit in scale.exhibits:
         if runs := [spec.model_dump() for spec in scale.runs_of(exhibit).values()]:
-            text = f"{about_runs(scale.name, runs)}. {differences(exhibit, runs, ROWS)}"
+            text = f"{about_runs(scale.name, runs)}. {differences(exhibit, runs, PAPER)}"
             assert shown(text) == text
 
 

@@ -8,6 +8,8 @@ from snakemake.utils import update_config
 try:
     from ldreg.errors import LdregError
     from ldreg.exhibits import RENDERERS
+    from ldreg.exhibits.paper.settings import FILE as PAPER_SETTINGS
+    from ldreg.exhibits.paper.settings import PaperSettings
     from ldreg.files import read_yaml
     from ldreg.workflow.inputs import (
         MEASURED,
@@ -19,12 +21,7 @@ try:
         write_inputs,
     )
     from ldreg.workflow.scale import Scale
-    from ldreg.site.differences import (
-        about_points,
-        about_runs,
-        differences,
-        settings_rows,
-    )
+    from ldreg.site.differences import about_points, about_runs, differences
     from ldreg.site.restructured_text import plain_text
 except ModuleNotFoundError as error:
     sys.exit(
@@ -56,7 +53,7 @@ try:
     if workflow.config_settings.config:
         SOURCES.append("--config")
     SCALE = Scale(config, " with ".join(SOURCES), CONFIG)
-    PAPER = settings_rows(CONFIG / "paper/settings.csv")
+    PAPER = PaperSettings(CONFIG / "paper" / PAPER_SETTINGS)
     # Not in a cluster's jobs: an edit of the YAML must not reach what has been submitted.
     if workflow.is_main_process:
         write_inputs(SCALE, RESULTS)

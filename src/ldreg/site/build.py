@@ -12,8 +12,10 @@ from typing import Any
 
 from ldreg.errors import LdregError, unknown
 from ldreg.exhibits.output.labels import listed
+from ldreg.exhibits.paper.settings import FILE as SETTINGS
+from ldreg.exhibits.paper.settings import PaperSettings
 from ldreg.files import read_json, read_yaml, write_text
-from ldreg.site.differences import measured_otherwise, settings_rows
+from ldreg.site.differences import measured_otherwise
 from ldreg.site.section import Shown, category_section, missing_section, read_shown
 from ldreg.site.stylesheet import STYLESHEET
 from ldreg.site.tables import VERDICTS, badge
@@ -144,9 +146,7 @@ another scale than the paper's, only effects are comparable: LDReg minus none, p
 def _evaluation(folder: Path, paper: Path) -> str:
     """What differs in every accuracy, whatever exhibit shows it."""
     path = folder / "evaluation.yaml"
-    told = (
-        measured_otherwise(read_yaml(path), settings_rows(paper / "settings.csv")) if path.is_file() else ""
-    )
+    told = measured_otherwise(read_yaml(path), PaperSettings(paper / SETTINGS)) if path.is_file() else ""
     return f"<p>{escape(told)}</p>" if told else ""
 
 

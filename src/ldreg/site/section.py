@@ -8,8 +8,10 @@ from pathlib import Path
 
 from ldreg.errors import LdregError, unknown
 from ldreg.exhibits import RENDERERS
+from ldreg.exhibits.paper.settings import FILE as SETTINGS
+from ldreg.exhibits.paper.settings import PaperSettings
 from ldreg.files import read_json, read_yaml
-from ldreg.site.differences import about_points, about_runs, differences, settings_rows
+from ldreg.site.differences import about_points, about_runs, differences
 from ldreg.site.tables import body
 
 FILES = {"png": "PNG", "pdf": "PDF", "csv": "CSV", "tex": "LaTeX", "md": "Markdown", "json": "JSON"}
@@ -81,7 +83,7 @@ def _setting(each: Shown) -> str:
         return f'<p class="setting">{escape(text)}.</p>\n' if (text := _points(each)) else ""
     specs = [read_yaml(run / "spec.yaml") for run in each.runs]
     here = about_runs(each.scale, specs)
-    differs = differences(each.name, specs, settings_rows(each.paper / "settings.csv"))
+    differs = differences(each.name, specs, PaperSettings(each.paper / SETTINGS))
     return f'<p class="setting">{escape(here)}. {escape(differs)}</p>\n'
 
 

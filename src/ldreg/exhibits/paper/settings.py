@@ -1,72 +1,58 @@
-"""The settings that the paper gives (config/paper/settings.csv), and whether ours are the same."""
+"""The settings that the paper gives: the only reader of config/paper/settings.csv.
 
+Of the standard library and pydantic alone, because the workflow asks for captions while it is parsed. What
+the file's columns mean is in config/README.md.
+"""
+
+import csv
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from ldreg.config.run_spec import RunSpec, ViewSettings
 from ldreg.errors import LdregError, unknown
-from ldreg.exhibits.output.labels import name, plain, same
+from ldreg.exhibits.output.labels import present, same
 
+FILE = "settings.csv"  # beside reported.csv
 # The tables of settings are about the runs of the main table.
-RUNS = "table1"
-# Keys of what a run's spec does not hold: they begin with a block's name.
+MAIN = "table1"
+# Where the usual setting of a method stands, if not there, and of the regularisers that Table 1 has not.
+MAIN_OF = dict.fromkeys(("moco", "vicreg", "barlow_twins"), "table15")
+VARIANTS = ("table12", "table13", "table16")
+# Exhibits whose runs stand in the paper's settings under another name.
+RUNS_OF = {"table2": "table2_encoders", "table3": "table3_encoders"}
+# Keys of what a run's spec does not hold begin with a block's name.
 NOT_OF_RUNS = ("optimizer.", "evaluation.", "execution.", "transfer.", "detection.")
-_LIST = re.compile(r"\d[\d.]*(-\d[\d.]*)+")
-_COLUMNS = ("source", "status", "exhibit", "method", "backbone", "regularizer", "epochs", "batch_size")
-_COLUMNS += ("key", "value", "here")
-VALUES = {
-    "lars": "LARS",
-    "sgd": "SGD",
-    "adamw": "AdamW",
-    "sqrt": "\u00d7 sqrt(batch)",
-    "linear": "\u00d7 batch / 256",
-}
+STATUS = ("printed", "code", "own paper", "own code", "assumed")
+# Rows of certain values of these are about the runs with such values alone. Batch sizes follow from epochs.
+_BUDGET = ("epochs", "batch_size")
 
-LABELS = {
-    "dataset": "data set",
-    "train_images": "training images",
-    "image_size": "image size (pixels)",
-    "projector": "projector widths",
-    "predictor": "predictor widths",
-    "momentum": "momentum encoder: momentum at the start",
-    "mask_ratio": "share of masked patches",
-    "decoder_dim": "decoder width",
-    "decoder_depth": "decoder blocks",
-    "decoder_heads": "decoder heads",
-    "beta": "β of LDReg",
-    "k": "k of LDReg",
-    "acts_on": "LDReg acts on",
-    "regularizer_start": "share of the epochs before LDReg",
-    "warmup_epochs": "warm-up epochs of the learning rate",
-    "base_lr": "base learning rate",
-    "lr_scaling": "scaling of the rate",
-    "final_lr_factor": "final learning rate / highest",
-    "bias_lr_factor": "rate of biases and norms / rate of weights",
-    "optimizer.momentum": "optimizer: momentum",
-    "optimizer.trust_coefficient": "optimizer: trust coefficient",
-    "optimizer.decay_of_biases_and_norms": "optimizer: decay of biases and norms",
-    "optimizer.beta1": "optimizer: beta 1",
-    "adam_beta2": "optimizer: beta 2",
-    "crop_scale": "crop: share of the area",
-    "crop_ratio": "crop: width / height",
-    "rotation": "rotation (degrees)",
-    "flip": "flip: probability",
-    "jitter": "colour jitter: probability",
-    "grayscale": "grayscale: probability",
-    "blur": "blur: probability",
-    "blur_sigma": "blur: sigma (pixels)",
-    "blur_kernel": "blur: kernel, of the width",
-    "solarize": "solarisation: probability",
-    "learning_rates": "learning rates tried",
-    "norm": "norm before the classifier",
-    "test_view": "what of a test image is seen",
-    "holdout": "share of the training split held out",
-}
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the file.
+
+    From `exhibit` to `batch_size` a cell names the runs: several words mean any of them, none means all.
+    """
+
+    source: str
+    status: str
+    exhibit: str
+    method: str
+    backbone: str
+    regularizer: str
+    epochs: str
+    batch_size: str
+    key: str
+    value: str
+    here: str
+
+    def names(self, column: str, *values: Any) -> bool:
+        """Whether the row is about runs that have one of these values, numbers compared as numbers."""
+        words = getattr(self, column).split()
+        return not words or any(same(word, value) for word in words for value in values)
 
 
 @dataclass(frozen=True)
@@ -83,119 +69,143 @@ class PaperSetting:
 
 
 class PaperSettings:
-    """The table of the paper's settings, looked up by method and encoder."""
+    """The paper's settings, looked up by run, by method and encoder, or by block of the scale file."""
 
     def __init__(self, path: Path) -> None:
-        """Read the CSV; LdregError when it is missing, lacks a column or has a key that no run can have."""
-        if not path.is_file():
-            raise LdregError(f"{path}: no such file (the paper's settings)")
-        self._table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        lacking = [column for column in _COLUMNS if column not in self._table]
-        if lacking:
-            raise LdregError(f"{path}: no column {', '.join(lacking)}")
-        allowed = [*RunSpec.model_fields, *(f"views.{key}" for key in ViewSettings.model_fields)]
-        for key in self._table["key"].unique():
-            # Of these there may be what is no setting of ours.
-            known = key.startswith(NOT_OF_RUNS)
-            if not known and re.sub(r"^views\.\d\.", "views.", key) not in allowed:
-                raise unknown(f"{path}: key", key, allowed)
+        """Read the CSV.
+
+        Raises:
+            LdregError: it is missing, has other columns, or a line has an unknown key or status.
+        """
+        self._rows = _read(path)
+        self._of_key: dict[str, list[Row]] = {}
+        for row in self._rows:
+            self._of_key.setdefault(row.key, []).append(row)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of runs, without those of the optimiser's inside and of the scale's other blocks."""
+        return tuple(key for key in self._of_key if not key.startswith(NOT_OF_RUNS))
+
+    def encoders(self, method: str) -> list[str]:
+        """The encoders on which the paper trains a method."""
+        rows = [row for row in self._rows if row.method and row.names("method", method)]
+        return list(dict.fromkeys(word for row in rows for word in row.backbone.split()))
 
     def of(self, method: str, backbone: str) -> dict[str, PaperSetting]:
         """What the paper gives for a method of its main table on one of its encoders, by key."""
-        where = {"exhibit": RUNS, "method": method, "backbone": backbone}
-        rows = self._about(self._table, where)
-        for key in ("epochs", "batch_size"):  # of which further settings depend
-            values = set(rows[rows["key"] == key]["value"])
-            rows = rows[[not cell or bool(values & set(cell.split())) for cell in rows[key]]]
-        own = rows[[bool(cell) for cell in rows["method"]]]  # its own table, which is about this encoder
-        encoder = PaperSetting((backbone,), next(iter(own["source"]), ""))
-        return {"backbone": encoder} | {
-            key: _paper_setting(found) for key, found in rows.groupby("key", sort=False)
-        }
+        run = {"method": method, "backbone": backbone}
+        usual = {row for key in self._of_key for row in self._usual(key, run)}
+        rows = [row for row in self._rows if row in usual]
+        own = [row for row in rows if row.method]  # its own table, which is about this encoder
+        given: dict[str, list[Row]] = {}
+        for row in rows:
+            given.setdefault(row.key, []).append(row)
+        encoder = PaperSetting((backbone,), own[0].source if own else "")
+        return {"backbone": encoder} | {key: _paper_setting(each) for key, each in given.items()}
 
     def of_all(self, prefix: str) -> dict[str, PaperSetting]:
         """What it gives for all runs under keys that begin with `prefix`, which is left out."""
-        rows = self._table[self._table["key"].str.startswith(prefix)]
         return {
-            key.removeprefix(prefix): _paper_setting(found) for key, found in rows.groupby("key", sort=False)
+            key.removeprefix(prefix): _paper_setting(rows)
+            for key, rows in self._of_key.items()
+            if key.startswith(prefix)
         }
 
-    @staticmethod
-    def _about(rows: pd.DataFrame, where: dict[str, str]) -> pd.DataFrame:
-        for column, value in where.items():
-            rows = rows[[not cell or value in cell.split() for cell in rows[column]]]
+    def of_run(self, key: str, run: Mapping[str, Any], exhibit: str = "", swept: bool = False) -> list[str]:
+        """The values that the paper gives for a run like this one; none if it gives none.
+
+        They stand in the same exhibit; where that has none, in the method's main table, then in those of
+        other regularisers. A setting that an exhibit sweeps (`swept`), and that has no values of its own
+        there, may have any that the paper has anywhere.
+        """
+        about = self._about(key, run)
+        own = RUNS_OF.get(exhibit, exhibit)
+        if swept and not any(row.exhibit and row.names("exhibit", own) for row in about):
+            found = about
+        else:
+            places = (own, MAIN_OF.get(run["method"], MAIN), *VARIANTS)
+            tiers = ([row for row in about if row.names("exhibit", place)] for place in places)
+            found = next(filter(None, tiers), [])
+        if key == "jitter" and not found:  # Figure 2b alone varies it; Tables 10 and 11 give the unscaled
+            return [str(RunSpec.model_fields["jitter"].default)]
+        return [row.value for row in self._of_budget(key, run, exhibit, found)]
+
+    def _about(self, key: str, run: Mapping[str, Any]) -> list[Row]:
+        """The rows of a key for runs like this one; what the run does not say is not asked for."""
+        columns = [column for column in ("method", "backbone", "regularizer") if column in run]
+        rows = self._of_key.get(key, ())
+        return [row for row in rows if all(row.names(column, run[column]) for column in columns)]
+
+    def _usual(self, key: str, run: Mapping[str, Any]) -> list[Row]:
+        """The rows of a key for the runs of the main table."""
+        rows = [row for row in self._about(key, run) if row.names("exhibit", MAIN)]
+        for axis in _before(key):
+            values = [row.value for row in self._usual(axis, run)]
+            rows = [row for row in rows if row.names(axis, *values)]
         return rows
 
+    def _of_budget(self, key: str, run: Mapping[str, Any], exhibit: str, rows: list[Row]) -> list[Row]:
+        """Of rows that are about certain epochs or batch sizes, those about the run's.
 
-def _paper_setting(rows: pd.DataFrame) -> PaperSetting:
-    sources = [
-        row.source if row.status == "printed" else f"{row.source} ({row.status})" for row in rows.itertuples()
-    ]
-    regularizers = [word for cell in rows["regularizer"] for word in cell.split()]
+        A run at another scale has none of these; then the rows of the paper's own epochs for a run like it.
+        """
+        axes = [axis for axis in _BUDGET if present(run.get(axis))]
+        alike = [row for row in rows if all(row.names(axis, run[axis]) for axis in axes)]
+        if alike:
+            return alike
+        stands_for = {axis: self.of_run(axis, run, exhibit) for axis in _before(key)}
+        alike = [row for row in rows if all(row.names(axis, *stands_for[axis]) for axis in stands_for)]
+        return alike or rows
+
+
+def _before(key: str) -> tuple[str, ...]:
+    """The settings on whose values the rows of `key` may depend."""
+    return _BUDGET[: _BUDGET.index(key)] if key in _BUDGET else _BUDGET
+
+
+def _paper_setting(rows: Sequence[Row]) -> PaperSetting:
+    sources = [row.source if row.status == "printed" else f"{row.source} ({row.status})" for row in rows]
+    regularizers = [word for row in rows for word in row.regularizer.split()]
     return PaperSetting(
-        tuple(dict.fromkeys(rows["value"])),
+        tuple(dict.fromkeys(row.value for row in rows)),
         "; ".join(dict.fromkeys(sources)),
-        "; ".join(dict.fromkeys(filter(None, rows["here"]))),
-        tuple(dict.fromkeys(regularizers)) if rows["regularizer"].all() else (),
+        "; ".join(dict.fromkeys(row.here for row in rows if row.here)),
+        tuple(dict.fromkeys(regularizers)) if all(row.regularizer for row in rows) else (),
     )
 
 
-def label(key: str) -> str:
-    """What people call a setting.
-
-    >>> label("base_lr"), label("linear_epochs"), label("temperature")
-    ('base learning rate', 'epochs', 'temperature')
-    """
-    key = key.removeprefix("linear_")  # the table's title says it
-    return LABELS.get(key) or plain(key)
-
-
-def parsed(text: str) -> str | list[str]:
-    """The parts of a list that is written with dashes; anything else as it is.
-
-    >>> parsed("2048-128"), parsed("0.08-1"), parsed("1e-6"), parsed("no crops - at all")
-    (['2048', '128'], ['0.08', '1'], '1e-6', 'no crops - at all')
-    """
-    return text.split("-") if _LIST.fullmatch(text) else text
+def _read(path: Path) -> list[Row]:
+    if not path.is_file():
+        raise LdregError(f"{path}: no such file (the paper's settings)")
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        _check_columns(path, reader.fieldnames or ())
+        return [_checked(path, reader.line_num, cells) for cells in reader]
 
 
-def agree(theirs: Any, ours: Any) -> bool:
-    """Whether two settings are the same, part by part where they are lists.
-
-    >>> agree("2048-128", [2048, 128]), agree("0.08-1", (0.08, 1.0)), agree("1e-6", 1e-6)
-    (True, True, True)
-    >>> agree("2048-128", [128, 64]), agree("lars", "adamw"), agree("0.1", None), agree(None, None)
-    (False, False, False, True)
-    """
-    theirs, ours = (parsed(value) if isinstance(value, str) else value for value in (theirs, ours))
-    if _is_list(theirs) or _is_list(ours):
-        alike = _is_list(theirs) and _is_list(ours) and len(theirs) == len(ours)
-        return alike and all(map(same, theirs, ours))
-    return same(theirs, ours)
+def _check_columns(path: Path, found: Iterable[str]) -> None:
+    columns = [field.name for field in fields(Row)]
+    for column in found:
+        if column not in columns:
+            raise unknown(f"{path}: column", column, columns)
+    if lacking := [column for column in columns if column not in found]:
+        raise LdregError(f"{path}: no column {', '.join(lacking)}")
 
 
-def shown(value: Any) -> str:
-    """A setting as a table shows it: widths with hyphens, ranges with a dash, candidates with commas.
-
-    >>> shown([2048, 128]), shown([0.003, 0.01, 0.03]), shown("1e-6"), shown("lars")
-    ('2048-128', '0.003, 0.01, 0.03', '1e-6', 'LARS')
-    >>> shown("0.08-1") == "0.08\\u20131"
-    True
-    >>> shown(None), shown("1.0"), shown("no crops: stored representations")
-    ('none', '1', 'no crops: stored representations')
-    """
-    value = parsed(value) if isinstance(value, str) else value
-    if _is_list(value):
-        parts = [shown(part) for part in value]
-        whole = all(float(part).is_integer() for part in value)
-        return "-".join(parts) if whole else ("\u2013" if len(parts) == 2 else ", ").join(parts)
-    if value is None:
-        return "none"
-    try:
-        return name(float(value))
-    except ValueError:
-        return VALUES.get(value, name(value))
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)
+def _checked(path: Path, line: int, cells: dict[str, str]) -> Row:
+    where = f"{path}: line {line}"
+    if None in cells or None in cells.values():
+        raise LdregError(f'{where}: other than {len(fields(Row))} cells; write a comma in a cell as "a, b"')
+    row = Row(**cells)
+    for column in ("source", "key", "value"):
+        if not getattr(row, column):
+            raise LdregError(f"{where}: {column}: empty; it should say something")
+    if row.status not in STATUS:
+        raise unknown(f"{where}: status", row.status, STATUS)
+    allowed = [*RunSpec.model_fields, *(f"views.{key}" for key in ViewSettings.model_fields)]
+    # Of the scale's other blocks there may be what is no setting of ours.
+    known = row.key.startswith(NOT_OF_RUNS)
+    if not known and re.sub(r"^views\.\d\.", "views.", row.key) not in allowed:
+        raise unknown(f"{where}: key", row.key, allowed)
+    return row

@@ -13,7 +13,8 @@ from ldreg.errors import LdregError
 from ldreg.exhibits.output.labels import name
 from ldreg.exhibits.output.markup import Block, Cell
 from ldreg.exhibits.paper.reported import Reported
-from ldreg.exhibits.paper.settings import PaperSetting, PaperSettings, agree, label, shown
+from ldreg.exhibits.paper.setting_words import agree, label, shown
+from ldreg.exhibits.paper.settings import FILE, PaperSetting, PaperSettings
 from ldreg.exhibits.runs.run_table import ExhibitSpec, describe, linear_protocol, settings_of
 from ldreg.exhibits.runs.summaries import imported, read_summary
 from ldreg.exhibits.tables.table_files import table_files
@@ -27,6 +28,7 @@ NOT_GIVEN = "not given"
 _LEFT_OUT = ("scale", "augmentation", "jitter", "views", "method", "regularizer", "seed", "monitor_k")
 _LEFT_OUT += ("knn_every", "execution", "evaluation")
 _BESIDE = {"adam_beta2": "optimizer"}  # what is read together with another setting
+_BLOCKS = {"views": "views.", "evaluation": "evaluation."}  # whose name is left out of the keys
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,10 @@ class Line:
     compared: str
     source: str
 
-    @property
-    def cells(self) -> list[Cell]:
+    def cells(self, block: str) -> list[Cell]:
+        """The line of a table about a block of settings, such as `views.`."""
         marked = self.compared in (DIFFERS, ONLY_HERE)
-        words = (Cell(label(self.key)), Cell(self.paper), Cell(self.here, marked))
+        words = (Cell(label(block + self.key, "LDReg")), Cell(self.paper), Cell(self.here, marked))
         return [*words, Cell(self.compared, marked), Cell(self.source)]
 
 
@@ -58,7 +60,7 @@ def settings_table(exhibit: ExhibitSpec) -> dict[str, str]:
     """One of the paper's Tables 5 to 11 as CSV (one line per setting), Markdown and LaTeX."""
     settings = settings_of(exhibit, SettingsTableSettings)
     table = TABLES[settings.table]
-    paper = PaperSettings(exhibit.paper.with_name("settings.csv"))
+    paper = PaperSettings(exhibit.paper.with_name(FILE))
     runs = _read_runs(exhibit)
     if table.about == "evaluation":
         parts = {"Linear evaluation": _evaluation(exhibit, paper)}
@@ -71,7 +73,10 @@ def settings_table(exhibit: ExhibitSpec) -> dict[str, str]:
             )
             for method, backbone in table.members
         }
-    blocks = [Block(title, HEADER, [[line.cells for line in lines]], 5) for title, lines in _merged(parts)]
+    block = _BLOCKS.get(table.about, "")
+    blocks = [
+        Block(title, HEADER, [[line.cells(block) for line in lines]], 5) for title, lines in _merged(parts)
+    ]
     cells = [
         {"table": settings.table, "of": title, **vars(line)}
         for title, lines in parts.items()
