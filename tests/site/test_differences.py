@@ -195,7 +195,8 @@ def test_what_differs_and_of_which_runs() -> None:
     assert text.startswith(
         "Differs from the paper: digits instead of ImageNet; images 16 pixels wide instead of 224; small CNN"
         " instead of ResNet-50; 24 epochs instead of 100; batch size 256 instead of 2048;"
-        " β 0.1 instead of 0.01; k 16 instead of 64; other values of projector widths, temperature, optimizer,"
+        " β 0.1 instead of 0.01; k 16 instead of 64; other values of projector widths, temperature,"
+        " optimizer,"
     )
     assert text.endswith("several seeds instead of one number a cell.")
     assert "seeds" not in differences("table1_simclr", runs[:1], PAPER)
