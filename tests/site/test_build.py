@@ -9,7 +9,8 @@ from exhibits.conftest import Runs, fabricate
 
 from ldreg.errors import LdregError
 from ldreg.exhibits import RENDERERS, render
-from ldreg.exhibits.paper.settings import FILE, PaperSettings
+from ldreg.exhibits.paper import SETTINGS_FILE
+from ldreg.exhibits.paper.settings import PaperSettings
 from ldreg.site import screenshot
 from ldreg.site.build import _place, build_site
 from ldreg.site.differences import measured_otherwise
@@ -17,7 +18,7 @@ from ldreg.site.section import Shown, png_size
 from ldreg.site.tables import body
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
-PAPER = PaperSettings(CONFIG / "paper" / FILE)
+PAPER = PaperSettings(CONFIG / "paper" / SETTINGS_FILE)
 BASE = {"beta": 0.1, "k": 16}
 
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from ldreg.exhibits.paper.settings import FILE, PaperSettings
+from ldreg.exhibits.paper import SETTINGS_FILE
+from ldreg.exhibits.paper.settings import PaperSettings
 from ldreg.files import read_yaml
 from ldreg.site.differences import about_runs, differences
 from ldreg.workflow.scale import Scale
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
-PAPER = PaperSettings(CONFIG / "paper" / FILE)
+PAPER = PaperSettings(CONFIG / "paper" / SETTINGS_FILE)
 NOTHING = "No setting of these runs differs from those that the paper gives."
 Content = dict[str, Any]
 

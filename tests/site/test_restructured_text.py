@@ -5,14 +5,15 @@ from pathlib import Path
 import pytest
 from docutils.core import publish_doctree
 
-from ldreg.exhibits.paper.settings import FILE, PaperSettings
+from ldreg.exhibits.paper import SETTINGS_FILE
+from ldreg.exhibits.paper.settings import PaperSettings
 from ldreg.files import read_yaml
 from ldreg.site.differences import about_runs, differences
 from ldreg.site.restructured_text import plain_text
 from ldreg.workflow.scale import Scale
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
-PAPER = PaperSettings(CONFIG / "paper" / FILE)
+PAPER = PaperSettings(CONFIG / "paper" / SETTINGS_FILE)
 
 
 def shown(text: str) -> str:

@@ -8,7 +8,7 @@ from snakemake.utils import update_config
 try:
     from ldreg.errors import LdregError
     from ldreg.exhibits import RENDERERS
-    from ldreg.exhibits.paper.settings import FILE as PAPER_SETTINGS
+    from ldreg.exhibits.paper import SETTINGS_FILE
     from ldreg.exhibits.paper.settings import PaperSettings
     from ldreg.files import read_yaml
     from ldreg.workflow.inputs import (
@@ -53,7 +53,7 @@ try:
     if workflow.config_settings.config:
         SOURCES.append("--config")
     SCALE = Scale(config, " with ".join(SOURCES), CONFIG)
-    PAPER = PaperSettings(CONFIG / "paper" / PAPER_SETTINGS)
+    PAPER = PaperSettings(CONFIG / "paper" / SETTINGS_FILE)
     # Not in a cluster's jobs: an edit of the YAML must not reach what has been submitted.
     if workflow.is_main_process:
         write_inputs(SCALE, RESULTS)

@@ -4,7 +4,7 @@ rule site:
         exhibits=[outputs_of(name) for name in SCALE.exhibits],
         specs=[exhibit_spec(RESULTS, SCALE.name, name) for name in SCALE.exhibits],
         evaluation=f"{RESULTS}/{SCALE.name}/evaluation.yaml",
-        paper=f"{CONFIG}/paper/{PAPER_SETTINGS}",
+        paper=f"{CONFIG}/paper/{SETTINGS_FILE}",
     output:
         SITE,
     log:

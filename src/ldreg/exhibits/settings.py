@@ -15,9 +15,6 @@ MetricName = Literal["linear_top1", "linear_top5", "knn_top1", "effective_rank",
 
 REPORTED_AXES = ("method", "backbone", "batch_size", "epochs", "beta", "k")  # columns of reported.csv
 
-# Where the paper's sweeps over beta and k cross (Figure 5).
-PAPER_BASE = {"beta": 0.01, "k": 64}
-
 
 class LidChoice(BaseModel):
     """Which of a run's mLID measurements is meant; `batch_rows` null: neighbours from the full split."""
@@ -69,11 +66,6 @@ class Settings(BaseModel):
         """What is shown instead of runs, in a word or two: the points of what needs no data set."""
         return ""
 
-    def paper_at(self, axis: str) -> dict[str, Any]:
-        """Where the paper's other settings stay while it sweeps `axis`."""
-        base = self.paper_base or (PAPER_BASE if axis in PAPER_BASE else {})
-        return {key: value for key, value in base.items() if key != axis}
-
 
 class TableSettings(Settings):
     """Settings of `main_table`. `notes` stand below the table with those that it writes itself.
@@ -110,11 +102,13 @@ class LedgerSettings(Settings):
     """
 
     regularizer: Literal[LIKE_LDREG] = "ldreg_l1"
-    # Points by which accuracy may fall and still be kept: what the paper's own gains are about (0.1 to 0.9).
+    # Points by which accuracy may fall and still be kept: within the range of the gains in Table 1.
     accuracy_margin: float = Field(default=0.5, gt=0)
-    # Points by which it may move and still be stable or alike: the paper's curves that it calls so move 0.75.
+    # Points by which it may move and still be stable or alike: the paper's curves in Figure 5, which it calls
+    # stable, move by less.
     stability_margin: float = Field(default=1.0, gt=0)
-    # Per cent by which a pretraining may take longer: twice the difference that the paper calls none (2.5).
+    # Per cent by which a pretraining may take longer: twice the difference in Table 4, which the paper calls
+    # none.
     time_margin: float = Field(default=5.0, gt=0)
     # Per cent of mLID over half a training that are no decline: too little to be seen in Figure 2 (a).
     decline_margin: float = Field(default=1.0, gt=0)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ldreg.errors import LdregError, unknown
 from ldreg.exhibits.output.labels import listed
-from ldreg.exhibits.paper.settings import FILE as SETTINGS
+from ldreg.exhibits.paper import SETTINGS_FILE
 from ldreg.exhibits.paper.settings import PaperSettings
 from ldreg.files import read_json, read_yaml, write_text
 from ldreg.site.differences import measured_otherwise
@@ -146,7 +146,7 @@ another scale than the paper's, only effects are comparable: LDReg minus none, p
 def _evaluation(folder: Path, paper: Path) -> str:
     """What differs in every accuracy, whatever exhibit shows it."""
     path = folder / "evaluation.yaml"
-    told = measured_otherwise(read_yaml(path), PaperSettings(paper / SETTINGS)) if path.is_file() else ""
+    told = measured_otherwise(read_yaml(path), PaperSettings(paper / SETTINGS_FILE)) if path.is_file() else ""
     return f"<p>{escape(told)}</p>" if told else ""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ldreg.errors import LdregError, unknown
 from ldreg.exhibits import RENDERERS
-from ldreg.exhibits.paper.settings import FILE as SETTINGS
+from ldreg.exhibits.paper import SETTINGS_FILE
 from ldreg.exhibits.paper.settings import PaperSettings
 from ldreg.files import read_json, read_yaml
 from ldreg.site.differences import about_points, about_runs, differences
@@ -83,7 +83,7 @@ def _setting(each: Shown) -> str:
         return f'<p class="setting">{escape(text)}.</p>\n' if (text := _points(each)) else ""
     specs = [read_yaml(run / "spec.yaml") for run in each.runs]
     here = about_runs(each.scale, specs)
-    differs = differences(each.name, specs, PaperSettings(each.paper / SETTINGS))
+    differs = differences(each.name, specs, PaperSettings(each.paper / SETTINGS_FILE))
     return f'<p class="setting">{escape(here)}. {escape(differs)}</p>\n'
 
 

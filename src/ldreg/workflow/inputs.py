@@ -11,6 +11,7 @@ from typing import Any
 from ldreg.config.run_spec import RunSpec, write_spec
 from ldreg.config.scale_file import Exhibit
 from ldreg.exhibits import RENDERERS
+from ldreg.exhibits.paper import REPORTED_FILE
 from ldreg.exhibits.settings import Settings
 from ldreg.files import read_yaml, write_yaml
 from ldreg.workflow.availability import recheck_file, write_rechecks
@@ -124,7 +125,7 @@ def _exhibit(scale: Scale, results: Path, name: str) -> dict[str, Any]:
         **exhibit.model_dump(mode="json", exclude={"runs", "runs_of", "seeds", "settings"}),
         "settings": defaults | exhibit.settings,
         "runs": [str(run_folder(results, scale.name, run)) for run in runs],
-        "paper": str(scale.folder / "paper" / "reported.csv"),
+        "paper": str(scale.folder / "paper" / REPORTED_FILE),
     }
 
 

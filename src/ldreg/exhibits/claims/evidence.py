@@ -12,7 +12,7 @@ import pandas as pd
 
 from ldreg.errors import LdregError
 from ldreg.exhibits.output.labels import name, plain, same
-from ldreg.exhibits.paper.reported import Reported
+from ldreg.exhibits.paper.reported import Reported, plane_numbers
 from ldreg.exhibits.runs.arms import Arm, Context, contexts
 from ldreg.exhibits.runs.csv_columns import read_columns
 from ldreg.exhibits.runs.execution import EXECUTION
@@ -37,14 +37,19 @@ class Evidence:
     paper: Path
     plane: Mapping[str, Any] = field(default_factory=dict)  # what Figures 1 and 3 show, by their names
 
-    def reported(self, *exhibits: str) -> Reported:
-        """The paper's numbers of these exhibits, best first."""
-        return Reported(self.paper, self.settings.model_copy(update={"paper_exhibits": exhibits}))
+    def reported(self, *exhibits: str, kind: type[Reported] = Reported) -> Reported:
+        """The paper's numbers of these exhibits, best first; `kind` says of which measurement."""
+        return kind(self.paper, self.settings.model_copy(update={"paper_exhibits": exhibits}))
 
     @cached_property
     def reported_pairs(self) -> Reported:
         """The paper's own pairs; those of 1000 epochs (Table 2) stand for none at other scales."""
         return self.reported(*PAIRS, *(["table2"] if self.settings.scale_of_paper else []))
+
+    @cached_property
+    def plane_numbers(self) -> dict[str, float]:
+        """The paper's numbers of points in the plane, by metric."""
+        return plane_numbers(self.paper)
 
     @cached_property
     def pairs(self) -> tuple[tuple[Context, Arm], ...]:

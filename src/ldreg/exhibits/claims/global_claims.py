@@ -16,7 +16,7 @@ from ldreg.exhibits.stats.intervals import differences, t_interval
 
 PLANE = "Points in the plane"
 TOLERANCE = 0.05  # within which mLID is called on target
-COLLAPSED = "cloud_1.1"  # of Figure 1 (c): the cloud of the lowest mLID
+CLOUD = "cloud_"  # how the panels of Figure 1 (c) begin; the mLID that their points were made for follows
 GLOBAL, LOCAL = "effective_rank", "mlid"
 
 
@@ -48,18 +48,21 @@ def plane_collapses_locally(evidence: Evidence) -> Results:
     if "figure1" not in evidence.plane:
         return []
     content = evidence.plane["figure1"]
-    cloud = content["panels"][COLLAPSED]
+    clouds = [panel.removeprefix(CLOUD) for panel in content["panels"] if panel.startswith(CLOUD)]
+    lowest = min(clouds, key=float)
+    cloud = content["panels"][f"{CLOUD}{lowest}"]
+    theirs = evidence.plane_numbers.get(f"gid_at_mlid_{lowest}")
     gap = differences(*(pd.Series(cloud[key], content["seeds"]) for key in ("gid", "mlid")))
     estimate = t_interval(gap)
     result = Result(
         quantity=f"GID by DANCo minus mLID by the method of moments (k = {content['k']}), of the points made "
-        "for an mLID of 1.1",
+        f"for an mLID of {lowest}",
         unit="dimensions",
         test="t over seeds of the points; supported if the interval lies above 0, contradicted if below",
         estimate=estimate,
         verdict=verdict(estimate, 0.0),
-        paper=0.8,
-        paper_values="GID 1.9, mLID 1.1",
+        paper=None if theirs is None else round(theirs - float(lowest), 1),
+        paper_values="" if theirs is None else f"GID {printed(theirs)}, mLID {lowest}",
     )
     return [(PLANE, result)]
 

@@ -4,15 +4,21 @@ Each function tests one kind of claim and returns what it found where it could: 
 """
 
 from pathlib import Path
-
-import pandas as pd
+from statistics import fmean
 
 from ldreg.errors import LdregError
 from ldreg.exhibits.claims.evidence import MONITOR, Evidence, gains, seeds
 from ldreg.exhibits.claims.verdicts import ONE_SEED, SEVERAL, Result, above, negative, verdict
 from ldreg.exhibits.output.estimates import effect
 from ldreg.exhibits.output.labels import METRICS, Metric, listed, name, printed
-from ldreg.exhibits.paper.reported import PaperRow, difference
+from ldreg.exhibits.paper.reported import (
+    HOURS,
+    DetectionReported,
+    PaperRow,
+    Reported,
+    TransferReported,
+    difference,
+)
 from ldreg.exhibits.runs.arms import Arm, Context
 from ldreg.exhibits.runs.execution import change, percent
 from ldreg.exhibits.runs.step_costs import FILE, read_step_cost
@@ -20,7 +26,6 @@ from ldreg.exhibits.stats.intervals import Estimate, t_interval
 
 Results = list[tuple[str, Result]]
 PAIRED = "paired t over seeds"
-HOURS = "pretrain_hours"  # as reported.csv calls it
 
 
 def raises(evidence: Evidence, metric: str, keeps: bool = False) -> Results:
@@ -134,23 +139,25 @@ def transfers_better(evidence: Evidence) -> Results:
             f"claims: transfer: runs were tested on different data sets ({found}); run all again"
         )
     what = f"accuracy on other data sets ({listed(*had)}), their mean" if had else ""
-    return _outcome(evidence, ["transfer"], about, what, "table2")
+    return _outcome(evidence, ["transfer"], about, what, evidence.reported("table2", kind=TransferReported))
 
 
 def detects_better(evidence: Evidence) -> Results:
     """Average precision of boxes and of masks rises."""
     about = Metric("AP", "%", "points")
-    return _outcome(evidence, ["box_ap", "mask_ap"], about, "average precision in detection", "table3")
+    paper = evidence.reported("table3", kind=DetectionReported)
+    return _outcome(evidence, ["box_ap", "mask_ap"], about, "average precision in detection", paper)
 
 
-def _outcome(evidence: Evidence, metrics: list[str], about: Metric, what: str, table: str) -> Results:
+def _outcome(evidence: Evidence, metrics: list[str], about: Metric, what: str, paper: Reported) -> Results:
     results = []
     for context, arm in evidence.pairs:
         found = above({metric: gains(arm, context.control, metric) for metric in metrics})
         if found is None:
             continue
-        theirs, values = _paper_outcome(evidence, table, metrics, context)
-        one = len(metrics) == 1
+        one = len(metrics) == 1  # the mean over data sets: the paper's is over all of its own
+        rows = [] if one else metrics
+        theirs, values = _paper_gains(paper, context, rows, evidence.settings.scale_of_paper)
         which = "" if one else f", of {found.at.replace('_ap', '')} ({found.named('the smaller gain')})"
         result = Result(
             quantity=f"{what}, {arm.label} minus none{which}",
@@ -159,42 +166,33 @@ def _outcome(evidence: Evidence, metrics: list[str], about: Metric, what: str, t
             f"contradicted if {'below' if one else f'one lies below {SEVERAL}'}",
             estimate=found.estimate,
             verdict=found.verdict,
-            paper=theirs,
+            paper=(round(fmean(theirs.values()), 2) if one else min(theirs.values())) if theirs else None,
             paper_values=values,
         )
         results.append((context.label, result))
     return results
 
 
-def _paper_outcome(
-    evidence: Evidence, table: str, metrics: list[str], context: Context
-) -> tuple[float | None, str]:
-    """The paper's gain: the mean over its data sets (Table 2), the smaller of two metrics (Table 3)."""
-    rows = pd.read_csv(evidence.paper)
-    model = evidence.reported(table).backbone(context.backbone)
-    rows = rows[(rows["exhibit"] == table) & (rows["dataset"] != "imagenet")]
-    rows = rows[(rows["method"] == context.method) & (rows["model"] == model)]
-    budgets = sorted(rows["epochs"].unique())
-    if not evidence.settings.scale_of_paper:
-        budgets = budgets[:1]  # at other scales the paper's usual, shorter training stands for ours
-    elif context.epochs in budgets:
-        budgets = [context.epochs]
-    else:
-        budgets = []
-    rows = rows[rows["epochs"].isin(budgets)]
-    if rows.empty:
-        return None, ""
-    cells = rows.pivot_table(
-        index=["dataset", "metric"], columns=rows["regularizer"].eq("none"), values="value", sort=False
+def _paper_gains(
+    paper: Reported, context: Context, metrics: list[str], scale_of_paper: bool
+) -> tuple[dict[str, float], str]:
+    """The paper's gains for a context's method and encoder, of `metrics` or (if empty) of all; and as words.
+
+    At other scales than the paper's its usual, shorter training stands for ours.
+    """
+    rows = paper.rows(method=context.method, backbone=context.backbone)
+    trained = sorted({row.epochs for row in rows})
+    trained = [epochs for epochs in trained if epochs == context.epochs] if scale_of_paper else trained[:1]
+    of_none = [row for row in rows if row.epochs in trained and row.regularizer == "none"]
+    with_one = [row for row in rows if row.epochs in trained and row.regularizer != "none"]
+    if not of_none or not with_one:
+        return {}, ""
+    control, treated = of_none[0], with_one[0]
+    gains_of = {key: difference(treated, control, key) for key in metrics or control.values}
+    each = ", ".join(
+        f"{name(key.replace('_ap', ''))} {printed(gain, signed=True)}" for key, gain in gains_of.items()
     )
-    gain = (cells[False] - cells[True]).round(2)
-    epochs = f"{name(budgets[0])} epochs"
-    if table == "table2":
-        each = ", ".join(f"{name(key[0])} {printed(value, signed=True)}" for key, value in gain.items())
-        return round(float(gain.mean()), 2), f"{each}; {epochs}"
-    gain = gain.droplevel("dataset")[metrics]
-    each = ", ".join(f"{key.replace('_ap', '')} {printed(value, signed=True)}" for key, value in gain.items())
-    return float(gain.min()), f"{each}; {epochs}"
+    return gains_of, f"{each}; {name(control.epochs)} epochs"
 
 
 def _from_to(control: PaperRow, treated: PaperRow, metric: str) -> str:

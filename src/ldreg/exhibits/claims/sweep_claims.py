@@ -15,7 +15,6 @@ from ldreg.exhibits.claims.verdicts import SEVERAL, Result, negative, verdict, w
 from ldreg.exhibits.output.labels import METRICS, name, printed, same
 from ldreg.exhibits.paper.reported import PaperRow, difference
 from ldreg.exhibits.runs.arms import Arm, Context
-from ldreg.exhibits.settings import PAPER_BASE, LedgerSettings
 from ldreg.exhibits.stats.intervals import slopes, t_interval
 
 # The unit in which a swept setting is read, such as its logarithm, and what a step of one on it is.
@@ -110,7 +109,7 @@ def stable(evidence: Evidence, metric: str, axis: str) -> Results:
             f"outside {SEVERAL}",
             estimate=found.estimate,
             verdict=found.verdict,
-            paper=_paper_change(reported, metric, axis, settings),
+            paper=_paper_change(reported, metric, evidence.reported_pairs.base(axis).get(axis)),
             paper_values=_trend_values(metric, axis, reported),
         )
         results.append((context.label, result))
@@ -127,20 +126,17 @@ def _paper_swept(
     evidence: Evidence, context: Context, kind: str, metric: str, axis: str, table: str
 ) -> dict[float, PaperRow]:
     """The paper's rows along the axis; Table 1 prints what Figure 5 only draws."""
-    where = evidence.settings.paper_at(axis)
-    where |= {"method": context.method, "backbone": context.backbone, "regularizer": kind}
-    exhibits = ("table1", table) if table == "figure5" else (table,)
-    rows = [row for row in evidence.reported(*exhibits).rows(**where) if metric in row.values]
+    paper = evidence.reported(*(("table1", table) if table == "figure5" else (table,)))
+    where = {"method": context.method, "backbone": context.backbone, "regularizer": kind}
+    rows = [row for row in paper.rows(**paper.beside(axis) | where) if metric in row.values]
     return {getattr(row, axis): row for row in sorted(rows, key=lambda row: getattr(row, axis))}
 
 
-def _paper_change(
-    reported: Mapping[float, PaperRow], metric: str, axis: str, settings: LedgerSettings
-) -> float | None:
-    """The paper's largest change from its own base."""
+def _paper_change(reported: Mapping[float, PaperRow], metric: str, wanted: Any) -> float | None:
+    """The paper's largest change from its own base, which is at the `wanted` value of the swept setting."""
     if len(reported) < 2:
         return None
-    base = reported[_base_value(reported, (settings.paper_base or PAPER_BASE).get(axis))]
+    base = reported[_base_value(reported, wanted)]
     return max((difference(row, base, metric) for row in reported.values()), key=abs)
 
 

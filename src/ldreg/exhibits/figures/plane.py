@@ -19,6 +19,7 @@ from matplotlib.text import Text
 from ldreg.errors import LdregError
 from ldreg.exhibits.figures.plane_data import LOSSES, figure1_table, figure3_table, targets, values, xy
 from ldreg.exhibits.output import style
+from ldreg.exhibits.paper.reported import plane_numbers
 from ldreg.exhibits.runs.run_table import ExhibitSpec
 from ldreg.files import read_json
 
@@ -53,7 +54,7 @@ def data_path(exhibit: ExhibitSpec) -> Path:
 def figure1(exhibit: ExhibitSpec) -> dict[str, str | bytes]:
     """Figure 1 as PNG, PDF and the CSV of what is drawn."""
     content = _read(data_path(exhibit), "figure1")
-    rows = figure1_table(content, _paper(exhibit.paper))
+    rows = figure1_table(content, plane_numbers(exhibit.paper))
     return _files(draw_figure1(rows, content), rows)
 
 
@@ -253,13 +254,6 @@ def _files(figure: Figure, rows: pd.DataFrame) -> dict[str, str | bytes]:
     rows = rows.astype({"seed": "Int64"}).round(10)
     csv = rows.to_csv(index=False, lineterminator="\n")
     return {"png": style.png(figure), "pdf": style.pdf(figure), "csv": csv}
-
-
-def _paper(path: Path) -> dict[str, float]:
-    """The numbers that the paper prints in figure 1 c, by metric."""
-    table = pd.read_csv(path)
-    printed = table[table["exhibit"] == "figure1c"]
-    return dict(zip(printed["metric"], printed["value"].astype(float), strict=True))
 
 
 def _read(path: Path, figure: str) -> dict[str, Any]:

@@ -125,7 +125,7 @@ class Panel:
         if not {*own, *([self.axis] if present(value) else [])} <= {*REPORTED_AXES}:
             return None, None, None
         run = group.iloc[0]
-        where = self.settings.paper_at(self.axis)
+        where = self.paper.beside(self.axis)
         where |= {"method": run["method"], "backbone": run["backbone"]}
         if self.settings.scale_of_paper:
             where |= {key: run[key] for key in ("epochs", "batch_size")}

@@ -1,4 +1,4 @@
-"""The paper's own numbers (config/paper/reported.csv) for one of our settings."""
+"""The paper's own numbers for our settings: the only reader of config/paper/reported.csv."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from ldreg.errors import LdregError
+from ldreg.errors import LdregError, unknown
 from ldreg.exhibits.output.labels import name, present, regularizer, same
 from ldreg.exhibits.runs.arms import Setting
 from ldreg.exhibits.runs.run_table import matches
@@ -16,6 +16,31 @@ from ldreg.exhibits.settings import Settings
 _KEYS = ("beta", "k", "epochs", "batch_size")
 _OPEN = ("epochs", "batch_size")
 COLLAPSE = "collapse"  # the status of a cell that the paper has no number for, since training collapsed
+HOURS = "pretrain_hours"  # the metric of Table 4
+SWEEPS = "figure5"  # the exhibit with the sweeps over beta and k
+PLANE = "figure1c"  # the exhibit with points in the plane
+_COLUMNS = ("exhibit", "model", "epochs", "batch_size", "method", "regularizer", "beta", "k", "dataset")
+_COLUMNS += ("metric", "value", "status")
+
+
+def read_reported(path: str | Path) -> pd.DataFrame:
+    """All rows of the CSV, one per number; LdregError when it is missing or has other columns."""
+    if not Path(path).is_file():
+        raise LdregError(f"{path}: no such file (the paper's reported numbers)")
+    table = pd.read_csv(path)
+    for column in table:
+        if column not in _COLUMNS:
+            raise unknown(f"{path}: column", column, _COLUMNS)
+    if lacking := [column for column in _COLUMNS if column not in table]:
+        raise LdregError(f"{path}: no column {', '.join(lacking)}")
+    return table
+
+
+def plane_numbers(path: str | Path) -> dict[str, float]:
+    """The numbers that the paper prints in Figure 1 (c), by metric, such as `gid_at_mlid_1.1`."""
+    table = read_reported(path)
+    printed = table[table["exhibit"] == PLANE]
+    return dict(zip(printed["metric"], printed["value"].astype(float), strict=True))
 
 
 @dataclass(frozen=True)
@@ -52,19 +77,35 @@ class PaperRow:
 
 
 class Reported:
-    """The numbers of the exhibits that the settings name, looked up by our settings."""
+    """What the exhibits that the settings name report of the pretrained encoders on ImageNet itself."""
 
     def __init__(self, path: str | Path, settings: Settings) -> None:
         """Read the CSV; LdregError when it is missing."""
-        if not Path(path).is_file():
-            raise LdregError(f"{path}: no such file (the paper's reported numbers)")
-        table = pd.read_csv(path)
+        table = read_reported(path)
+        self._crossing = _crossing(table)
         rank = {exhibit: place for place, exhibit in enumerate(settings.paper_exhibits)}
-        # Transfer and detection rows repeat the pretraining's keys with another data set.
-        table = table[table["exhibit"].isin(rank) & (table["dataset"] == "imagenet")]
+        table = table[table["exhibit"].isin(rank)]
         table = table[table["value"].notna() | (table["status"] == COLLAPSE)]
+        keys = [self._key(*cell) for cell in zip(table["dataset"], table["metric"], strict=True)]
+        table = table.assign(metric=keys).dropna(subset=["metric"])
         self._table = table.sort_values("exhibit", key=lambda column: column.map(rank), kind="stable")
         self._settings = settings
+
+    @staticmethod
+    def _key(dataset: str, metric: str) -> str | None:
+        """The name here of a metric on a data set, None if it is left out.
+
+        Transfer and detection rows repeat the pretraining's keys with another data set.
+        """
+        return metric if dataset == "imagenet" else None
+
+    def base(self, axis: str) -> dict[str, Any]:
+        """Where the paper's settings stand while it sweeps `axis`, that of the axis itself included."""
+        return self._settings.paper_base or (self._crossing if axis in self._crossing else {})
+
+    def beside(self, axis: str) -> dict[str, Any]:
+        """Where the paper's other settings stay while it sweeps `axis`."""
+        return {key: value for key, value in self.base(axis).items() if key != axis}
 
     def backbone(self, ours: str) -> str:
         """The paper's encoder for which ours stands; at the paper's own scale none stands for another."""
@@ -127,6 +168,29 @@ class Reported:
             if not (same(theirs, wanted) or (key in _OPEN and not present(theirs))):
                 return False
         return True
+
+
+class TransferReported(Reported):
+    """The accuracies on other data sets (Table 2); a metric is named by its data set."""
+
+    @staticmethod
+    def _key(dataset: str, metric: str) -> str | None:
+        return dataset if metric == "linear_top1" and dataset != "imagenet" else None
+
+
+class DetectionReported(Reported):
+    """The average precisions of boxes and masks in detection (Table 3)."""
+
+    @staticmethod
+    def _key(dataset: str, metric: str) -> str | None:
+        return metric if dataset == "coco" else None
+
+
+def _crossing(table: pd.DataFrame) -> dict[str, float]:
+    """Where the paper's sweeps over beta and k cross: of each, the value with most values of the other."""
+    swept = table[table["exhibit"] == SWEEPS]
+    others = {"beta": "k", "k": "beta"} if len(swept) else {}
+    return {key: float(swept.groupby(key)[other].nunique().idxmax()) for key, other in others.items()}
 
 
 def difference(treated: PaperRow | None, control: PaperRow | None, metric: str) -> float | None:

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ldreg.catalogue.backbones import STAND_INS
 from ldreg.exhibits.output.labels import present
 from ldreg.exhibits.paper.setting_words import agree
 from ldreg.exhibits.paper.settings import PaperSettings
-from ldreg.exhibits.settings import STAND_INS
 
 Run = Mapping[str, Any]
 

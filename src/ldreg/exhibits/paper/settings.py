@@ -15,7 +15,6 @@ from ldreg.config.run_spec import RunSpec, ViewSettings
 from ldreg.errors import LdregError, unknown
 from ldreg.exhibits.output.labels import present, same
 
-FILE = "settings.csv"  # beside reported.csv
 # The tables of settings are about the runs of the main table.
 MAIN = "table1"
 # Where the usual setting of a method stands, if not there, and of the regularisers that Table 1 has not.

@@ -5,9 +5,7 @@ As in Table 1, levels stand beside the paper's at its own scale alone, effects a
 
 import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pandas as pd
 
@@ -38,23 +36,6 @@ class Column:
     metric: str
     run: bool = True
     decimals: int = 1
-
-
-class OutcomesReported(Reported):
-    """The paper's numbers that are not on ImageNet, by keys of ours.
-
-    `key` turns a data set and a metric of the CSV into one, or into None for what is left out.
-    """
-
-    def __init__(self, path: Path, settings: OutcomeSettings, key: Callable[[str, str], str | None]) -> None:
-        """As of `Reported`."""
-        super().__init__(path, settings)
-        table = pd.read_csv(path)
-        table = table[table["exhibit"].isin(settings.paper_exhibits)].dropna(subset=["value"])
-        keys = [key(*cell) for cell in zip(table["dataset"], table["metric"], strict=True)]
-        table = table.assign(metric=keys).dropna(subset=["metric"])
-        order = settings.paper_exhibits.index
-        self._table = table.sort_values("exhibit", key=lambda column: column.map(order), kind="stable")
 
 
 def outcome_table(

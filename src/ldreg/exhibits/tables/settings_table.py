@@ -12,9 +12,10 @@ from ldreg.config.run_spec import RunSpec, ViewSettings, read_spec
 from ldreg.errors import LdregError
 from ldreg.exhibits.output.labels import name
 from ldreg.exhibits.output.markup import Block, Cell
+from ldreg.exhibits.paper import SETTINGS_FILE
 from ldreg.exhibits.paper.reported import Reported
 from ldreg.exhibits.paper.setting_words import agree, label, shown
-from ldreg.exhibits.paper.settings import FILE, PaperSetting, PaperSettings
+from ldreg.exhibits.paper.settings import PaperSetting, PaperSettings
 from ldreg.exhibits.runs.run_table import ExhibitSpec, describe, linear_protocol, settings_of
 from ldreg.exhibits.runs.summaries import imported, read_summary
 from ldreg.exhibits.tables.table_files import table_files
@@ -60,7 +61,7 @@ def settings_table(exhibit: ExhibitSpec) -> dict[str, str]:
     """One of the paper's Tables 5 to 11 as CSV (one line per setting), Markdown and LaTeX."""
     settings = settings_of(exhibit, SettingsTableSettings)
     table = TABLES[settings.table]
-    paper = PaperSettings(exhibit.paper.with_name(FILE))
+    paper = PaperSettings(exhibit.paper.with_name(SETTINGS_FILE))
     runs = _read_runs(exhibit)
     if table.about == "evaluation":
         parts = {"Linear evaluation": _evaluation(exhibit, paper)}

@@ -15,9 +15,10 @@ import pandas as pd
 from ldreg.exhibits.output.estimates import NOT_REPORTED, NOT_RUN, effect, level
 from ldreg.exhibits.output.labels import listed, printed, seeds
 from ldreg.exhibits.output.markup import Block, Cell
-from ldreg.exhibits.paper import comparison
+from ldreg.exhibits.paper import SETTINGS_FILE, comparison
 from ldreg.exhibits.paper.comparison import Groups, Row
-from ldreg.exhibits.paper.reported import Reported
+from ldreg.exhibits.paper.reported import HOURS, Reported
+from ldreg.exhibits.paper.settings import PaperSettings
 from ldreg.exhibits.runs.arms import Context, contexts
 from ldreg.exhibits.runs.execution import EXECUTION, change, executed_alike, how_executed, percent
 from ldreg.exhibits.runs.run_table import ExhibitSpec, describe, load_runs, settings_of
@@ -28,7 +29,6 @@ from ldreg.exhibits.tables.step_table import step_block, step_notes, stepped_row
 from ldreg.exhibits.tables.table_files import table_files
 from ldreg.exhibits.tables.table_settings import TimingSettings
 
-HOURS = "pretrain_hours"  # as reported.csv calls it
 # Each quantity's name, its unit, and where summary.json has it in which unit of that.
 QUANTITIES = {
     HOURS: ("wall-clock", "h", "wall_seconds", 3600),
@@ -156,6 +156,8 @@ def _notes(
         if row.theirs and row.paper[HOURS] is not None
     }
     theirs = "; ".join(f"{setting}: {printed(value)} h" for setting, value in hours.items())
+    execution = PaperSettings(exhibit.paper.with_name(SETTINGS_FILE)).of_all("execution.")
+    (gpus,) = execution["gpus"].values
     count = frame["seed"].nunique()
     interval = (
         "1 seed: no interval, and no statement about noise."
@@ -165,7 +167,7 @@ def _notes(
     )
     return [
         f"Here: the {exhibit.scale} scale: {describe(frame)}. Executed on {machines(summaries)}.",
-        f"Paper: on 4 A100 GPUs, one number a cell, no interval: {theirs or 'no row of these runs'}.",
+        f"Paper: on {gpus} A100 GPUs, one number a cell, no interval: {theirs or 'no row of these runs'}.",
         interval,
         "Wall-clock: a whole pretraining with its live measurements, without reading the data. Speed: the "
         "median over epochs of the training images a second. Peak memory: the most that was allocated on one "

@@ -4,26 +4,19 @@ from pathlib import Path
 from typing import Any
 
 from ldreg.exhibits.output.labels import listed, name
+from ldreg.exhibits.paper import SETTINGS_FILE
+from ldreg.exhibits.paper.reported import DetectionReported, TransferReported
+from ldreg.exhibits.paper.settings import PaperSettings
 from ldreg.exhibits.runs.run_table import ExhibitSpec, finite_number, load_runs, read_measured, settings_of
 from ldreg.exhibits.tables.outcome_settings import DetectionTableSettings, TransferTableSettings
-from ldreg.exhibits.tables.outcome_table import Column, OutcomesReported, outcome_table
+from ldreg.exhibits.tables.outcome_table import Column, outcome_table
 
 ACCURACIES = {"top1": "linear_top1", "mean_per_class": "mean_per_class"}  # transfer's names and the CSV's
 KINDS, PRECISIONS = ("box", "mask"), {"ap": "AP", "ap50": "AP50", "ap75": "AP75"}
-COCO = "coco"  # the data set of the paper's Table 3 in reported.csv
 # What a transfer is, by the `protocol` of its file.
 PROTOCOLS = {
     "cached": " (a linear classifier on stored representations of the frozen encoder, without crops)"
 }
-PAPERS_TRANSFER = (
-    "The paper: 30 epochs, batch size 256, random crops and flips in training (CIFAR: resized and flipped "
-    "alone), the central 87.5 % of width and height in testing, bicubic, images 224 pixels wide, the best "
-    "epoch on the test split."
-)
-PAPERS_DETECTION = (
-    "The paper: Mask R-CNN, ResNet-50-C4, COCO train2017 and val2017, 180,000 iterations, batch size 16 (8 "
-    "in its released SimCLR configurations), learning rate 0.02."
-)
 
 
 def transfer_table(exhibit: ExhibitSpec) -> dict[str, str]:
@@ -46,13 +39,14 @@ def transfer_table(exhibit: ExhibitSpec) -> dict[str, str]:
         }
         for place, folder in enumerate(frame["folder"])
     }
-    paper = OutcomesReported(exhibit.paper, settings, _transferred)
+    paper = TransferReported(exhibit.paper, settings)
     columns = [_transfer_column(dataset, found[0]["metric"]) for dataset, found in files.items()]
     columns += [_transfer_column(dataset, "top1", run=False) for dataset in missing]
     if settings.not_run:
         theirs = dict.fromkeys(dataset for row in paper.first() for dataset in row.values)
         columns += [_transfer_column(each, "top1", run=False) for each in theirs if each not in every]
-    notes = _transfer_notes(files, columns, set(frame["dataset"])) if files else []
+    theirs = _papers_transfer(PaperSettings(exhibit.paper.with_name(SETTINGS_FILE)))
+    notes = _transfer_notes(files, columns, set(frame["dataset"]), theirs) if files else []
     notes += [f"{name(dataset)} could not be had: {reason}." for dataset, reason in missing.items()]
     return outcome_table(
         exhibit, settings, frame, columns, values, paper, "Accuracy on other data sets (%)", notes
@@ -79,15 +73,10 @@ def detection_table(exhibit: ExhibitSpec) -> dict[str, str]:
         for kind in KINDS
         for key, label in PRECISIONS.items()
     ]
-    paper = OutcomesReported(
-        exhibit.paper, settings, lambda dataset, metric: metric if dataset == COCO else None
-    )
-    notes = _detection_notes(list(files.values()))
+    paper = DetectionReported(exhibit.paper, settings)
+    theirs = _papers_detection(PaperSettings(exhibit.paper.with_name(SETTINGS_FILE)))
+    notes = _detection_notes(list(files.values()), theirs)
     return outcome_table(exhibit, settings, frame, columns, values, paper, "Average precision (%)", notes)
-
-
-def _transferred(dataset: str, metric: str) -> str | None:
-    return dataset if metric == "linear_top1" and dataset != "imagenet" else None
 
 
 def _transfer_column(dataset: str, metric: str, run: bool = True) -> Column:
@@ -96,7 +85,7 @@ def _transfer_column(dataset: str, metric: str, run: bool = True) -> Column:
 
 
 def _transfer_notes(
-    files: dict[str, list[dict[str, Any]]], columns: list[Column], own: set[str]
+    files: dict[str, list[dict[str, Any]]], columns: list[Column], own: set[str], theirs: str
 ) -> list[str]:
     """How the accuracies were measured, with which setting, on how many images; what was not run."""
     every = [found for of_set in files.values() for found in of_set]
@@ -111,7 +100,7 @@ def _transfer_notes(
         f"Accuracy: top-1{', the mean over classes where a column says so' if per_class else ''}, after the "
         "last epoch.",
         f"Transfer: protocol {protocol}; {each['epochs']} epochs of {each['optimizer']}, batch size "
-        f"{each['batch_size']}, images {each['image_size']} pixels wide. {PAPERS_TRANSFER}",
+        f"{each['batch_size']}, images {each['image_size']} pixels wide. {theirs}",
         _setting_note(files),
         f"Images (training / test): {images}.",
     ]
@@ -119,6 +108,28 @@ def _transfer_notes(
         notes.append(f"Encoders were trained on {listed(trained)} itself: that is no transfer.")
     absent = listed(column.dataset for column in columns if not column.run)
     return [*notes, *([f"Not run at this scale: {absent}."] if absent else [])]
+
+
+def _papers_transfer(paper: PaperSettings) -> str:
+    """What the paper's transfers are, in a sentence; the numbers are those of its settings."""
+    given = {key: setting.values[0] for key, setting in paper.of_all("transfer.").items()}
+    return (
+        f"The paper: {given['epochs']} epochs, batch size {given['batch_size']}, random crops and flips in "
+        "training (CIFAR: resized and flipped alone), the central 87.5 % of width and height in testing, "
+        f"bicubic, images {given['image_size']} pixels wide, the best epoch on the test split."
+    )
+
+
+def _papers_detection(paper: PaperSettings) -> str:
+    """Likewise of its detectors."""
+    given = paper.of_all("detection.")
+    (rate,), (iterations,) = given["learning_rate"].values, given["iterations"].values
+    batch_size, *released = given["batch_size"].values
+    also = f" ({', '.join(released)} in its released SimCLR configurations)" if released else ""
+    return (
+        f"The paper: Mask R-CNN, ResNet-50-C4, COCO train2017 and val2017, {int(iterations):,} iterations, "
+        f"batch size {batch_size}{also}, learning rate {rate}."
+    )
 
 
 def _images(found: list[dict[str, Any]]) -> str:
@@ -150,7 +161,7 @@ def _words(setting: dict[str, float]) -> str:
     return f"learning rate {name(setting['lr'])}, weight decay {name(setting['weight_decay'])}"
 
 
-def _detection_notes(files: list[dict[str, Any]]) -> list[str]:
+def _detection_notes(files: list[dict[str, Any]], theirs: str) -> list[str]:
     """On which images the detectors were trained and tested, and how long."""
     shared = [found["settings"] for found in files]
     each = {
@@ -174,6 +185,6 @@ def _detection_notes(files: list[dict[str, Any]]) -> list[str]:
         "AP: COCO's average precision, the mean over overlaps of 0.5 to 0.95; AP50 and AP75: at one overlap.",
         f"Detection: Mask R-CNN that starts from the encoder, nothing frozen; {data}; {each['iterations']} "
         f"iterations, batch size {each['batch_size']}, learning rate {each['learning_rate']}{precision}; "
-        f"tested once, after the last. {PAPERS_DETECTION}",
+        f"tested once, after the last. {theirs}",
         *broken,
     ]
