@@ -6,9 +6,20 @@ import pandas as pd
 import pytest
 import yaml
 
+from ldreg.config.run_spec import RunSpec
 from ldreg.errors import LdregError
 from ldreg.exhibits.runs.arms import contexts
-from ldreg.exhibits.runs.run_table import Settings, by_seed, describe, load_runs, read_exhibit, settings_of
+from ldreg.exhibits.runs.run_table import (
+    SETTING_KEYS,
+    Settings,
+    add_columns,
+    by_seed,
+    describe,
+    load_runs,
+    read_exhibit,
+    setting_keys,
+    settings_of,
+)
 
 ALL = ("linear_top1", "knn_top1", "effective_rank", "rankme", "mlid")
 
@@ -162,3 +173,27 @@ def test_encoders_that_were_imported_are_said_to_be(runs) -> None:
     (folder / "summary.json").write_text(json.dumps({"imported": {"file": "theirs.pt"}}))
     told = describe(load(runs.spec("main_table")))
     assert told.endswith("; 1 of 2 encoders imported (theirs.pt), not trained here")
+
+
+def test_the_settings_of_a_run_are_those_of_its_spec() -> None:
+    others = {"scale", "seed", "views", "monitor_k", "knn_every"}
+    assert set(SETTING_KEYS) == set(RunSpec.model_fields) - others
+
+
+def test_what_is_measured_is_no_setting_and_stays_with_its_run(runs) -> None:
+    """Whatever is joined to the runs, the seeds of a setting stay one arm, in the order of the runs."""
+    folders = [runs.add(seed, mlid=6.0 + seed) for seed in (2, 0, 1)]
+    frame = add_columns(
+        load(runs.spec("main_table")), lambda folder: {"seconds": 10.0 * folders.index(folder), "of": (1, 2)}
+    )
+    assert set(setting_keys(frame)) <= set(SETTING_KEYS)
+    ((arm,),) = (context.arms for context in contexts(frame))
+    assert by_seed(arm.runs, "seconds").to_dict() == {0: 10.0, 1: 20.0, 2: 0.0}
+    assert by_seed(arm.runs, "mlid").to_dict() == {0: 6.0, 1: 7.0, 2: 8.0}
+
+
+def test_a_column_is_empty_where_a_run_lacks_it(runs) -> None:
+    first, _ = runs.add(0), runs.add(1)
+    frame = load(runs.spec("main_table"))
+    seconds = add_columns(frame, lambda folder: {"seconds": 5.0} if folder == first else {})["seconds"]
+    assert seconds.iloc[0] == 5.0 and seconds.isna().to_list() == [False, True]

@@ -1,4 +1,4 @@
-"""What the claims are tested on: the runs by context and arm, with what their other files say of them."""
+"""The evidence that the claims are tested on: the runs by context and arm, and what their files say."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,8 @@ from ldreg.exhibits.output.labels import name, plain, same
 from ldreg.exhibits.paper.reported import Reported, plane_numbers
 from ldreg.exhibits.runs.arms import Arm, Context, contexts
 from ldreg.exhibits.runs.csv_columns import read_columns
-from ldreg.exhibits.runs.execution import EXECUTION
-from ldreg.exhibits.runs.run_table import REGULARIZER_KEYS, by_seed, setting_keys
+from ldreg.exhibits.runs.execution import execution
+from ldreg.exhibits.runs.run_table import REGULARIZER_KEYS, add_columns, by_seed, setting_keys
 from ldreg.exhibits.runs.summaries import read_summary
 from ldreg.exhibits.settings import LedgerSettings
 from ldreg.exhibits.stats.intervals import differences
@@ -30,7 +30,7 @@ MONITOR = "mlid_mle_32"  # the authors' own monitor
 
 @dataclass(frozen=True)
 class Evidence:
-    """The contexts of all runs, those of one method and encoder beginning with the usual one."""
+    """The contexts of all runs. Of those with one method and encoder the first is the usual one."""
 
     contexts: tuple[Context, ...]
     settings: LedgerSettings
@@ -38,12 +38,15 @@ class Evidence:
     plane: Mapping[str, Any] = field(default_factory=dict)  # what Figures 1 and 3 show, by their names
 
     def reported(self, *exhibits: str, kind: type[Reported] = Reported) -> Reported:
-        """The paper's numbers of these exhibits, best first; `kind` says of which measurement."""
+        """The paper's numbers in these exhibits, of which the first is looked up first.
+
+        kind: of which measurement the numbers are.
+        """
         return kind(self.paper, self.settings.model_copy(update={"paper_exhibits": exhibits}))
 
     @cached_property
     def reported_pairs(self) -> Reported:
-        """The paper's own pairs; those of 1000 epochs (Table 2) stand for none at other scales."""
+        """The paper's own pairs; those of 1000 epochs (Table 2) count at the paper's own scale alone."""
         return self.reported(*PAIRS, *(["table2"] if self.settings.scale_of_paper else []))
 
     @cached_property
@@ -53,13 +56,13 @@ class Evidence:
 
     @cached_property
     def pairs(self) -> tuple[tuple[Context, Arm], ...]:
-        """Contexts that have an unregularised arm with their LDReg arm, but for the members of a series."""
+        """The contexts with an unregularised arm and their LDReg arms; of a series only the usual context."""
         members = {id(context) for key in SERIES for group in self.series(key) for context in group[1:]}
         found = [(each, self.ldreg(each)) for each in self.contexts if id(each) not in members]
         return tuple((context, arm) for context, arm in found if arm is not None and context.control)
 
     def series(self, key: str) -> list[tuple[Context, ...]]:
-        """For each usual context that others differ from in `key` alone: it, then those."""
+        """Groups of contexts that differ in `key` alone, each beginning with the usual context."""
         groups = []
         for usual in usual_contexts(self.contexts):
             others = [each for each in self.contexts if differing(usual, each) == [key]]
@@ -82,7 +85,7 @@ class Evidence:
         return found[0] if len(found) == 1 else None
 
     def swept(self, context: Context, regularizer: str, axis: str) -> dict[float, Arm]:
-        """Arms of one regulariser by ascending value of the axis, all else at `base`."""
+        """The arms of one regulariser at `base` but for the axis, by ascending value of the axis."""
         base = self.settings.base
         found = [
             arm
@@ -99,10 +102,12 @@ class Evidence:
 
 
 def read_evidence(frame: pd.DataFrame, settings: LedgerSettings, paper: Path, exhibits: Path) -> Evidence:
-    """All runs of `load_runs` by context and arm, with the columns of `_told`; `exhibits`: their folder."""
-    # What the views are follows from the augmentation and its jitter, which are settings too.
-    found = contexts(frame.drop(columns="views", errors="ignore"))
-    labelled = [replace(each, extra=_extra(each, found), arms=_arms(each, settings)) for each in found]
+    """All runs of `load_runs` by context and arm, with the columns of `run_facts`.
+
+    exhibits: the folder of the exhibits, where the numbers of Figures 1 and 3 lie.
+    """
+    found = contexts(add_columns(frame, lambda folder: run_facts(folder, settings)))
+    labelled = [replace(each, extra=_extra(each, found)) for each in found]
     plane = {Path(file).stem: read_json(exhibits / Path(file).name) for file in settings.scale_files}
     return Evidence(tuple(labelled), settings, paper, plane)
 
@@ -116,31 +121,31 @@ def usual_contexts(found: Sequence[Context]) -> list[Context]:
 
 
 def differing(one: Context, other: Context) -> list[str]:
-    """The settings in which two contexts of one method and encoder differ; others are not comparable: []."""
+    """The settings in which two contexts of one method and encoder differ; [] for all other contexts."""
     if (one.method, one.backbone) != (other.method, other.backbone):
         return []
     rows = one.arms[0].runs, other.arms[0].runs
-    keys = [key for key in setting_keys(rows[0]) if key not in (*REGULARIZER_KEYS, *TOLD)]
+    keys = [key for key in setting_keys(rows[0]) if key not in REGULARIZER_KEYS]
     return [key for key in keys if not same(*(row[key].iloc[0] for row in rows))]
 
 
 def value_of(arm: Arm, key: str) -> Any:
-    """A setting that all runs of the arm share."""
+    """The value of a setting, which all runs of the arm share."""
     return arm.runs[key].iloc[0]
 
 
 def seeds(arm: Arm, metric: str) -> pd.Series:
-    """A quantity of the arm's runs by seed, without those that do not have it."""
+    """A quantity of the arm's runs by seed; runs that lack it are left out."""
     return by_seed(arm.runs, metric).dropna()
 
 
 def gains(arm: Arm, control: Arm, metric: str) -> pd.Series:
-    """arm - control by seed, for the seeds that both have."""
+    """The arm's metric minus the control's, by seed, for the seeds that both have."""
     return differences(seeds(arm, metric), seeds(control, metric))
 
 
 def _extra(context: Context, found: Sequence[Context]) -> str:
-    """What a context varies of the usual one, in words."""
+    """The settings in which a context differs from the usual one, in words."""
     varied = [key for usual in usual_contexts(found) for key in differing(usual, context)]
     return ", ".join(f"{plain(key)} {name(value_of(context.arms[0], key))}" for key in varied)
 
@@ -149,36 +154,29 @@ def _labels(arms: Sequence[Arm]) -> str:
     return "; ".join(arm.label for arm in arms)
 
 
-# What is read of other files of a run's folder, NaN where they do not say it (imported encoders, say).
-TOLD = ("wall_seconds", "how", "late_change", "transfer", "transfer_sets", "box_ap", "mask_ap")
+def run_facts(folder: Path, settings: LedgerSettings) -> dict[str, Any]:
+    """What other files of a run's folder say: its time, course, transfer and detection.
 
-
-def _arms(context: Context, settings: LedgerSettings) -> tuple[Arm, ...]:
-    return tuple(replace(arm, runs=_told(arm.runs, settings)) for arm in context.arms)
-
-
-def _told(runs: pd.DataFrame, settings: LedgerSettings) -> pd.DataFrame:
-    rows = [_told_of(Path(folder), settings) for folder in runs["folder"]]
-    return runs.assign(**{key: [row[key] for row in rows] for key in TOLD})
-
-
-def _told_of(folder: Path, settings: LedgerSettings) -> dict[str, Any]:
+    A fact is NaN where its file is missing or lacks it, as for encoders that were trained elsewhere.
+    """
     summary = read_summary(folder) if (folder / "summary.json").is_file() else {}
-    found = {"wall_seconds": summary.get("wall_seconds", math.nan)}
-    found["how"] = tuple(summary.get(key) for key in EXECUTION)
-    found["late_change"] = late_change(folder / "history.csv")
-    found |= _transferred(folder, settings.transfer)
     detected = _read(folder / "detection.json") if settings.detection else {}
-    return found | {f"{kind}_ap": detected.get(kind, {}).get("ap", math.nan) for kind in ("box", "mask")}
+    return {
+        "wall_seconds": summary.get("wall_seconds", math.nan),
+        "execution": execution(summary),
+        "late_change": late_change(folder / "history.csv"),
+        **_transferred(folder, settings.transfer),
+        **{f"{kind}_ap": detected.get(kind, {}).get("ap", math.nan) for kind in ("box", "mask")},
+    }
 
 
 def _transferred(folder: Path, datasets: Sequence[str]) -> dict[str, Any]:
-    """Mean accuracy over the data sets that could be had, and which; NaN until all have been tried."""
+    """The mean accuracy over the available data sets, and their names; NaN until all have been tried."""
     contents = {dataset: _read(folder / "transfer" / f"{dataset}.json") for dataset in datasets}
-    had = {dataset: found for dataset, found in contents.items() if "unavailable" not in found}
-    known = bool(had) and all(had.values())
-    mean = float(np.mean([found[found["metric"]] for found in had.values()])) if known else math.nan
-    return {"transfer": mean, "transfer_sets": tuple(had)}
+    available = {dataset: found for dataset, found in contents.items() if "unavailable" not in found}
+    known = bool(available) and all(available.values())
+    mean = float(np.mean([found[found["metric"]] for found in available.values()])) if known else math.nan
+    return {"transfer": mean, "transfer_sets": tuple(available)}
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -186,9 +184,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def late_change(history: Path) -> float:
-    """By how many per cent mLID changes over the last half of the epochs; NaN where it was not measured.
+    """The change of mLID over the last half of the epochs in per cent; NaN where it was not measured.
 
-    The least-squares line through ln mLID of those epochs, from its first to its last epoch.
+    It is that of the least-squares line through ln mLID, from the first of those epochs to the last.
     """
     if not history.is_file():
         return math.nan

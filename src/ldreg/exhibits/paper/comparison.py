@@ -7,7 +7,7 @@ import pandas as pd
 from ldreg.exhibits.output.labels import METRICS, name, regularizer
 from ldreg.exhibits.paper.reported import PaperRow, Reported, difference
 from ldreg.exhibits.runs.arms import Context
-from ldreg.exhibits.stats.intervals import Estimate
+from ldreg.exhibits.stats.intervals import Estimate, estimate_columns
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,6 @@ def table(kind: str, groups: Groups, comparable: bool) -> pd.DataFrame:
     lines = []
     for row in (row for group in groups for row in group):
         for metric, ours in row.ours.items():
-            known = {"n": ours.n, "mean": ours.mean, "low": ours.low, "high": ours.high} if ours else {"n": 0}
             lines.append(
                 {
                     "kind": kind,
@@ -85,7 +84,7 @@ def table(kind: str, groups: Groups, comparable: bool) -> pd.DataFrame:
                     "metric": metric,
                     "unit": METRICS[metric].unit if kind == "level" else METRICS[metric].difference_unit,
                     "status": "run" if ours else "not run",
-                    **{"n": None, "mean": None, "low": None, "high": None, **known},
+                    **estimate_columns(ours),
                     "paper": row.paper[metric],
                     "difference": _difference(ours, row.paper[metric], comparable),
                     "paper_setting": row.theirs.setting if row.theirs else None,

@@ -1,4 +1,8 @@
-"""Runs put together: the arms (one regulariser setting, several seeds) of one context (everything else)."""
+"""Runs grouped for comparison.
+
+An arm holds the runs of one regulariser setting, which differ by seed alone. A context holds the arms that
+agree in every other setting.
+"""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +16,7 @@ from ldreg.exhibits.stats.intervals import LEVEL, Estimate, paired, t_interval
 
 @dataclass(frozen=True)
 class Setting:
-    """One of our settings, as far as the paper's rows tell settings apart."""
+    """The settings of an arm by which its row of the paper is found."""
 
     method: str
     backbone: str
@@ -26,7 +30,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Arm:
-    """Runs that differ by seed alone. `extra` says what their regulariser is beside its beta and k."""
+    """Runs that differ by seed alone. `extra`: further settings of their regulariser, in words."""
 
     regularizer: str
     beta: float
@@ -40,8 +44,19 @@ class Arm:
         return self.runs["acts_on"].iloc[0]
 
     @property
+    def regularized(self) -> bool:
+        """Whether anything is added to the method's own loss."""
+        return self.regularizer != "none"
+
+    @property
     def label(self) -> str:
+        """The regulariser with its settings, as tables name it: 'LDReg β 0.1, k 16', 'none'."""
         return regularizer(self.regularizer, self.beta, self.k, self.extra)
+
+    @property
+    def series(self) -> str:
+        """The same as figures name it: 'LDReg β 0.1, k 16', 'unregularised'."""
+        return self.label if self.regularized else "unregularised"
 
     def level(self, metric: str) -> Estimate:
         """Mean over seeds with interval."""
@@ -54,7 +69,10 @@ class Arm:
 
 @dataclass(frozen=True)
 class Context:
-    """Everything but the regulariser: its arms are comparable seed by seed, the unregularised one first."""
+    """Arms that agree in every setting but the regulariser's, the unregularised one first.
+
+    They are compared seed by seed. `extra`: the settings in which the context differs from others, in words.
+    """
 
     method: str
     backbone: str
@@ -64,7 +82,7 @@ class Context:
     extra: str = ""
 
     def setting(self, arm: Arm | None = None) -> Setting:
-        """An arm of this context, or its unregularised runs, as the paper's rows would have it."""
+        """The setting of an arm of this context, or of its unregularised runs."""
         where = (self.method, self.backbone, self.epochs, self.batch_size)
         if arm is None:
             return Setting(*where)
@@ -88,12 +106,12 @@ class Context:
     @property
     def control(self) -> Arm | None:
         """The unregularised arm, if it was run."""
-        return next((arm for arm in self.arms if arm.regularizer == "none"), None)
+        return next((arm for arm in self.arms if not arm.regularized), None)
 
     @property
     def treated(self) -> tuple[Arm, ...]:
         """The regularised arms."""
-        return tuple(arm for arm in self.arms if arm.regularizer != "none")
+        return tuple(arm for arm in self.arms if arm.regularized)
 
 
 _CONTEXT = ("method", "backbone", "epochs", "batch_size")
@@ -104,8 +122,7 @@ def contexts(frame: pd.DataFrame) -> list[Context]:
     """All runs of `load_runs` by context and arm, in the order in which the runs are listed."""
     keys = [key for key in setting_keys(frame) if key not in REGULARIZER_KEYS]
     found = [group for _, group in frame.groupby(keys, dropna=False, sort=False)]
-    # What the views are follows from the augmentation and its jitter, which say it shorter.
-    extras = _distinguish(found, ["method", "backbone"], [key for key in keys if key != "views"])
+    extras = _distinguish(found, ["method", "backbone"], keys)
     return [
         Context(*(group[key].iloc[0] for key in _CONTEXT), _arms(group), extra)
         for group, extra in zip(found, extras, strict=True)
@@ -119,18 +136,18 @@ def _arms(group: pd.DataFrame) -> tuple[Arm, ...]:
         Arm(*(rows[key].iloc[0] for key in _ARM), rows, _words(rows.iloc[0], extra))
         for rows, extra in zip(found, extras, strict=True)
     ]
-    return tuple(sorted(arms, key=lambda arm: arm.regularizer != "none"))
+    return tuple(sorted(arms, key=lambda arm: arm.regularized))
 
 
 def _words(run: pd.Series, extra: str) -> str:
-    """What a regulariser is beside its beta and k: its target, other features than usual, and `extra`."""
+    """A regulariser's further settings: its target, the features that it acts on, and `extra`."""
     words = [f"{name('target')} {name(run['target'])}"] if present(run["target"]) else []
     words += [f"on {run['acts_on']}"] if run["acts_on"] != "representations" else []
     return ", ".join([*words, *([extra] if extra else [])])
 
 
 def _distinguish(groups: list[pd.DataFrame], shown: list[str], keys: list[str]) -> list[str]:
-    """For groups whose `shown` keys agree: the other keys in which they differ, as words; else ''."""
+    """For groups that agree in the `shown` keys, their other differences in words; '' for others."""
     heads = pd.DataFrame([group.iloc[0] for group in groups]).reset_index(drop=True)
     extras = [""] * len(groups)
     for _, alike in heads.groupby(shown, dropna=False):

@@ -10,19 +10,20 @@ from ldreg.exhibits.stats.intervals import Estimate, t_interval
 EXECUTION = ("device", "world_size", "threads", "precision", "micro_batch", "accumulation")
 
 
-def how_executed(summary: dict[str, Any]) -> tuple[Any, ...]:
+def execution(summary: dict[str, Any]) -> tuple[Any, ...]:
+    """How the run of this summary.json was executed, to compare with others."""
     return tuple(summary.get(key) for key in EXECUTION)
 
 
 def change(arm: Arm, control: Arm, key: str) -> Estimate | None:
-    """Mean change in per cent over the seeds whose two runs were executed alike; None without any."""
+    """The mean change in per cent over seeds whose two runs were executed alike; None if there are none."""
     alike = executed_alike(arm, control)
     changes = percent(by_seed(arm.runs, key), by_seed(control.runs, key)).dropna()
     return t_interval(changes[[bool(alike[seed]) for seed in changes.index]])
 
 
 def percent(treated: Any, control: Any) -> Any:
-    """By how many per cent `treated` is more than `control`; Series by their index.
+    """How much more `treated` is than `control`, in per cent; Series are matched by their index.
 
     >>> round(percent(27.1, 27.8), 1)
     -2.5
@@ -32,5 +33,5 @@ def percent(treated: Any, control: Any) -> Any:
 
 def executed_alike(arm: Arm, control: Arm) -> dict[int, bool]:
     """For each seed that both have: whether its two runs were executed in the same way."""
-    ours, theirs = by_seed(arm.runs, "how"), by_seed(control.runs, "how")
+    ours, theirs = by_seed(arm.runs, "execution"), by_seed(control.runs, "execution")
     return {seed: ours[seed] == theirs[seed] for seed in ours.index if seed in theirs.index}

@@ -1,8 +1,8 @@
-"""What an exhibit is made from: its spec, its settings, and its runs as one table."""
+"""The inputs of an exhibit: its spec, its settings, and its runs as one table."""
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,23 +10,17 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ldreg.config.run_spec import RunSpec
+from ldreg.config.grids import SETTINGS
 from ldreg.errors import LdregError, explain, unknown
-from ldreg.exhibits.output.labels import METRICS, both, listed, present, same, seeds
+from ldreg.exhibits.output.labels import both, listed, present, same, seeds
 from ldreg.exhibits.settings import Settings
 from ldreg.files import read_json, read_yaml
 
 # Keys that say what is added to the loss. Two runs that differ in these alone are a pair.
 REGULARIZER_KEYS = ("regularizer", "beta", "k", "target", "acts_on", "regularizer_start")
-# Keys that name a run, count its repetition or only watch it: no part of its setting.
-BOOKKEEPING_KEYS = (
-    "scale",
-    "run",
-    "spec_hash",
-    "seed",
-    "monitor_k",
-    "knn_every",
-)
+# The keys of a spec that make a run's setting: what a user may set, but for the live measurements, which only
+# watch a run. The views are not among them, as they follow from the augmentation and its jitter.
+SETTING_KEYS = tuple(key for key in SETTINGS if key not in ("monitor_k", "knn_every"))
 # What a linear evaluation is, by the `protocol` of linear.json.
 PROTOCOLS = {
     "cached": " (a linear classifier on stored representations, without crops, its learning rate chosen on a "
@@ -35,7 +29,7 @@ PROTOCOLS = {
 
 
 class ExhibitSpec(BaseModel):
-    """The contents of `<name>.spec.yaml`, and where it lies."""
+    """The contents of `<name>.spec.yaml`, and its path."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -90,9 +84,18 @@ def load_runs(exhibit: ExhibitSpec, metrics: tuple[str, ...], settings: Settings
     return frame
 
 
+def add_columns(frame: pd.DataFrame, read: Callable[[Path], Mapping[str, Any]]) -> pd.DataFrame:
+    """The runs with further columns: what `read` finds in each run's folder.
+
+    A column that `read` does not return for some of the runs is NaN there.
+    """
+    rows = [dict(read(Path(folder))) for folder in frame["folder"]]
+    return frame.join(pd.DataFrame(rows, index=frame.index))
+
+
 def setting_keys(frame: pd.DataFrame) -> list[str]:
-    """The spec keys that make a run's setting, the regulariser's included; not its name or seed."""
-    return [key for key in frame.columns if key not in (*BOOKKEEPING_KEYS, *METRICS, "folder")]
+    """The columns that make a run's setting, the regulariser's included: not its name, seed or results."""
+    return [key for key in frame.columns if key in SETTING_KEYS]
 
 
 def check_keys(exhibit: ExhibitSpec, frame: pd.DataFrame, keys: Iterable[str]) -> None:
@@ -104,7 +107,7 @@ def check_keys(exhibit: ExhibitSpec, frame: pd.DataFrame, keys: Iterable[str]) -
 
 
 def matches(column: pd.Series, value: Any) -> np.ndarray:
-    """Which cells hold this setting, numbers compared as numbers: (rows,) booleans."""
+    """Whether each cell equals the value, numbers compared as numbers: (rows,) booleans."""
     return np.array([same(cell, value) for cell in column], dtype=bool)
 
 
@@ -168,8 +171,7 @@ def describe(frame: pd.DataFrame) -> str:
     """The runs in one line: data, encoder, epochs, batch size and seeds, for captions and notes."""
     word = {key: both(frame[key]) for key in ("dataset", "image_size", "backbone", "epochs", "batch_size")}
     images = both(value if present(value) else "all" for value in frame["train_images"])
-    keys = [key for key in setting_keys(frame) if key in RunSpec.model_fields and key != "views"]
-    counts = frame.groupby(keys, dropna=False)["seed"].nunique()
+    counts = frame.groupby(setting_keys(frame), dropna=False)["seed"].nunique()
     fewest = f"{counts.min()} to " if counts.min() < counts.max() else ""
     return (
         f"{word['dataset']} ({images} training images, {word['image_size']} pixels wide), "
@@ -179,7 +181,7 @@ def describe(frame: pd.DataFrame) -> str:
 
 
 def _imported(frame: pd.DataFrame) -> str:
-    """Which encoders were not trained here, whatever their specs say of epochs and batches."""
+    """Words for the encoders that were not trained here, whose specs say nothing of epochs and batches."""
     paths = [Path(folder) / "summary.json" for folder in frame["folder"]]
     files = [read_measured(path).get("imported", {}).get("file") for path in paths if path.is_file()]
     names = [name for name in files if name]

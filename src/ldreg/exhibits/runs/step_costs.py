@@ -1,4 +1,4 @@
-"""What a step takes with a regulariser against one without, as step_cost.json of runs says."""
+"""The time of a training step with a regulariser against one without, from step_cost.json of runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,8 +19,9 @@ def read_step_cost(folder: Path) -> dict[str, Any]:
 def step_ratio(costs: Sequence[dict[str, Any]]) -> Estimate:
     """The time of a step against one without, over runs that differ by seed alone.
 
-    Of several the mean with its t-interval; of one the median over its blocks with its distribution-free
-    interval, which says nothing of another process; without a regulariser 1, and no interval.
+    For several runs it is the mean with its t-interval. For one run it is the median over its blocks with a
+    distribution-free interval, which does not cover the differences between processes. Without a regulariser
+    it is 1 and has no interval.
     """
     if len(costs) == 1:
         (cost,) = costs
@@ -31,12 +32,12 @@ def step_ratio(costs: Sequence[dict[str, Any]]) -> Estimate:
 
 
 def interval_words(count: int) -> str:
-    """Which interval `step_ratio` of so many runs has."""
+    """The name of the interval that `step_ratio` has for this number of runs."""
     return "95 % t-interval over seeds" if count > 1 else "interval over blocks (at least 95 %)"
 
 
 def scaled(estimate: Estimate, factor: float, offset: float = 0.0) -> Estimate:
-    """offset + factor times the estimate, factor positive."""
+    """offset + factor * estimate, for a positive factor."""
     bounds = [None if bound is None else offset + factor * bound for bound in (estimate.low, estimate.high)]
     return Estimate(offset + factor * estimate.mean, *bounds, estimate.n)
 

@@ -12,5 +12,5 @@ def read_summary(folder: Path) -> dict[str, Any]:
 
 
 def imported(summary: dict[str, Any]) -> bool:
-    """Whether the run's weights were trained elsewhere: then how is not known."""
+    """Whether the run's weights were trained elsewhere, in a way that is not known."""
     return "imported" in summary

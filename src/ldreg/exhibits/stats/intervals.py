@@ -26,6 +26,18 @@ class Estimate:
         return None if self.high is None else self.high - self.mean
 
 
+def estimate_columns(estimate: Estimate | None, prefix: str = "") -> dict[str, float]:
+    """An estimate as columns of a CSV; where there is none, `n` is 0 and the other cells are empty (NaN).
+
+    >>> estimate_columns(Estimate(1.5, 1.0, 2.0, 3), prefix="effect_")
+    {'effect_n': 3, 'effect_mean': 1.5, 'effect_low': 1.0, 'effect_high': 2.0}
+    """
+    found = estimate or Estimate(math.nan, None, None, 0)
+    bounds = {"low": found.low, "high": found.high}
+    values = {"n": found.n, "mean": found.mean} | {k: math.nan if v is None else v for k, v in bounds.items()}
+    return {f"{prefix}{key}": value for key, value in values.items()}
+
+
 def t_interval(values: Sequence[float] | pd.Series, level: float = LEVEL) -> Estimate | None:
     """mean +- t_{(1+level)/2, n-1} * s / sqrt(n), with s the sample standard deviation (n - 1).
 

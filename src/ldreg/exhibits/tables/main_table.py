@@ -11,13 +11,14 @@ import pandas as pd
 
 from ldreg.exhibits.output.estimates import NOT_REPORTED, best_in_bold, effect, gap, level
 from ldreg.exhibits.output.labels import METRICS, name, printed, seeds
-from ldreg.exhibits.output.markup import Block, Cell, latex, markdown
+from ldreg.exhibits.output.markup import Block, Cell
 from ldreg.exhibits.paper import comparison
 from ldreg.exhibits.paper.comparison import Groups, Row
 from ldreg.exhibits.paper.reported import Reported
 from ldreg.exhibits.runs.arms import contexts
 from ldreg.exhibits.runs.run_table import ExhibitSpec, describe, linear_protocol, load_runs, settings_of
 from ldreg.exhibits.settings import TableSettings
+from ldreg.exhibits.tables.table_files import table_files
 
 COLLAPSED = "collapsed"
 BOLD = "Bold: the highest mean of each method, as in the paper; it says nothing about significance."
@@ -37,16 +38,7 @@ class Content:
 def main_table(exhibit: ExhibitSpec) -> dict[str, str]:
     """Table 1 as CSV (one line per number), Markdown and LaTeX."""
     content = build(exhibit)
-    title = exhibit.title or exhibit.exhibit
-    parts = [f"## {title}", *([exhibit.caption] if exhibit.caption else [])]
-    parts += [markdown(block) for block in content.blocks]
-    notes = [*content.notes, BOLD]
-    parts.append("\n".join(f"- {note}" for note in notes))
-    return {
-        "csv": content.cells.round(10).to_csv(index=False, lineterminator="\n"),
-        "md": "\n\n".join(parts) + "\n",
-        "tex": latex(exhibit.caption or title, exhibit.exhibit, content.blocks, notes),
-    }
+    return table_files(exhibit, content.blocks, [*content.notes, BOLD], content.cells)
 
 
 def build(exhibit: ExhibitSpec) -> Content:

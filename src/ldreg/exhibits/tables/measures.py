@@ -1,7 +1,5 @@
 """Does the effect depend on how it is measured? Every form of effective rank and of mLID that runs have."""
 
-import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +9,16 @@ from ldreg.exhibits.output.estimates import effect, level
 from ldreg.exhibits.output.labels import name, seeds
 from ldreg.exhibits.output.markup import Block, Cell
 from ldreg.exhibits.runs.arms import Arm, Context, contexts
-from ldreg.exhibits.runs.run_table import ExhibitSpec, describe, load_runs, read_measured, settings_of
+from ldreg.exhibits.runs.run_table import (
+    ExhibitSpec,
+    add_columns,
+    describe,
+    load_runs,
+    read_measured,
+    settings_of,
+)
 from ldreg.exhibits.settings import LidChoice
-from ldreg.exhibits.stats.intervals import Estimate
+from ldreg.exhibits.stats.intervals import estimate_columns
 from ldreg.exhibits.tables.table_files import table_files
 from ldreg.exhibits.tables.table_settings import MeasuresSettings
 
@@ -24,12 +29,11 @@ RANK, LID, RANKME = "effective rank", "mLID", "RankMe, of the singular values"
 def measures(exhibit: ExhibitSpec) -> dict[str, str]:
     """The table as CSV (one line per number), Markdown and LaTeX."""
     settings = settings_of(exhibit, MeasuresSettings)
-    frame = load_runs(exhibit, (), settings)
-    each = {folder: _measured(Path(folder)) for folder in frame["folder"]}
-    # Without what some of the runs were not measured by.
-    measured = pd.DataFrame.from_dict(each, orient="index").dropna(axis="columns")
-    found = [_with(context, measured) for context in contexts(frame)]
-    pairs = [(context, arm) for context in found if context.control for arm in context.treated]
+    runs = load_runs(exhibit, (), settings)
+    frame = add_columns(runs, _measured)
+    # What some of the runs were not measured by is left out.
+    measured = [key for key in frame if key not in runs and frame[key].notna().all()]
+    pairs = [(context, arm) for context in contexts(frame) if context.control for arm in context.treated]
     blocks = [
         Block(
             f"{context.label}, {arm.label}, minus unregularised",
@@ -44,7 +48,7 @@ def measures(exhibit: ExhibitSpec) -> dict[str, str]:
 
 
 def _measured(folder: Path) -> dict[str, float]:
-    """All of a run's effective ranks and mLIDs, by what they are measured by."""
+    """All effective ranks and mLIDs of a run, by the words for how each is measured."""
     content = read_measured(folder / "dimensionality.json")
     ranks = {f"{RANK}, {name(kind)}": value for kind, value in content["effective_rank"].items()}
     lids = {
@@ -54,28 +58,22 @@ def _measured(folder: Path) -> dict[str, float]:
     return ranks | {RANKME: content["rankme"]} | lids
 
 
-def _with(context: Context, measured: pd.DataFrame) -> Context:
-    arms = tuple(replace(arm, runs=arm.runs.join(measured, on="folder")) for arm in context.arms)
-    return replace(context, arms=arms)
-
-
-def _rows(context: Context, arm: Arm, measured: pd.DataFrame) -> list[list[Cell]]:
+def _rows(context: Context, arm: Arm, measured: list[str]) -> list[list[Cell]]:
     rows = []
     for key in measured:
         change = arm.effect(context.control, key)
-        told = change is not None and change.low is not None and change.low * change.high > 0
+        without_zero = change is not None and change.low is not None and change.low * change.high > 0
         texts = [key, level(context.control.level(key)), effect(change), str(change.n if change else 0)]
-        rows.append([Cell(text, told and place == 2) for place, text in enumerate(texts)])
+        rows.append([Cell(text, without_zero and place == 2) for place, text in enumerate(texts)])
     return rows
 
 
 def _line(context: Context, arm: Arm, key: str) -> dict[str, Any]:
-    change = arm.effect(context.control, key) or Estimate(math.nan, None, None, 0)
     return {
         **context.columns(arm),
         "measured_by": key,
         "unregularised": context.control.level(key).mean,
-        **{"n": change.n, "mean": change.mean, "low": change.low, "high": change.high},
+        **estimate_columns(arm.effect(context.control, key)),
     }
 
 

@@ -43,21 +43,19 @@ def outcome_table(
     settings: OutcomeSettings,
     frame: pd.DataFrame,
     columns: list[Column],
-    values: dict[str, dict[str, float]],
     paper: Reported,
     title: str,
     about: list[str],
 ) -> dict[str, str]:
     """Effects and levels of `columns` as CSV, Markdown and LaTeX.
 
-    values: percentages by run folder and key; what was not run is missing. title: of the levels. about: notes
-    on how they were measured.
+    frame: the runs of `load_runs` with their percentages, a column for each key that was run. title: of the
+    levels. about: notes on how the percentages were measured.
     """
     keys = tuple(column.key for column in columns)
-    measured = pd.DataFrame.from_dict(values, orient="index").reindex(columns=keys)
-    found = [_measured(context, measured) for context in _labelled(contexts(frame))]
-    levels = _told(comparison.levels(found, paper, keys, settings.not_run))
-    effects = _told(comparison.effects(found, paper, keys, settings.not_run))
+    found = _labelled(contexts(frame.assign(**{key: math.nan for key in keys if key not in frame})))
+    levels = _completed(comparison.levels(found, paper, keys, settings.not_run))
+    effects = _completed(comparison.effects(found, paper, keys, settings.not_run))
     blocks = [
         *([_effect_block(exhibit.scale, effects, columns)] if effects else []),
         _level_block(exhibit.scale, title, levels, columns, settings.scale_of_paper),
@@ -66,16 +64,10 @@ def outcome_table(
         *_lines("effect", effects, columns, comparable=True),
         *_lines("level", levels, columns, comparable=settings.scale_of_paper),
     ]
-    # What these measurements share with Table 1 is told in the same words.
+    # What these measurements share with Table 1 is said in the same words.
     shared = table_notes(exhibit, TableSettings(metrics=()), frame, effects)
     notes = [*shared, *about, BOLD, *settings.notes]
     return table_files(exhibit, blocks, notes, pd.concat(cells, ignore_index=True))
-
-
-def _measured(context: Context, values: pd.DataFrame) -> Context:
-    """The context with `values` as columns of its arms' runs."""
-    arms = tuple(replace(arm, runs=arm.runs.join(values, on="folder")) for arm in context.arms)
-    return replace(context, arms=arms)
 
 
 def _labelled(found: list[Context]) -> list[Context]:
@@ -100,12 +92,12 @@ def _epochs(epochs: float) -> str:
     return f"{name(epochs)} epochs" if present(epochs) else ""
 
 
-def _told(groups: Groups) -> Groups:
-    """Rows without numbers where nothing was run, and with the paper's budget where it alone has the row."""
-    return [[_told_row(row) for row in group] for group in groups]
+def _completed(groups: Groups) -> Groups:
+    """Rows without numbers where nothing was run, and with the paper's epochs where it alone has the row."""
+    return [[_completed_row(row) for row in group] for group in groups]
 
 
-def _told_row(row: Row) -> Row:
+def _completed_row(row: Row) -> Row:
     ours = {
         key: None if estimate is None or math.isnan(estimate.mean) else estimate
         for key, estimate in row.ours.items()
@@ -129,8 +121,8 @@ def _lines(kind: str, groups: Groups, columns: list[Column], comparable: bool) -
         ]
         lines = comparison.table(kind, [rows], comparable).assign(metric=column.metric)
         lines.insert(lines.columns.get_loc("metric"), "dataset", column.dataset)
-        # Where all are missing they would be objects, which cannot be rounded.
-        tables.append(lines.astype(dict.fromkeys(("mean", "low", "high", "paper"), float)))
+        # Where the paper gives none they would be objects, which cannot be rounded.
+        tables.append(lines.astype({"paper": float}))
     return tables
 
 

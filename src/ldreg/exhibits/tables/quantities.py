@@ -1,11 +1,11 @@
 """One number of Table 4 as its blocks and its CSV have it, and the machines that it was taken on."""
 
-import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from ldreg.exhibits.paper.comparison import Row
-from ldreg.exhibits.stats.intervals import Estimate
+from ldreg.exhibits.stats.intervals import Estimate, estimate_columns
 
 NOT_MEASURED = "not measured"
 
@@ -23,19 +23,17 @@ class Quantity:
 
     def line(self, kind: str, comparable: bool = True) -> dict[str, Any]:
         """As a line of the CSV; `comparable`: whether the paper's number may be set beside ours."""
-        ours = self.ours or Estimate(math.nan, None, None, 0)
-        numbers = {"n": ours.n, "mean": ours.mean, "low": ours.low, "high": ours.high}
         about = {"metric": self.key, "unit": self.unit, "status": "run" if self.ours else self.absent}
         beside = {"paper": self.paper, "comparable": comparable and self.paper is not None}
-        return {"kind": kind, **self.row.keys, **about, **numbers, **beside}
+        return {"kind": kind, **self.row.keys, **about, **estimate_columns(self.ours), **beside}
 
 
-def machines(summaries: dict[str, dict[str, Any]]) -> str:
+def machines(summaries: Iterable[dict[str, Any]]) -> str:
     """How the runs were executed, each way once: 'cpu, 1 process, 1 thread each, float32'."""
     ways = dict.fromkeys(
         f"{summary['device']}, {_count(summary['world_size'], 'process')}, "
         f"{_count(summary['threads'], 'thread')}, {summary['precision']}"
-        for summary in summaries.values()
+        for summary in summaries
         if summary.get("device") is not None
     )
     return "; ".join(ways) or "machines that are not known"

@@ -20,7 +20,7 @@ from ldreg.exhibits.paper.reported import Reported
 from ldreg.exhibits.runs.arms import contexts
 from ldreg.exhibits.runs.run_table import ExhibitSpec, by_seed, describe, load_runs, settings_of
 from ldreg.exhibits.settings import TableSettings
-from ldreg.exhibits.stats.intervals import LEVEL, differences
+from ldreg.exhibits.stats.intervals import LEVEL, differences, estimate_columns
 from ldreg.exhibits.tables.main_table import measured_by
 from ldreg.exhibits.tables.table_files import table_files
 
@@ -44,7 +44,7 @@ class Outcome:
 
     @property
     def significant(self) -> bool:
-        """Whether the difference is told from none after the correction."""
+        """Whether the difference is significant after the correction."""
         return self.corrected is not None and self.corrected < ALPHA
 
     @property
@@ -205,15 +205,13 @@ def probability(p: float | None) -> str:
 
 
 def _line(test: Outcome) -> dict[str, Any]:
-    ours = test.row.ours[test.metric]
-    known = {"n": ours.n, "mean": ours.mean, "low": ours.low, "high": ours.high} if ours else {"n": 0}
     low, high = test.bootstrap or (None, None)
     return {
         **test.row.keys,
         "metric": test.metric,
         "unit": METRICS[test.metric].difference_unit,
         "verdict": test.verdict,
-        **{"n": None, "mean": None, "low": None, "high": None, **known},
+        **estimate_columns(test.row.ours[test.metric]),
         "bootstrap_low": low,
         "bootstrap_high": high,
         "p": test.p,

@@ -25,7 +25,7 @@ STEPS = {
 def stepped_rows(context: Context, group: list[Row]) -> list[list[Quantity]]:
     """For each regulariser what a step takes with it and without, and the change; all from the same jobs."""
     rows = [row for row in group if row.keys["regularizer"] != "none"]
-    readings = []
+    quantities = []
     for row, arm in zip(rows, context.treated, strict=True):
         costs = _step_costs(arm)
         found = dict.fromkeys(STEPS)
@@ -37,8 +37,8 @@ def stepped_rows(context: Context, group: list[Row]) -> list[list[Quantity]]:
                 "step_peak_memory_with": _mean(costs, "peak_memory_bytes_with", 2**-30),
                 "step_peak_memory_without": _mean(costs, "peak_memory_bytes_without", 2**-30),
             }
-        readings.append([Quantity(row, key, STEPS[key], found[key], NOT_MEASURED) for key in STEPS])
-    return readings
+        quantities.append([Quantity(row, key, STEPS[key], found[key], NOT_MEASURED) for key in STEPS])
+    return quantities
 
 
 def _step_costs(arm: Arm) -> list[dict[str, Any]]:
@@ -84,9 +84,9 @@ def step_notes(found: list[Context]) -> list[str]:
     arms = [costs for context in found for arm in context.treated if (costs := _step_costs(arm))]
     if not arms:
         return []
-    every = {str(place): cost for place, cost in enumerate(cost for costs in arms for cost in costs)}
-    pairs = sorted({cost["pairs"] for cost in every.values()})
-    steps = sorted({cost["steps_per_block"] for cost in every.values()})
+    every = [cost for costs in arms for cost in costs]
+    pairs = sorted({cost["pairs"] for cost in every})
+    steps = sorted({cost["steps_per_block"] for cost in every})
     intervals = " or ".join(dict.fromkeys(interval_words(len(costs)) for costs in arms))
     return [
         f"A step (views, both passes, loss, optimiser; no live measurements): {machines(every)}. Each job "

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from ldreg.exhibits.output.csv_text import csv_text
 from ldreg.exhibits.output.markup import Block, latex, markdown
 from ldreg.exhibits.runs.run_table import ExhibitSpec
 
@@ -14,7 +15,7 @@ def table_files(
     parts = [f"## {title}", *([exhibit.caption] if exhibit.caption else []), *map(markdown, blocks)]
     parts.append("\n".join(f"- {note}" for note in notes))
     return {
-        "csv": cells.round(10).to_csv(index=False, lineterminator="\n"),
+        "csv": csv_text(cells),
         "md": "\n\n".join(parts) + "\n",
         "tex": latex(exhibit.caption or title, exhibit.exhibit, blocks, notes),
     }

@@ -6,7 +6,6 @@ a step takes with and without LDReg, timed by turns in one process.
 """
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,8 @@ from ldreg.exhibits.paper.comparison import Groups, Row
 from ldreg.exhibits.paper.reported import HOURS, Reported
 from ldreg.exhibits.paper.settings import PaperSettings
 from ldreg.exhibits.runs.arms import Context, contexts
-from ldreg.exhibits.runs.execution import EXECUTION, change, executed_alike, how_executed, percent
-from ldreg.exhibits.runs.run_table import ExhibitSpec, describe, load_runs, settings_of
+from ldreg.exhibits.runs.execution import EXECUTION, change, executed_alike, execution, percent
+from ldreg.exhibits.runs.run_table import ExhibitSpec, add_columns, describe, load_runs, settings_of
 from ldreg.exhibits.runs.step_costs import scaled
 from ldreg.exhibits.runs.summaries import read_summary
 from ldreg.exhibits.tables.quantities import NOT_MEASURED, Quantity, machines
@@ -41,9 +40,8 @@ UNITS = {"h": 1, "min": 60, "s": 3600}  # in an hour
 def timing(exhibit: ExhibitSpec) -> dict[str, str]:
     """Table 4 as CSV (one line per number), Markdown and LaTeX."""
     settings = settings_of(exhibit, TimingSettings)
-    frame = load_runs(exhibit, (), settings)
-    summaries = {folder: read_summary(Path(folder)) for folder in frame["folder"]}
-    found = [_timed(context, summaries) for context in contexts(frame)]
+    frame = add_columns(load_runs(exhibit, (), settings), _timed)
+    found = contexts(frame)
     groups = comparison.levels(found, Reported(exhibit.paper, settings), tuple(QUANTITIES), settings.not_run)
     levels = [[[_level(row, key) for key in QUANTITIES] for row in group] for group in groups]
     run = [*found, *[None] * (len(groups) - len(found))]
@@ -54,28 +52,27 @@ def timing(exhibit: ExhibitSpec) -> dict[str, str]:
         step_block(stepped),
         _level_block(exhibit.scale, levels, settings.scale_of_paper),
     ]
-    cells = [reading.line("change") for group in changes for reading in group]
-    cells += [reading.line("step") for group in stepped for row in group for reading in row]
+    cells = [quantity.line("change") for group in changes for quantity in group]
+    cells += [quantity.line("step") for group in stepped for row in group for quantity in row]
     cells += [
-        reading.line("level", settings.scale_of_paper) for group in levels for row in group for reading in row
+        quantity.line("level", settings.scale_of_paper)
+        for group in levels
+        for row in group
+        for quantity in row
     ]
-    notes = [*_notes(exhibit, frame, groups, summaries), *step_notes(found)]
+    notes = [*_notes(exhibit, frame, groups), *step_notes(found)]
     notes += [*_unpaired(found), *settings.notes]
     return table_files(exhibit, blocks, notes, pd.DataFrame(cells))
 
 
-def _timed(context: Context, summaries: dict[str, dict[str, Any]]) -> Context:
-    """The context with the quantities as columns of its arms' runs, NaN where they were not taken."""
-    return replace(context, arms=tuple(replace(arm, runs=_read(arm.runs, summaries)) for arm in context.arms))
-
-
-def _read(runs: pd.DataFrame, summaries: dict[str, dict[str, Any]]) -> pd.DataFrame:
-    told = [summaries[folder] for folder in runs["folder"]]
-    columns = {}
+def _timed(folder: Path) -> dict[str, Any]:
+    """The quantities of one run, NaN where they were not taken, and how the run was executed."""
+    summary = read_summary(folder)
+    columns: dict[str, Any] = {"execution": execution(summary)}
     for key, (_, _, source, unit) in QUANTITIES.items():
-        values = [summary.get(source) for summary in told]
-        columns[key] = [math.nan if value is None else value / unit for value in values]
-    return runs.assign(**columns, how=[how_executed(summary) for summary in told])
+        value = summary.get(source)
+        columns[key] = math.nan if value is None else value / unit
+    return columns
 
 
 def _level(row: Row, key: str) -> Quantity:
@@ -89,15 +86,15 @@ def _changes(context: Context | None, group: list[Row]) -> list[Quantity]:
     control = next((row for row in group if row.keys["regularizer"] == "none"), None)
     treated = [row for row in group if row is not control]
     arms = context.treated if context else [None] * len(treated)
-    readings = []
+    quantities = []
     for row, arm in zip(treated, arms, strict=True):
         for key in QUANTITIES:
             ours = change(arm, context.control, key) if arm and context.control else None
             theirs = row.paper[key], control.paper[key] if control else None
             paper = None if None in theirs else percent(*theirs)
             absent = NOT_MEASURED if arm and control else NOT_RUN
-            readings.append(Quantity(row, key, "%", ours, absent, paper))
-    return readings
+            quantities.append(Quantity(row, key, "%", ours, absent, paper))
+    return quantities
 
 
 def _change_block(scale: str, changes: list[list[Quantity]]) -> Block:
@@ -105,15 +102,15 @@ def _change_block(scale: str, changes: list[list[Quantity]]) -> Block:
     groups = []
     for group in filter(None, changes):
         rows = []
-        for place, reading in enumerate(group):
-            first = reading.key == HOURS
+        for place, quantity in enumerate(group):
+            first = quantity.key == HOURS
             texts = [
-                reading.row.method if place == 0 else "",
-                reading.row.regularizer if first else "",
-                f"{QUANTITIES[reading.key][0]} (%)",
-                NOT_REPORTED if reading.paper is None else printed(round(reading.paper, 1), signed=True),
-                effect(reading.ours) if reading.ours else reading.absent,
-                str(reading.ours.n if reading.ours else 0),
+                quantity.row.method if place == 0 else "",
+                quantity.row.regularizer if first else "",
+                f"{QUANTITIES[quantity.key][0]} (%)",
+                NOT_REPORTED if quantity.paper is None else printed(round(quantity.paper, 1), signed=True),
+                effect(quantity.ours) if quantity.ours else quantity.absent,
+                str(quantity.ours.n if quantity.ours else 0),
             ]
             rows.append([Cell(text) for text in texts])
         groups.append(rows)
@@ -122,21 +119,21 @@ def _change_block(scale: str, changes: list[list[Quantity]]) -> Block:
 
 def _level_block(scale: str, levels: list[list[list[Quantity]]], comparable: bool) -> Block:
     """Times in the unit that suits them; the paper's hours beside them only where they are `comparable`."""
-    shown = [group for group in levels if comparable or any(readings[0].row.run for readings in group)]
-    times = [readings[0].ours.mean for group in shown for readings in group if readings[0].ours]
+    shown = [group for group in levels if comparable or any(quantities[0].row.run for quantities in group)]
+    times = [quantities[0].ours.mean for group in shown for quantities in group if quantities[0].ours]
     unit = next((unit for unit, factor in UNITS.items() if max(times, default=1) * factor >= 1), "s")
     header = ["method", "regulariser", f"wall-clock ({unit})"]
     header += [*(["paper (h)"] if comparable else []), "images/s", "peak memory (GiB)", "seeds"]
     rows = [
-        [_level_cells(readings, place == 0, unit, comparable) for place, readings in enumerate(group)]
+        [_level_cells(quantities, place == 0, unit, comparable) for place, quantities in enumerate(group)]
         for group in shown
     ]
     beside = "and in the paper" if comparable else "(another machine and task than the paper's)"
     return Block(f"Times at the {scale} scale {beside}", tuple(header), rows)
 
 
-def _level_cells(readings: list[Quantity], first: bool, unit: str, comparable: bool) -> list[Cell]:
-    time, speed, memory = readings
+def _level_cells(quantities: list[Quantity], first: bool, unit: str, comparable: bool) -> list[Cell]:
+    time, speed, memory = quantities
     texts = [time.row.method if first else "", time.row.regularizer]
     texts.append(level(scaled(time.ours, UNITS[unit])) if time.ours else time.absent)
     if comparable:
@@ -145,9 +142,7 @@ def _level_cells(readings: list[Quantity], first: bool, unit: str, comparable: b
     return [Cell(text) for text in (*texts, str(time.row.seeds))]
 
 
-def _notes(
-    exhibit: ExhibitSpec, frame: pd.DataFrame, groups: Groups, summaries: dict[str, dict[str, Any]]
-) -> list[str]:
+def _notes(exhibit: ExhibitSpec, frame: pd.DataFrame, groups: Groups) -> list[str]:
     """What a reader must know: this scale and machine, the paper's, what was timed and how."""
     hours = {
         row.theirs.setting: row.paper[HOURS]
@@ -165,8 +160,9 @@ def _notes(
         else f"Means over {seeds(count)}; ± and brackets are 95 % t-intervals over seeds, for changes of the "
         "changes in per cent paired by seed."
     )
+    executed = machines(read_summary(Path(folder)) for folder in frame["folder"])
     return [
-        f"Here: the {exhibit.scale} scale: {describe(frame)}. Executed on {machines(summaries)}.",
+        f"Here: the {exhibit.scale} scale: {describe(frame)}. Executed on {executed}.",
         f"Paper: on {gpus} A100 GPUs, one number a cell, no interval: {theirs or 'no row of these runs'}.",
         interval,
         "Wall-clock: a whole pretraining with its live measurements, without reading the data. Speed: the "

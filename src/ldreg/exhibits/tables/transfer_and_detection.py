@@ -7,7 +7,14 @@ from ldreg.exhibits.output.labels import listed, name
 from ldreg.exhibits.paper import SETTINGS_FILE
 from ldreg.exhibits.paper.reported import DetectionReported, TransferReported
 from ldreg.exhibits.paper.settings import PaperSettings
-from ldreg.exhibits.runs.run_table import ExhibitSpec, finite_number, load_runs, read_measured, settings_of
+from ldreg.exhibits.runs.run_table import (
+    ExhibitSpec,
+    add_columns,
+    finite_number,
+    load_runs,
+    read_measured,
+    settings_of,
+)
 from ldreg.exhibits.tables.outcome_settings import DetectionTableSettings, TransferTableSettings
 from ldreg.exhibits.tables.outcome_table import Column, outcome_table
 
@@ -23,22 +30,15 @@ def transfer_table(exhibit: ExhibitSpec) -> dict[str, str]:
     """Table 2 as CSV (one line per number), Markdown and LaTeX: accuracies on other data sets."""
     settings = settings_of(exhibit, TransferTableSettings)
     frame = load_runs(exhibit, (), settings)
-    paths = {
-        dataset: {folder: Path(folder) / "transfer" / f"{dataset}.json" for folder in frame["folder"]}
+    every = {
+        dataset: [read_measured(_transfer_file(Path(folder), dataset)) for folder in frame["folder"]]
         for dataset in settings.datasets
     }
-    every = {dataset: [read_measured(path) for path in of_set.values()] for dataset, of_set in paths.items()}
     missing = {
         dataset: found[0]["unavailable"] for dataset, found in every.items() if "unavailable" in found[0]
     }
     files = {dataset: found for dataset, found in every.items() if dataset not in missing}
-    values = {
-        folder: {
-            dataset: finite_number(paths[dataset][folder], found[place], found[place]["metric"])
-            for dataset, found in files.items()
-        }
-        for place, folder in enumerate(frame["folder"])
-    }
+    frame = add_columns(frame, lambda folder: {dataset: _accuracy(folder, dataset) for dataset in files})
     paper = TransferReported(exhibit.paper, settings)
     columns = [_transfer_column(dataset, found[0]["metric"]) for dataset, found in files.items()]
     columns += [_transfer_column(dataset, "top1", run=False) for dataset in missing]
@@ -48,26 +48,15 @@ def transfer_table(exhibit: ExhibitSpec) -> dict[str, str]:
     theirs = _papers_transfer(PaperSettings(exhibit.paper.with_name(SETTINGS_FILE)))
     notes = _transfer_notes(files, columns, set(frame["dataset"]), theirs) if files else []
     notes += [f"{name(dataset)} could not be had: {reason}." for dataset, reason in missing.items()]
-    return outcome_table(
-        exhibit, settings, frame, columns, values, paper, "Accuracy on other data sets (%)", notes
-    )
+    return outcome_table(exhibit, settings, frame, columns, paper, "Accuracy on other data sets (%)", notes)
 
 
 def detection_table(exhibit: ExhibitSpec) -> dict[str, str]:
     """Table 3 as CSV (one line per number), Markdown and LaTeX: average precision of boxes and masks."""
     settings = settings_of(exhibit, DetectionTableSettings)
-    frame = load_runs(exhibit, (), settings)
-    paths = {folder: Path(folder) / "detection.json" for folder in frame["folder"]}
-    files = {folder: read_measured(path) for folder, path in paths.items()}
-    values = {
-        folder: {
-            f"{kind}_{key}": finite_number(paths[folder], found.get(kind, {}), key)
-            for kind in KINDS
-            for key in PRECISIONS
-        }
-        for folder, found in files.items()
-    }
-    where = listed(found.get("dataset", "") for found in files.values())
+    frame = add_columns(load_runs(exhibit, (), settings), _average_precisions)
+    files = [read_measured(_detection_file(Path(folder))) for folder in frame["folder"]]
+    where = listed(found.get("dataset", "") for found in files)
     columns = [
         Column(f"{kind}_{key}", f"{kind} {label}", where, f"{kind}_{key}", decimals=2)
         for kind in KINDS
@@ -75,8 +64,32 @@ def detection_table(exhibit: ExhibitSpec) -> dict[str, str]:
     ]
     paper = DetectionReported(exhibit.paper, settings)
     theirs = _papers_detection(PaperSettings(exhibit.paper.with_name(SETTINGS_FILE)))
-    notes = _detection_notes(list(files.values()), theirs)
-    return outcome_table(exhibit, settings, frame, columns, values, paper, "Average precision (%)", notes)
+    notes = _detection_notes(files, theirs)
+    return outcome_table(exhibit, settings, frame, columns, paper, "Average precision (%)", notes)
+
+
+def _transfer_file(folder: Path, dataset: str) -> Path:
+    return folder / "transfer" / f"{dataset}.json"
+
+
+def _accuracy(folder: Path, dataset: str) -> float:
+    """The accuracy of a run's encoder on another data set, by the metric that its file names."""
+    path = _transfer_file(folder, dataset)
+    found = read_measured(path)
+    return finite_number(path, found, found["metric"])
+
+
+def _detection_file(folder: Path) -> Path:
+    return folder / "detection.json"
+
+
+def _average_precisions(folder: Path) -> dict[str, float]:
+    """A run's average precisions in per cent: box_ap, box_ap50 and so on."""
+    path = _detection_file(folder)
+    found = read_measured(path)
+    return {
+        f"{kind}_{key}": finite_number(path, found.get(kind, {}), key) for kind in KINDS for key in PRECISIONS
+    }
 
 
 def _transfer_column(dataset: str, metric: str, run: bool = True) -> Column:
