@@ -1,8 +1,9 @@
 """Tables, figures and claims: from the files in run folders to files beside an exhibit's own spec.
 
 Importing this module is cheap (no pandas, scipy or matplotlib), because the workflow needs `RENDERERS` and
-their suffixes while it is parsed. A renderer is a function `ExhibitSpec -> {suffix: content}`: it computes
-everything first and `render` writes it, so a failing exhibit leaves nothing behind.
+their suffixes while it is parsed. A renderer is a function of an `ExhibitSpec` that returns the contents of
+its files by suffix, or for a figure a `Drawing`, which has them: it computes everything first and `render`
+writes it, so a failing exhibit leaves nothing behind.
 """
 
 from collections.abc import Callable
@@ -38,7 +39,7 @@ class Renderer:
     needs_runs: bool = True
 
     @property
-    def function(self) -> Callable[[Any], dict[str, str | bytes]]:
+    def function(self) -> Callable[[Any], Any]:
         """The function itself; its module, and with it pandas or matplotlib, is imported only now."""
         return getattr(import_module(self.module), self.name)
 
@@ -85,7 +86,8 @@ def render(spec_path: str | Path) -> list[Path]:
     if exhibit.renderer not in RENDERERS:
         raise unknown(f"{spec_path}: renderer", exhibit.renderer, RENDERERS)
     renderer = RENDERERS[exhibit.renderer]
-    contents = renderer.function(exhibit)
+    made = renderer.function(exhibit)
+    contents = made if isinstance(made, dict) else made.files()
     if "html" in renderer.suffixes:
         from ldreg.exhibits.output.page import page
 

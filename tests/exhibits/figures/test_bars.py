@@ -1,20 +1,11 @@
 """Bars with and without a regulariser: read from the figure itself, and the CSV beside it."""
 
-import io
 import math
 
-import pandas as pd
 import pytest
-from matplotlib.text import Text
+from drawings import check_figure, check_files, drawn
 
 from ldreg.errors import LdregError
-from ldreg.exhibits.figures.bars import bars, draw
-from ldreg.exhibits.figures.figure_settings import BarSettings
-from ldreg.exhibits.output import style
-from ldreg.exhibits.paper import comparison
-from ldreg.exhibits.paper.reported import Reported
-from ldreg.exhibits.runs.arms import contexts
-from ldreg.exhibits.runs.run_table import load_runs, read_exhibit, settings_of
 
 LDREG = {"regularizer": "ldreg_l1", "beta": 0.1, "k": 16}
 OWN = {"backbone": "resnet50", "epochs": 100, "batch_size": 2048}  # as in the paper
@@ -31,17 +22,12 @@ def methods(runs):
     return runs
 
 
-def drawn(made, **settings):
-    exhibit = read_exhibit(made.spec("bars", **settings))
-    checked = settings_of(exhibit, BarSettings)
-    found = contexts(load_runs(exhibit, checked.metrics, checked))
-    paper = Reported(exhibit.paper, checked)
-    groups = (make(found, paper, checked.metrics, False) for make in (comparison.levels, comparison.effects))
-    return draw(*groups, checked), pd.read_csv(io.StringIO(bars(exhibit)["csv"]))
+def bars(made, **settings):
+    return drawn(made.spec("bars", **settings))
 
 
 def test_bars_and_whiskers_are_the_levels_of_the_csv_and_of_the_runs(methods) -> None:
-    figure, cells = drawn(methods)
+    figure, cells = bars(methods)
     levels = cells[cells["kind"] == "level"]
     assert list(levels[levels["metric"] == "effective_rank"]["mean"]) == pytest.approx([20, 23, 40, 43])
     assert list(levels[levels["metric"] == "mlid"]["mean"]) == pytest.approx([7, 7.5, 7, 7.5])
@@ -55,7 +41,7 @@ def test_bars_and_whiskers_are_the_levels_of_the_csv_and_of_the_runs(methods) ->
 
 
 def test_effects_stand_behind_the_regularised_bars_and_in_the_csv_with_the_papers(methods) -> None:
-    figure, cells = drawn(methods)
+    figure, cells = bars(methods)
     assert [text.get_text() for text in figure.axes[0].texts] == ["+3.00", "+3.00"]
     effects = cells[(cells["kind"] == "effect") & (cells["metric"] == "effective_rank")].set_index("method")
     assert effects.loc["simclr", "high"] == pytest.approx(3 + T_2 / math.sqrt(3), abs=1e-5)
@@ -67,14 +53,14 @@ def test_the_papers_levels_are_marked_at_its_own_scale_alone(methods, runs) -> N
     def marks(figure) -> list[float]:
         return [float(line.get_xdata()[0]) for line in figure.axes[0].lines if line.get_marker() == "D"]
 
-    figure, cells = drawn(methods)
+    figure, cells = bars(methods)
     assert marks(figure) == [] and not cells[cells["kind"] == "level"]["comparable"].any()
     assert max(axes.get_xlim()[1] for axes in figure.axes) < 100
     first = len(runs.folders)
     for seed in range(2):
         runs.add(seed, rank=480.0, **OWN)
         runs.add(seed, rank=500.0, **OWN, regularizer="ldreg_l1", beta=0.01, k=64)
-    figure, cells = drawn(runs, runs=runs.folders[first:], scale_of_paper=True, stands_for={})
+    figure, cells = bars(runs, runs=runs.folders[first:], scale_of_paper=True, stands_for={})
     assert marks(figure) == [470.2, 529.6] and cells["comparable"].all()
     assert [text.get_text() for text in figure.axes[0].texts] == ["+20.0 (+59.4)"]
     assert "in brackets: the paper's" in figure.legends[0].get_title().get_text()
@@ -82,7 +68,7 @@ def test_the_papers_levels_are_marked_at_its_own_scale_alone(methods, runs) -> N
 
 
 def test_names_axes_and_legend(methods) -> None:
-    figure, _ = drawn(methods)
+    figure, _ = bars(methods)
     left, right = figure.axes
     assert [label.get_text() for label in left.get_yticklabels()] == ["SimCLR\nsmall CNN", "BYOL\nsmall CNN"]
     assert [axes.get_xlabel() for axes in (left, right)] == ["effective rank", "mLID (MoM, k 16)"]
@@ -95,7 +81,7 @@ def test_names_axes_and_legend(methods) -> None:
 def test_one_seed_or_one_arm(runs) -> None:
     runs.add(0, rank=10.0)
     runs.add(0, rank=12.0, method="byol", **LDREG)
-    figure, cells = drawn(runs, metrics=["effective_rank"])
+    figure, cells = bars(runs, metrics=["effective_rank"])
     (axes,) = figure.axes
     assert [bar.get_width() for bar in axes.patches] == [10.0, 12.0]
     assert not axes.texts and cells["low"].isna().all()
@@ -105,17 +91,12 @@ def test_one_seed_or_one_arm(runs) -> None:
 def test_a_run_that_is_not_measured_is_named(methods, runs) -> None:
     (runs.root / "runs/run0/seed0/dimensionality.json").unlink()
     with pytest.raises(LdregError, match=r"run0/seed0/dimensionality\.json: not measured yet"):
-        drawn(methods)
+        bars(methods)
 
 
 def test_text_is_legible_nothing_is_cut_and_files_are_the_same_each_time(methods) -> None:
     for beta in (0.01, 1.0):  # long names in the legend
         methods.add(0, method="simclr_tuned", regularizer="min_lid", beta=beta, k=16)
-    figure, _ = drawn(methods)
-    texts = [text for text in figure.findobj(Text) if text.get_text().strip()]
-    assert figure.get_size_inches()[0] == style.WIDTH and min(text.get_fontsize() for text in texts) >= 8
-    style.png(figure)
-    box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
-    assert min(box.x0, box.y0) >= 0 and box.x1 <= width and box.y1 <= height
-    exhibit = read_exhibit(methods.spec("bars"))
-    assert bars(exhibit) == bars(exhibit)
+    figure, _ = bars(methods)
+    check_figure(figure)
+    check_files(methods.spec("bars"))

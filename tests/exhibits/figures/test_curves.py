@@ -1,20 +1,15 @@
 """Curves over epochs: what is drawn is what the CSV says, and that is what the histories hold."""
 
-import io
 import math
 
 import pandas as pd
 import pytest
+from drawings import check_figure, check_files, drawn
 from matplotlib.collections import PolyCollection
-from matplotlib.text import Text
 
 from ldreg.errors import LdregError
-from ldreg.exhibits.figures.curve_data import read_curves, table
-from ldreg.exhibits.figures.curves import MONITORS, curves, draw
-from ldreg.exhibits.figures.figure_settings import CurveSettings
 from ldreg.exhibits.output import style
 from ldreg.exhibits.runs.csv_columns import read_columns
-from ldreg.exhibits.runs.run_table import read_exhibit, settings_of
 from ldreg.training.monitors import empty_row
 
 LDREG = {"regularizer": "ldreg_l1", "beta": 0.1, "k": 16}
@@ -39,10 +34,7 @@ def pair(runs):
 
 
 def made(runs, **settings):
-    exhibit = read_exhibit(runs.spec("curves", **settings))
-    checked = settings_of(exhibit, CurveSettings)
-    found = read_curves(exhibit, checked)
-    return draw(found, checked), table(found, checked)
+    return drawn(runs.spec("curves", **settings))
 
 
 def test_means_and_bands_are_those_of_the_histories_and_of_the_csv(pair) -> None:
@@ -128,8 +120,11 @@ def test_mlid_at_each_runs_own_k_names_it_and_is_not_compared_across_k(pair) -> 
         made(pair, monitor="mlid")
 
 
-def test_monitors_are_those_of_the_histories() -> None:
-    assert list(MONITORS) == list(empty_row())
+@pytest.mark.parametrize("monitor", list(empty_row()))
+def test_every_monitor_of_the_histories_can_be_shown(runs, monitor: str) -> None:
+    add(runs, 0, [5.0, 6.0], monitor)
+    figure, lines = made(runs, monitor=monitor)
+    assert figure.axes[0].get_ylabel() and set(lines["monitor"]) == {monitor}
 
 
 @pytest.mark.parametrize(
@@ -168,22 +163,16 @@ def test_more_regularised_settings_than_line_styles_are_refused(runs) -> None:
     for beta in (0.1, 0.2, 0.3, 0.4, 0.5):
         add(runs, 0, [1.0], **{**LDREG, "beta": beta})
     with pytest.raises(LdregError, match="5 regularised settings are too many for 4 line styles"):
-        curves(read_exhibit(runs.spec("curves")))
+        made(runs)
 
 
 def test_text_is_legible_nothing_is_cut_and_files_are_the_same_each_time(pair) -> None:
     for method in ("simclr_tuned", "byol", "moco", "vicreg"):
         add(pair, 0, [3.0, 3.0], method=method)
-    figure, _ = made(pair)
-    texts = [text for text in figure.findobj(Text) if text.get_text().strip()]
-    assert figure.get_size_inches()[0] == style.WIDTH and min(text.get_fontsize() for text in texts) >= 8
-    style.png(figure)
-    box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
-    assert min(box.x0, box.y0) >= 0 and box.x1 <= width and box.y1 <= height
-    exhibit = read_exhibit(pair.spec("curves"))
-    first = curves(exhibit)
-    assert first == curves(exhibit) and first["png"].startswith(b"\x89PNG") and b"%PDF" in first["pdf"]
-    assert len(pd.read_csv(io.StringIO(first["csv"]))) == 4 + 4 * 2
+    figure, lines = made(pair)
+    check_figure(figure)
+    check_files(pair.spec("curves"))
+    assert len(lines) == 4 + 4 * 2
 
 
 def test_read_columns_keeps_the_others(tmp_path) -> None:

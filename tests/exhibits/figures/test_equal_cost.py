@@ -1,19 +1,15 @@
 """Metrics and gains over the cost of runs, from fabricated measurements of a step's cost."""
 
-import io
 import json
 
 import pandas as pd
 import pytest
+from drawings import check_figure, check_files, drawn
 from matplotlib.colors import to_hex
-from matplotlib.text import Text
 
 from ldreg.errors import LdregError
-from ldreg.exhibits.figures.beyond_settings import CostSettings
-from ldreg.exhibits.figures.cost_data import read_costs
-from ldreg.exhibits.figures.equal_cost import draw, equal_cost, table
+from ldreg.exhibits import RENDERERS
 from ldreg.exhibits.output import style
-from ldreg.exhibits.runs.run_table import read_exhibit, settings_of
 
 LDREG = {"regularizer": "ldreg_l1", "beta": 0.1, "k": 16}
 COV = {"regularizer": "cov", "beta": 0.1}
@@ -48,10 +44,7 @@ def costs(runs):
 
 
 def shown(made, **settings):
-    exhibit = read_exhibit(made.spec("equal_cost", **settings))
-    checked = settings_of(exhibit, CostSettings)
-    found = read_costs(exhibit, checked)
-    return draw(found, checked), table(found, checked)
+    return drawn(made.spec("equal_cost", **settings))
 
 
 def lines_of(lines: pd.DataFrame, kind: str, *keys: str) -> pd.DataFrame:
@@ -198,7 +191,7 @@ def test_a_cost_that_was_not_measured_is_named(costs) -> None:
     with pytest.raises(LdregError, match=r"run0/seed0/step_cost\.json: no such file") as error:
         shown(costs)
     assert "\n" not in str(error.value)
-    assert CostSettings().run_files == ("step_cost.json",)
+    assert RENDERERS["equal_cost"].settings().run_files == ("step_cost.json",)
 
 
 def test_without_unregularised_runs_there_is_nothing_to_compare(runs) -> None:
@@ -208,14 +201,8 @@ def test_without_unregularised_runs_there_is_nothing_to_compare(runs) -> None:
 
 
 def test_text_is_legible_nothing_is_cut_and_files_are_the_same_each_time(costs) -> None:
-    exhibit = read_exhibit(costs.spec("equal_cost"))
     figure, lines = shown(costs)
-    texts = [text for text in figure.findobj(Text) if text.get_text().strip()]
-    assert figure.get_size_inches()[0] == style.WIDTH and min(text.get_fontsize() for text in texts) >= 8
-    style.png(figure)
-    box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
-    assert min(box.x0, box.y0) >= 0 and box.x1 <= width and box.y1 <= height
-    first = equal_cost(exhibit)
-    assert first == equal_cost(exhibit) and first["pdf"].startswith(b"%PDF")
+    check_figure(figure)
+    check_files(costs.spec("equal_cost"))
     # Levels of six, gains of four, and LDReg's against three, each of three metrics.
-    assert len(pd.read_csv(io.StringIO(first["csv"]))) == len(lines) == (6 + 4 + 3) * 3
+    assert len(lines) == (6 + 4 + 3) * 3

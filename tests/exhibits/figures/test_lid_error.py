@@ -1,18 +1,13 @@
 """Errors of the mini-batch LID as curves, from fabricated lid_error.json files."""
 
-import io
 import json
 import math
 
-import pandas as pd
 import pytest
-from matplotlib.text import Text
+from drawings import check_figure, check_files, drawn
 
 from ldreg.errors import LdregError
-from ldreg.exhibits.figures.beyond_settings import LidErrorSettings
-from ldreg.exhibits.figures.lid_error import draw, lid_error, read_curves, table
-from ldreg.exhibits.output import style
-from ldreg.exhibits.runs.run_table import read_exhibit, settings_of
+from ldreg.exhibits import RENDERERS
 
 KS, SIZES = (4, 8, 16, 32), (64, 128, 256, 512)
 LDREG = {"regularizer": "ldreg_l1", "beta": 0.1, "k": 16}
@@ -56,10 +51,7 @@ def two(runs):
 
 
 def shown(made, **settings):
-    exhibit = read_exhibit(made.spec("lid_error", **settings))
-    checked = settings_of(exhibit, LidErrorSettings)
-    curves = read_curves(exhibit, checked)
-    return draw(curves, checked), table(curves, checked)
+    return drawn(made.spec("lid_error", **settings))
 
 
 def test_biases_are_averaged_as_logarithms_and_ranges_are_of_all_batches(two) -> None:
@@ -125,17 +117,10 @@ def test_mistakes_are_named_in_one_line(two) -> None:
 
 
 def test_the_workflow_is_told_which_file_is_read() -> None:
-    assert LidErrorSettings().run_files == ("lid_error.json",)
+    assert RENDERERS["lid_error"].settings().run_files == ("lid_error.json",)
 
 
 def test_text_is_legible_nothing_is_cut_and_files_are_the_same_each_time(two) -> None:
-    exhibit = read_exhibit(two.spec("lid_error"))
-    figure, lines = shown(two)
-    texts = [text for text in figure.findobj(Text) if text.get_text().strip()]
-    assert figure.get_size_inches()[0] == style.WIDTH and min(text.get_fontsize() for text in texts) >= 8
-    style.png(figure)
-    box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
-    assert min(box.x0, box.y0) >= 0 and box.x1 <= width and box.y1 <= height
-    first = lid_error(exhibit)
-    assert first == lid_error(exhibit) and first["pdf"].startswith(b"%PDF")
-    assert len(pd.read_csv(io.StringIO(first["csv"]))) == len(lines)
+    figure, _ = shown(two)
+    check_figure(figure)
+    check_files(two.spec("lid_error"))

@@ -1,18 +1,14 @@
 """Accuracy against mLID: correlations that are known, intervals that hold, and the figure."""
 
-import io
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.text import Text
+from drawings import check_figure, check_files, drawn
+from matplotlib.figure import Figure
 from scipy import stats
 
-from ldreg.exhibits.figures.scatter import draw, left_of_variance, read_points, scatter, statistics
-from ldreg.exhibits.output import style
-from ldreg.exhibits.runs.run_table import read_exhibit, settings_of
-from ldreg.exhibits.settings import Settings
 from ldreg.exhibits.stats.correlation import correlate, residuals
 
 
@@ -102,24 +98,27 @@ def many(runs):
     return runs
 
 
-def shown(made):
-    exhibit = read_exhibit(made.spec("scatter"))
-    settings = settings_of(exhibit, Settings)
-    frame = read_points(exhibit, settings)
-    found = statistics(frame)
-    return draw(frame, found, settings), frame, found
+def shown(made) -> tuple[Figure, pd.DataFrame, pd.DataFrame]:
+    """The figure, and of its CSV the runs and the correlations by what is within and what is removed."""
+    figure, cells = drawn(made.spec("scatter"))
+    correlations = cells[cells["kind"] == "correlation"].set_index(["within", "removed"])
+    return figure, cells[cells["kind"] == "run"], correlations
+
+
+def words(correlation: pd.Series) -> str:
+    return f"r = {correlation['r']:.2f} [{correlation['low']:.2f}, {correlation['high']:.2f}]"
 
 
 def test_points_are_the_runs_coloured_by_rank_and_marked_by_method(many) -> None:
-    figure, frame, _ = shown(many)
+    figure, cells, _ = shown(many)
     left, right, bar = figure.axes
-    assert len(frame) == 24 and bar.get_ylabel() == "effective rank"
+    assert len(cells) == 24 and bar.get_ylabel() == "effective rank"
     assert left.get_xscale() == "log" and left.get_xlabel() == "mLID (MoM, k 16)"
     places = np.concatenate([dots.get_offsets().data for dots in left.collections])
-    expected = frame[["mlid", "linear_top1"]].sort_values("mlid").to_numpy()
+    expected = cells[["mlid", "linear_top1"]].sort_values("mlid").to_numpy()
     assert places[places[:, 0].argsort()] == pytest.approx(expected)
     ranks = np.concatenate([dots.get_array() for dots in left.collections])
-    assert sorted(ranks) == pytest.approx(sorted(frame["effective_rank"]))
+    assert sorted(ranks) == pytest.approx(sorted(cells["effective_rank"]))
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["SimCLR", "BYOL"]
     assert len({dots.get_paths()[0].vertices.shape for dots in left.collections}) == 2
     edged = [dots for dots in left.collections if tuple(dots.get_edgecolor()[0][:3]) == (0, 0, 0)]
@@ -129,45 +128,40 @@ def test_points_are_the_runs_coloured_by_rank_and_marked_by_method(many) -> None
 
 
 def test_the_numbers_in_the_figure_are_those_of_the_csv(many) -> None:
-    figure, frame, found = shown(many)
-    raw, partial, by_logarithm, overall, *_ = found
-    assert partial.found.r > 0.99 > raw.found.r and raw.groups == 2 and overall.groups == 1
-    logarithms = pd.DataFrame({"x": np.log(frame["mlid"]), "y": frame["linear_top1"]})
-    assert overall.found.r == pytest.approx(logarithms.corr().iloc[0, 1])
-    assert overall.found.r != pytest.approx(raw.found.r, abs=0.01)
-    titles = [axes.get_title("right") for axes in figure.axes[:2]]
-    assert titles == [raw.words, partial.words] and "[" in titles[0]
+    figure, cells, correlations = shown(many)
+    raw, given_rank = (
+        correlations.loc[("methods", "nothing")],
+        correlations.loc[("methods", "effective_rank")],
+    )
+    assert given_rank["r"] > 0.99 > raw["r"]
+    overall = correlations.loc[("all runs", "nothing")]
+    logarithms = pd.DataFrame({"x": np.log(cells["mlid"]), "y": cells["linear_top1"]})
+    assert overall["r"] == pytest.approx(logarithms.corr().iloc[0, 1])
+    assert overall["r"] != pytest.approx(raw["r"], abs=0.01)
+    assert [axes.get_title("right") for axes in figure.axes[:2]] == [words(raw), words(given_rank)]
     note = figure.legends[0].get_title().get_text()
-    assert "24 runs of 12 settings" in note and by_logarithm.words in note
-    assert f"{100 * left_of_variance(frame):.0f} % of the variance" in note and "and 2 seeds" in note
-    cells = pd.read_csv(io.StringIO(scatter(read_exhibit(many.spec("scatter")))["csv"]))
-    lines = cells[cells["kind"] == "correlation"].set_index(["within", "removed"])
-    assert lines.loc[("methods", "effective_rank"), "r"] == pytest.approx(partial.found.r, abs=1e-9)
-    assert lines.loc[("methods", "effective_rank"), "low"] == pytest.approx(partial.found.low, abs=1e-9)
-    assert ("SimCLR", "effective_rank") in lines.index
-    assert (cells["kind"] == "run").sum() == 24
+    assert "24 runs of 12 settings" in note and "and 2 seeds" in note
+    assert words(correlations.loc[("methods", "ln_effective_rank")]) in note
+    assert f"{100 * given_rank['variance_left']:.0f} % of the variance" in note
+    assert ("SimCLR", "effective_rank") in correlations.index
 
 
-def test_one_seed_is_told_and_few_settings_have_no_interval(runs) -> None:
+def test_one_seed_is_named_and_few_settings_have_no_interval(runs) -> None:
     for place, beta in enumerate((0.01, 0.1, 1.0)):
         runs.add(0, top1=90 + place, mlid=5 + place, regularizer="ldreg_l1", beta=beta, k=16)
-    figure, _, found = shown(runs)
-    assert found[0].found.low is None and "[" not in figure.axes[0].get_title("right")
+    figure, _, correlations = shown(runs)
+    assert correlations["low"].isna().all() and "[" not in figure.axes[0].get_title("right")
     note = figure.legends[0].get_title().get_text()
-    assert "no interval: too few settings" in note and len(found) == 5
+    assert "no interval: too few settings" in note and len(correlations) == 5
 
 
 def test_encoders_are_named_where_a_method_has_several(many) -> None:
     many.add(0, backbone="vit_mini")
-    assert set(shown(many)[1]["group"]) == {"SimCLR, small CNN", "SimCLR, small ViT", "BYOL"}
+    (legend,) = shown(many)[0].legends
+    names = {text.get_text() for text in legend.get_texts()}
+    assert names == {"SimCLR, small CNN", "SimCLR, small ViT", "BYOL"}
 
 
 def test_text_is_legible_nothing_is_cut_and_files_are_the_same_each_time(many) -> None:
-    exhibit = read_exhibit(many.spec("scatter"))
-    figure, *_ = shown(many)
-    texts = [text for text in figure.findobj(Text) if text.get_text().strip()]
-    assert figure.get_size_inches()[0] == style.WIDTH and min(text.get_fontsize() for text in texts) >= 8
-    style.png(figure)
-    box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
-    assert min(box.x0, box.y0) >= 0 and box.x1 <= width and box.y1 <= height
-    assert scatter(exhibit) == scatter(exhibit)
+    check_figure(shown(many)[0])
+    check_files(many.spec("scatter"))

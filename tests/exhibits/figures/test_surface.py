@@ -1,18 +1,14 @@
 """The surface over beta, k and batch size: what is in each cell, and what is refused."""
 
-import io
 import math
 
 import pandas as pd
 import pytest
+from drawings import check_figure, check_files, drawn
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from ldreg.errors import LdregError
-from ldreg.exhibits.figures.beyond_settings import SurfaceSettings
-from ldreg.exhibits.figures.surface import draw, edges, read_grid, surface, table
-from ldreg.exhibits.output import style
-from ldreg.exhibits.runs.run_table import read_exhibit, settings_of
+from ldreg.exhibits.figures.surface import edges
 
 BETAS, KS, BATCHES = (0.01, 0.1, 1.0), (8, 16, 32), (256, 128)
 
@@ -45,11 +41,8 @@ def full(runs):
     return runs
 
 
-def drawn(made, **settings) -> tuple[Figure, pd.DataFrame]:
-    exhibit = read_exhibit(made.spec("surface", **settings))
-    checked = settings_of(exhibit, SurfaceSettings)
-    grid = read_grid(exhibit, checked)
-    return draw(grid, checked), table(grid, checked)
+def surface(made, **settings) -> tuple[Figure, pd.DataFrame]:
+    return drawn(made.spec("surface", **settings))
 
 
 def cells(axes) -> list[str]:
@@ -57,7 +50,7 @@ def cells(axes) -> list[str]:
 
 
 def test_effects_are_paired_by_seed_within_their_batch_size(full) -> None:
-    _, lines = drawn(full)
+    _, lines = surface(full)
     assert len(lines) == 2 * 3 * 9 and set(lines["batch_size"]) == {128, 256}
     ours = lines[(lines["metric"] == "mlid") & (lines["status"] == "run")]
     for line in ours.itertuples():
@@ -70,7 +63,7 @@ def test_effects_are_paired_by_seed_within_their_batch_size(full) -> None:
 
 
 def test_panels_hold_the_cells_of_the_csv_at_their_places(full) -> None:
-    figure, lines = drawn(full)
+    figure, lines = surface(full)
     panels = figure.axes[:6]
     assert [axes.get_title("left") for axes in panels[:3]] == [
         "linear accuracy (points)",
@@ -89,7 +82,7 @@ def test_panels_hold_the_cells_of_the_csv_at_their_places(full) -> None:
 
 
 def test_what_was_not_run_is_hatched_and_named(full) -> None:
-    figure, lines = drawn(full)
+    figure, lines = surface(full)
     absent = lines[lines["status"] == "not run"]
     assert set(zip(absent["batch_size"], absent["beta"], absent["k"], strict=True)) == {(128, 1.0, 32.0)}
     assert absent["effect"].isna().all() and (absent["n"] == 0).all()
@@ -99,7 +92,7 @@ def test_what_was_not_run_is_hatched_and_named(full) -> None:
 
 
 def test_each_metric_has_one_colour_scale_white_at_no_effect(full) -> None:
-    figure, lines = drawn(full)
+    figure, lines = surface(full)
     high = lines[lines["metric"] == "mlid"]["effect"].max()
     place = lines[lines["metric"] == "mlid"]["effect"].idxmax()
     assert lines.loc[place, "batch_size"] == 256
@@ -113,12 +106,11 @@ def test_each_metric_has_one_colour_scale_white_at_no_effect(full) -> None:
 
 
 def test_seeds_are_told_below(full) -> None:
-    figure, _ = drawn(full)
+    figure, _ = surface(full)
     assert "means over 2 seeds, ± half of the 95 % t-interval" in figure.get_supxlabel()
     assert "SimCLR, small CNN; mLID: MoM, k 16" in figure.get_supxlabel()
     runs = [folder for folder in full.folders if folder.endswith("seed0")]
-    exhibit = read_exhibit(full.spec("surface", runs=runs))
-    figure = draw(read_grid(exhibit, SurfaceSettings(mlid=exhibit.settings["mlid"])), SurfaceSettings())
+    figure, _ = surface(full, runs=runs)
     assert "1 seed, no interval" in figure.get_supxlabel()
     assert not any("±" in text for axes in figure.axes for text in cells(axes))
 
@@ -146,36 +138,27 @@ def test_cells_lie_evenly_on_a_log_scale_or_are_of_one_width() -> None:
 def test_runs_that_do_not_make_a_surface_are_named(full, extra, message) -> None:
     full.add(0, **extra)
     with pytest.raises(LdregError, match=message) as error:
-        drawn(full)
+        surface(full)
     assert "\n" not in str(error.value)
 
 
 def test_other_regularisers_are_left_out_and_none_at_all_is_refused(full) -> None:
     full.add(0, regularizer="min_lid", beta=50.0, k=8)
-    assert set(drawn(full)[1]["beta"]) == set(BETAS)
+    assert set(surface(full)[1]["beta"]) == set(BETAS)
     with pytest.raises(LdregError, match="none has the regulariser ldreg_l2"):
-        drawn(full, regularizer="ldreg_l2")
+        surface(full, regularizer="ldreg_l2")
     full.add(7, regularizer="min_lid", beta=60.0, k=8)
     with pytest.raises(LdregError, match=r"Min LID β 60, k 8 at batch size 256 shares no seed"):
-        drawn(
+        surface(
             full, regularizer="min_lid", runs=[f for f in full.folders if "run0" in f or f.endswith("seed7")]
         )
 
 
 def test_text_is_legible_nothing_is_cut_and_files_are_the_same_each_time(full) -> None:
     full.add(0, regularizer="ldreg_l1", beta=10.0, k=8)  # of one seed, which is told too
-    exhibit = read_exhibit(full.spec("surface"))
-    figure, lines = drawn(full)
-    texts = [text for text in figure.findobj(Text) if text.get_text().strip()]
-    assert figure.get_size_inches()[0] == style.WIDTH and min(text.get_fontsize() for text in texts) >= 8
-    style.png(figure)
-    box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
-    assert min(box.x0, box.y0) >= 0 and box.x1 <= width and box.y1 <= height
+    figure, _ = surface(full)
+    check_figure(figure)
     for axes in figure.axes[:6]:  # numbers stay in their cells
         cell = axes.patches[0].get_window_extent().width
         assert max(text.get_window_extent().width for text in axes.texts) <= cell
-    first = surface(exhibit)
-    assert first == surface(exhibit) and first["pdf"].startswith(b"%PDF")
-    pd.testing.assert_frame_equal(
-        pd.read_csv(io.StringIO(first["csv"]))[["beta", "effect"]], lines[["beta", "effect"]].round(10)
-    )
+    check_files(full.spec("surface"))

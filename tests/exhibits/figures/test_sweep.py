@@ -4,16 +4,13 @@ import math
 
 import pandas as pd
 import pytest
+from drawings import check_figure, check_files, drawn
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from ldreg.errors import LdregError
 from ldreg.exhibits.figures.axis import AxisScale
-from ldreg.exhibits.figures.sweep import draw, sweep, table
-from ldreg.exhibits.figures.sweep_data import SweepSettings, panel
 from ldreg.exhibits.output import style
-from ldreg.exhibits.runs.run_table import load_runs, read_exhibit, settings_of
 
 FIGURE_5 = {
     "axes": ["beta", "k"],
@@ -24,20 +21,12 @@ FIGURE_5 = {
 }
 
 
-def drawn(made, **settings) -> tuple[Figure, pd.DataFrame]:
-    exhibit = read_exhibit(made.spec("sweep", **settings))
-    checked = settings_of(exhibit, SweepSettings)
-    frame = load_runs(exhibit, checked.metrics, checked)
-    panels = {
-        (metric, axis): panel(exhibit, frame, axis, metric, checked).points()
-        for metric in checked.metrics
-        for axis in checked.axes
-    }
-    return draw(panels, checked), table(panels, checked.scale_of_paper)
+def sweep(made, **settings) -> tuple[Figure, pd.DataFrame]:
+    return drawn(made.spec("sweep", **settings))
 
 
 def test_figure_5_has_four_lettered_panels_with_units(demo) -> None:
-    figure, _ = drawn(demo, **FIGURE_5)
+    figure, _ = sweep(demo, **FIGURE_5)
     panels = figure.axes
     assert [axes.get_title("left") for axes in panels] == ["(a)", "(b)", "(c)", "(d)"]
     assert [axes.get_xlabel() for axes in panels] == [
@@ -48,7 +37,7 @@ def test_figure_5_has_four_lettered_panels_with_units(demo) -> None:
 
 
 def test_ticks_are_the_swept_values_on_logarithmic_axes(demo) -> None:
-    beta, k, *_ = drawn(demo, **FIGURE_5)[0].axes
+    beta, k, *_ = sweep(demo, **FIGURE_5)[0].axes
     assert beta.get_xscale() == k.get_xscale() == "log"
     assert [label.get_text() for label in beta.get_xticklabels()] == ["0.01", "0.1", "1"]
     assert [label.get_text() for label in k.get_xticklabels()] == ["8", "16", "32", "64"]
@@ -56,7 +45,7 @@ def test_ticks_are_the_swept_values_on_logarithmic_axes(demo) -> None:
 
 
 def test_means_error_bars_and_seeds_are_those_of_the_csv(demo) -> None:
-    figure, lines = drawn(demo, **FIGURE_5)
+    figure, lines = sweep(demo, **FIGURE_5)
     for letter, axes in zip("abcd", figure.axes, strict=True):
         swept = lines[(lines["panel"] == letter) & lines["value"].notna()]
         (bars,) = axes.containers
@@ -72,7 +61,7 @@ def test_means_error_bars_and_seeds_are_those_of_the_csv(demo) -> None:
 
 
 def test_the_unregularised_line_its_band_and_its_name(demo) -> None:
-    figure, lines = drawn(demo, **FIGURE_5)
+    figure, lines = sweep(demo, **FIGURE_5)
     for letter, axes in zip("abcd", figure.axes, strict=True):
         none = lines[(lines["panel"] == letter) & lines["value"].isna()].iloc[0]
         (line,) = [line for line in axes.lines if line.get_linestyle() == "--"]
@@ -88,7 +77,7 @@ def test_the_unregularised_line_its_band_and_its_name(demo) -> None:
 
 def test_only_runs_at_the_base_of_the_other_axis_are_shown(demo) -> None:
     demo.add(0, regularizer="ldreg_l1", beta=1.0, k=64, top1=1.0)
-    figure, lines = drawn(demo, **FIGURE_5)
+    figure, lines = sweep(demo, **FIGURE_5)
     beta = lines[(lines["panel"] == "a")].sort_values("value")
     assert list(beta["value"].dropna()) == [0.01, 0.1, 1.0]
     assert lines["mean"].min() > 5 and figure.axes[0].get_ylim()[0] > 90
@@ -99,7 +88,7 @@ def test_effects_in_the_csv_are_paired_and_the_papers_are_beside_them(runs) -> N
         runs.add(seed, rank=10 + noise)
         runs.add(seed, rank=[12, 53, -26][seed], regularizer="ldreg_l1", beta=0.1, k=16)
     figure_5 = {**FIGURE_5, "metrics": ["effective_rank"]}
-    lines = drawn(runs, **figure_5)[1]
+    lines = sweep(runs, **figure_5)[1]
     swept = lines[(lines["axis"] == "beta") & (lines["series"] == "ldreg_l1")].iloc[0]
     assert swept["effect_mean"] == pytest.approx(3.0)  # 2, 3 and 4
     assert swept["effect_high"] == pytest.approx(3 + 4.302653 / math.sqrt(3), abs=1e-5)
@@ -111,7 +100,7 @@ def test_effects_in_the_csv_are_paired_and_the_papers_are_beside_them(runs) -> N
 
 
 def test_one_seed_has_no_bars_no_band_and_says_so(fabricated) -> None:
-    figure, lines = drawn(fabricated([0]), **FIGURE_5)
+    figure, lines = sweep(fabricated([0]), **FIGURE_5)
     for axes in figure.axes:
         assert not axes.patches and not axes.containers[0].has_yerr
     assert figure.legends[0].get_title().get_text() == "1 seed, no interval"
@@ -125,7 +114,7 @@ def test_the_papers_curve_is_drawn_at_its_own_scale_only(runs) -> None:
     base = {**FIGURE_5, "axes": ["beta"], "metrics": ["effective_rank"], "base": {"k": 64}}
 
     def curves(**settings) -> list[list[float]]:
-        axes = drawn(runs, **base, **settings)[0].axes[0]
+        axes = sweep(runs, **base, **settings)[0].axes[0]
         return [list(line.get_ydata()) for line in axes.lines if line.get_marker() == "D"]
 
     assert curves() == []
@@ -144,7 +133,7 @@ def test_another_setting_is_swept_with_and_without(runs) -> None:
                 beta=0.1,
                 k=16,
             )
-    figure, lines = drawn(runs, axes=["temperature"], metrics=["mlid"])
+    figure, lines = sweep(runs, axes=["temperature"], metrics=["mlid"])
     (axes,) = figure.axes
     assert axes.get_xscale() == "linear" and axes.get_xlabel() == "temperature"
     assert len(axes.containers) == 2 and not axes.patches
@@ -159,7 +148,7 @@ def test_words_stand_side_by_side_unjoined(runs) -> None:
     for method in ("simclr", "byol"):
         runs.add(0, method=method)
         runs.add(0, method=method, regularizer="ldreg_l1", beta=0.1, k=16)
-    figure, lines = drawn(runs, axes=["method"], metrics=["mlid"])
+    figure, lines = sweep(runs, axes=["method"], metrics=["mlid"])
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_xticklabels()] == ["SimCLR", "BYOL"]
     assert all(bars.lines[0].get_linestyle() == "None" for bars in axes.containers)
@@ -174,10 +163,10 @@ def labels(figure: Figure) -> list[str]:
 def test_runs_that_differ_elsewhere_make_curves_of_their_own(demo) -> None:
     for seed in range(2):
         demo.add(seed + 3, epochs=80, regularizer="ldreg_l1", beta=0.1, k=16)
-    figure, lines = drawn(demo, **FIGURE_5)
+    figure, lines = sweep(demo, **FIGURE_5)
     assert labels(figure) == ["epochs 40, LDReg", "epochs 80, LDReg", "one seed"]
     assert set(lines["curve"]) == {"epochs 40, unregularised", "epochs 40, LDReg", "epochs 80, LDReg"}
-    figure, lines = drawn(demo, **{**FIGURE_5, "base": {"beta": "1e-1", "k": 16, "epochs": 40}})
+    figure, lines = sweep(demo, **{**FIGURE_5, "base": {"beta": "1e-1", "k": 16, "epochs": 40}})
     assert labels(figure) == ["LDReg", "one seed"] and "curve" not in lines
 
 
@@ -193,7 +182,7 @@ def test_methods_make_curves_that_are_each_compared_with_their_own_control(runs)
             runs.add(seed, mlid=9 + place, **settings, regularizer="ldreg_l1", beta=usual, k=32)
     at = {"beta": 0.1, "k": 16}
     base_of = {"simclr small_cnn": at, "byol small_cnn": at, "vicreg small_cnn": {"beta": 1.0, "k": 16}}
-    figure, lines = drawn(runs, axes=["beta", "k"], metrics=["mlid"], base_of=base_of)
+    figure, lines = sweep(runs, axes=["beta", "k"], metrics=["mlid"], base_of=base_of)
     names = ["SimCLR", "BYOL", "VICReg"]
     both = [f"{name}, {what}" for what in ("unregularised", "LDReg") for name in names]
     assert labels(figure) == [*both, "one seed"]
@@ -212,7 +201,7 @@ def test_values_beside_the_axis_make_curves(runs) -> None:
     for beta in (0.01, 0.1):
         for k in (8, 16):
             runs.add(0, mlid=5 + beta * k, regularizer="ldreg_l1", beta=beta, k=k)
-    figure, lines = drawn(runs, axes=["k"], metrics=["mlid"])
+    figure, lines = sweep(runs, axes=["k"], metrics=["mlid"])
     assert labels(figure) == ["LDReg β 0.01", "LDReg β 0.1"]
     assert list(lines["value"].dropna()) == [8, 16] * 2
     (text,) = figure.axes[0].texts
@@ -224,7 +213,7 @@ def test_runs_without_the_swept_setting_are_lines(runs) -> None:
     runs.add(0, mlid=6, regularizer="cov", beta=0.1)
     for k in (8, 16):
         runs.add(0, mlid=7, regularizer="ldreg_l1", beta=0.1, k=k)
-    figure, lines = drawn(runs, axes=["k"], metrics=["mlid"], base={"k": 16})
+    figure, lines = sweep(runs, axes=["k"], metrics=["mlid"], base={"k": 16})
     assert labels(figure) == ["unregularised", "LDReg", "Cov"]
     assert list(lines[lines["value"].isna()]["mean"]) == [5, 6]
 
@@ -236,7 +225,7 @@ def test_the_papers_curve_is_of_the_curves_own_method_and_beta(runs) -> None:
             for k in (64, 128):
                 runs.add(0, **paper, method=method, beta=beta, k=k)
     settings = {"axes": ["k"], "metrics": ["linear_top1"], "scale_of_paper": True}
-    there = drawn(runs, **settings)[1].set_index(["curve", "value"])["paper"].dropna()
+    there = sweep(runs, **settings)[1].set_index(["curve", "value"])["paper"].dropna()
     assert there["BYOL, LDReg β 0.005", 64] == 68.5 and there["SimCLR, LDReg β 0.01", 64] == 64.8
     assert not [label for label, _ in there.index if label in ("BYOL, LDReg β 0.01", "SimCLR, LDReg β 0.005")]
 
@@ -253,7 +242,7 @@ def test_the_papers_curve_is_of_the_curves_own_method_and_beta(runs) -> None:
 )
 def test_wrong_sweeps_are_named(demo, settings, message) -> None:
     with pytest.raises(LdregError, match=message):
-        drawn(demo, **{**FIGURE_5, **settings})
+        sweep(demo, **{**FIGURE_5, **settings})
 
 
 def test_scales() -> None:
@@ -267,19 +256,10 @@ def test_scales() -> None:
 
 
 def test_text_is_legible_and_nothing_is_cut(demo) -> None:
-    figure, _ = drawn(demo, **FIGURE_5)
-    assert figure.get_size_inches()[0] == style.WIDTH == 5.5
-    texts = [text for text in figure.findobj(Text) if text.get_text().strip()]
-    assert min(text.get_fontsize() for text in texts) >= 8 and len(texts) > 20
-    style.png(figure)
-    drawn_box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
-    assert min(drawn_box.x0, drawn_box.y0) >= 0 and drawn_box.x1 <= width and drawn_box.y1 <= height
+    figure, _ = sweep(demo, **FIGURE_5)
+    check_figure(figure)
     assert to_hex(figure.axes[0].containers[0].lines[0].get_color()).upper() == style.COLOURS[0]
 
 
 def test_files_are_what_they_say_and_the_same_each_time(demo) -> None:
-    exhibit = read_exhibit(demo.spec("sweep", **FIGURE_5))
-    first, second = sweep(exhibit), sweep(exhibit)
-    assert first["png"].startswith(b"\x89PNG") and first["pdf"].startswith(b"%PDF")
-    assert b"CreationDate" not in first["pdf"]
-    assert first == second
+    check_files(demo.spec("sweep", **FIGURE_5))

@@ -11,8 +11,9 @@ from matplotlib.patches import Patch
 from ldreg.exhibits.figures.figure_settings import BarSettings
 from ldreg.exhibits.figures.sweep import PAPER_MARK
 from ldreg.exhibits.output import style
+from ldreg.exhibits.output.drawing import Drawing
 from ldreg.exhibits.output.labels import METRICS, number, printed
-from ldreg.exhibits.output.legends import interval_note, legend_columns, lid_words, series_names
+from ldreg.exhibits.output.legends import interval_note, legend_below, lid_words, series_names
 from ldreg.exhibits.paper import comparison
 from ldreg.exhibits.paper.comparison import Groups, Row
 from ldreg.exhibits.paper.reported import Reported
@@ -28,23 +29,21 @@ PAPER = PAPER_MARK | {"linestyle": "none", "color": "black", "markerfacecolor": 
 PAPER |= {"fillstyle": "full", "markersize": 4.5}
 
 
-def bars(exhibit: ExhibitSpec) -> dict[str, str | bytes]:
-    """The figure as PNG, PDF and the CSV of levels, effects and the paper's numbers, as of a main table."""
+def bars(exhibit: ExhibitSpec) -> Drawing:
+    """The figure; its table holds levels, effects and the paper's numbers, like that of a main table."""
     settings = settings_of(exhibit, BarSettings)
     frame = load_runs(exhibit, settings.metrics, settings)
     found, paper = contexts(frame), Reported(exhibit.paper, settings)
     levels = comparison.levels(found, paper, settings.metrics, not_run=False)
     effects = comparison.effects(found, paper, settings.metrics, not_run=False)
-    figure = draw(levels, effects, settings)
     tables = [
         comparison.table("level", levels, comparable=settings.scale_of_paper),
         comparison.table("effect", effects, comparable=True),
     ]
-    csv = pd.concat(tables, ignore_index=True).round(10).to_csv(index=False, lineterminator="\n")
-    return {"png": style.png(figure), "pdf": style.pdf(figure), "csv": csv}
+    return Drawing(_draw_panels(levels, effects, settings), pd.concat(tables, ignore_index=True))
 
 
-def draw(levels: Groups, effects: Groups, settings: BarSettings) -> Figure:
+def _draw_panels(levels: Groups, effects: Groups, settings: BarSettings) -> Figure:
     """One panel per metric, side by side; the paper's levels are marked at its own scale alone."""
     rows = sum(len(group) + GAP for group in levels)
     changes = {(row.method, row.regularizer): row for group in effects for row in group}
@@ -70,11 +69,11 @@ def _setting(row: Row) -> tuple[str, str]:
 def _colours(levels: Groups) -> dict[str, dict[str, object]]:
     """How the bars of each series look; without a regulariser they are light, to differ on grey paper too."""
     names = series_names([_setting(row) for row in group] for group in levels)
-    looks: dict[str, dict[str, object]] = {}
+    styles: dict[str, dict[str, object]] = {}
     for (kind, _), label in names.items():
-        place = len([key for key in looks if key != "unregularised"]) % len(style.COLOURS)
-        looks.setdefault(label, WITHOUT if kind == "none" else {"facecolor": style.COLOURS[place]})
-    return looks
+        place = len([key for key in styles if key != "unregularised"]) % len(style.COLOURS)
+        styles.setdefault(label, WITHOUT if kind == "none" else {"facecolor": style.COLOURS[place]})
+    return styles
 
 
 def _draw(
@@ -91,8 +90,8 @@ def _draw(
     for group in levels:
         for row in group:
             level = row.ours[metric]
-            look = {"zorder": 2, **colours[names[_setting(row)]]}
-            axes.barh(place, level.mean, height=0.86, **look)
+            drawn = {"zorder": 2, **colours[names[_setting(row)]]}
+            axes.barh(place, level.mean, height=0.86, **drawn)
             if level.half_width is not None:
                 axes.errorbar(
                     level.mean, place, xerr=level.half_width, color="black", elinewidth=0.9, zorder=3
@@ -155,11 +154,10 @@ def _lines(label: str) -> list[str]:
 
 
 def _legend(figure: Figure, levels: Groups, colours: dict[str, dict[str, object]], theirs: bool) -> None:
-    handles: list[Patch | Line2D] = [Patch(**look, label=label) for label, look in colours.items()]
+    handles: list[Patch | Line2D] = [Patch(**drawn, label=label) for label, drawn in colours.items()]
     if theirs:
         handles.append(Line2D([], [], **PAPER, label="paper"))
     note = interval_note((row.seeds for group in levels for row in group), "whiskers")
     brackets = " (in brackets: the paper's)" if theirs else ""
     title = f"test split; {note};\nnumbers: change through the regulariser, paired by seed{brackets}"
-    columns = legend_columns([str(handle.get_label()) for handle in handles])
-    figure.legend(handles=handles, title=title, title_fontsize=8, loc="outside lower center", ncols=columns)
+    legend_below(figure, handles, title)

@@ -1,13 +1,13 @@
-"""What runs cost and what they gain at equal cost, read from their folders.
+"""The cost of runs, and their gains over unregularised training of the same cost.
 
 A run's cost is its epochs times what a step of it takes against an unregularised one, both timed by turns in
 one process (`ldreg step-cost`). So it is counted in epochs of unregularised training, and what else the
 machine does has no part in it.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -16,7 +16,7 @@ from ldreg.errors import LdregError
 from ldreg.exhibits.figures.beyond_settings import CostSettings
 from ldreg.exhibits.runs.arms import Arm, Context, contexts
 from ldreg.exhibits.runs.execution import EXECUTION
-from ldreg.exhibits.runs.run_table import ExhibitSpec, by_seed, load_runs
+from ldreg.exhibits.runs.run_table import ExhibitSpec, add_columns, by_seed, load_runs
 from ldreg.exhibits.runs.step_costs import read_step_cost, scaled, step_ratio
 from ldreg.exhibits.stats.intervals import Estimate, differences, t_interval
 
@@ -25,7 +25,7 @@ COST = "cost_epochs"
 
 @dataclass(frozen=True)
 class RunCost:
-    """One setting and number of epochs: what it cost, what it gave, what that is against plain training."""
+    """One setting and number of epochs: its cost, its results, and its gains at equal cost."""
 
     context: Context
     arm: Arm
@@ -39,11 +39,6 @@ class RunCost:
         return scaled(self.ratio, self.context.epochs)
 
     @property
-    def plain(self) -> bool:
-        """Whether there is no regulariser."""
-        return self.arm.regularizer == "none"
-
-    @property
     def ldreg(self) -> bool:
         """Whether the regulariser is a form of LDReg, which the others are compared with."""
         return self.arm.regularizer.startswith("ldreg")
@@ -51,7 +46,7 @@ class RunCost:
     @property
     def label(self) -> str:
         """The setting, without its number of epochs."""
-        return "unregularised" if self.plain else self.arm.label
+        return self.arm.series
 
 
 def read_costs(exhibit: ExhibitSpec, settings: CostSettings) -> list[RunCost]:
@@ -61,6 +56,8 @@ def read_costs(exhibit: ExhibitSpec, settings: CostSettings) -> list[RunCost]:
     cost of a step was not measured or on different machines.
     """
     frame = load_runs(exhibit, settings.metrics, settings)
+    frame = add_columns(frame, lambda folder: {"step_cost": read_step_cost(folder)})
+    frame[COST] = frame["epochs"] * [cost["ratio"] for cost in frame["step_cost"]]
     found = contexts(frame)
     budgets = [context.epochs for context in found]
     if len(set(budgets)) < len(budgets) or len({(each.method, each.backbone) for each in found}) > 1:
@@ -68,12 +65,7 @@ def read_costs(exhibit: ExhibitSpec, settings: CostSettings) -> list[RunCost]:
         raise LdregError(
             f"{exhibit.path}: runs: they may differ in regulariser and epochs alone; there are {labels}"
         )
-    measured = {folder: read_step_cost(Path(folder)) for folder in frame["folder"]}
-    _check_alike(exhibit, list(measured.values()))
-    found = [
-        replace(context, arms=tuple(_with_costs(context, arm, measured) for arm in context.arms))
-        for context in found
-    ]
+    _check_alike(exhibit, frame["step_cost"])
     plain = [context.control for context in found if context.control]
     if not plain:
         raise LdregError(f"{exhibit.path}: runs: none is unregularised")
@@ -81,18 +73,22 @@ def read_costs(exhibit: ExhibitSpec, settings: CostSettings) -> list[RunCost]:
         RunCost(
             context,
             arm,
-            step_ratio([measured[folder] for folder in arm.runs["folder"]]),
+            step_ratio(list(arm.runs["step_cost"])),
             {metric: arm.level(metric) for metric in settings.metrics},
             {metric: gains_at_equal_cost(arm, plain, metric) for metric in settings.metrics},
         )
         for context in found
         for arm in context.arms
     ]
-    # The unregularised from short to long, LDReg, then the others, these two as they are listed.
-    return sorted(costs, key=lambda cost: (0, cost.context.epochs) if cost.plain else (2 - cost.ldreg, 0))
+    return sorted(costs, key=_order)
 
 
-def _check_alike(exhibit: ExhibitSpec, measured: list[dict[str, Any]]) -> None:
+def _order(cost: RunCost) -> tuple[int, int]:
+    """The unregularised from short to long, then LDReg, then the others, both as they are listed."""
+    return (2 - cost.ldreg, 0) if cost.arm.regularized else (0, cost.context.epochs)
+
+
+def _check_alike(exhibit: ExhibitSpec, measured: Iterable[dict[str, Any]]) -> None:
     for key in EXECUTION:
         ways = dict.fromkeys(str(each.get(key)) for each in measured)
         if len(ways) > 1:
@@ -101,16 +97,11 @@ def _check_alike(exhibit: ExhibitSpec, measured: list[dict[str, Any]]) -> None:
             )
 
 
-def _with_costs(context: Context, arm: Arm, measured: dict[str, dict[str, Any]]) -> Arm:
-    costs = [context.epochs * measured[folder]["ratio"] for folder in arm.runs["folder"]]
-    return replace(arm, runs=arm.runs.assign(**{COST: costs}))
-
-
 def gains_at_equal_cost(arm: Arm, plain: list[Arm], metric: str) -> pd.Series:
-    """By seed: the arm's metric minus what unregularised runs of that seed give at the arm's cost.
+    """The arm's metric minus that of unregularised runs of the same seed and the same cost, by seed.
 
-    Between two numbers of epochs that is interpolated, linearly in epochs. Seeds whose longest unregularised
-    run cost less, or shortest more, are left out.
+    The unregularised metric is interpolated linearly between two numbers of epochs. A seed is left out where
+    all its unregularised runs cost less than the arm, or all cost more.
     """
     found = {}
     costs, values = by_seed(arm.runs, COST), by_seed(arm.runs, metric)

@@ -9,12 +9,13 @@ import pandas as pd
 
 from ldreg.errors import LdregError
 from ldreg.exhibits.figures.figure_settings import CurveSettings, MonitorName
+from ldreg.exhibits.output.csv_text import values_by_seed
 from ldreg.exhibits.output.labels import listed, name, present
 from ldreg.exhibits.output.legends import series_names
 from ldreg.exhibits.runs.arms import Arm, Context, contexts
 from ldreg.exhibits.runs.csv_columns import read_columns
 from ldreg.exhibits.runs.run_table import ExhibitSpec, by_seed, check_keys, load_runs
-from ldreg.exhibits.stats.intervals import Estimate, t_interval
+from ldreg.exhibits.stats.intervals import Estimate, estimate_columns, t_interval
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,9 @@ def read_curves(exhibit: ExhibitSpec, settings: CurveSettings) -> list[TrainingC
 
 
 def _place(curve: TrainingCurve) -> tuple[bool, float]:
-    """Numbers by size; what has no value first, words as they are listed."""
+    """Curves without a value come first, then numbers by size; words stay in the order of the runs."""
     value = curve.value if present(curve.value) else -float("inf")
-    return curve.arm.regularizer != "none", float(value) if isinstance(value, Real) else 0.0
+    return curve.arm.regularized, float(value) if isinstance(value, Real) else 0.0
 
 
 def _check(found: list[TrainingCurve], settings: CurveSettings, exhibit: ExhibitSpec) -> None:
@@ -96,18 +97,14 @@ def _points(arm: Arm, monitor: str) -> pd.DataFrame:
     rows = []
     for epoch, values in pd.DataFrame(histories).sort_index().iterrows():
         values = values.dropna()
-        estimate = t_interval(values)
         rows.append(
             {
                 "epoch": int(epoch),
-                "n": estimate.n,
-                "mean": estimate.mean,
-                "low": estimate.low,
-                "high": estimate.high,
-                "seeds": " ".join(f"{seed}:{value:.10g}" for seed, value in values.items()),
+                **estimate_columns(t_interval(values)),
+                "seeds": values_by_seed(values),
             }
         )
-    return pd.DataFrame(rows).astype({"low": float, "high": float})
+    return pd.DataFrame(rows)
 
 
 def _history(folder: Path, monitor: str) -> pd.Series:
@@ -127,10 +124,10 @@ def table(found: list[TrainingCurve], settings: CurveSettings) -> pd.DataFrame:
     for curve in found:
         keys = {**curve.context.columns(curve.arm), "monitor": settings.monitor}
         if curve.after:
-            after = {"mean": curve.after.mean, "low": curve.after.low, "high": curve.after.high}
-            keys |= {f"{settings.in_legend}_{key}": value for key, value in after.items()}
+            keys |= estimate_columns(curve.after, f"{settings.in_legend}_")
         parts.append(pd.DataFrame([{**keys, **row} for row in curve.points.to_dict("records")]))
-    return pd.concat(parts, ignore_index=True)
+    # What was measured after training has the seeds of the curve, which its lines name.
+    return pd.concat(parts, ignore_index=True).drop(columns=f"{settings.in_legend}_n", errors="ignore")
 
 
 def line_names(found: list[TrainingCurve], settings: CurveSettings) -> dict[tuple[str, str], str]:
@@ -144,7 +141,7 @@ def line_names(found: list[TrainingCurve], settings: CurveSettings) -> dict[tupl
 
 
 def _kind(curve: TrainingCurve) -> str:
-    return "unregularised" if curve.arm.regularizer == "none" else name(curve.arm.regularizer)
+    return name(curve.arm.regularizer) if curve.arm.regularized else "unregularised"
 
 
 def monitor_k(curve: TrainingCurve) -> float:

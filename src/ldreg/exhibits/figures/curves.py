@@ -13,9 +13,10 @@ from ldreg.errors import LdregError
 from ldreg.exhibits.figures.curve_data import TrainingCurve, line_names, monitor_k, read_curves, table
 from ldreg.exhibits.figures.figure_settings import CurveSettings
 from ldreg.exhibits.output import style
+from ldreg.exhibits.output.drawing import Drawing
 from ldreg.exhibits.output.estimates import level
 from ldreg.exhibits.output.labels import METRICS, listed, name, plain, present
-from ldreg.exhibits.output.legends import interval_note, legend_columns
+from ldreg.exhibits.output.legends import interval_note, legend_below
 from ldreg.exhibits.runs.run_table import ExhibitSpec, settings_of
 
 PANEL_HEIGHT = 1.7  # inches
@@ -31,8 +32,8 @@ MONITORS = {
 }
 
 
-def curves(exhibit: ExhibitSpec) -> dict[str, str | bytes]:
-    """The figure as PNG, PDF and the CSV of what is drawn."""
+def curves(exhibit: ExhibitSpec) -> Drawing:
+    """The figure; its table has a line for each curve and measured epoch."""
     settings = settings_of(exhibit, CurveSettings)
     found = read_curves(exhibit, settings)
     regularized = _regularized(line_names(found, settings))
@@ -41,19 +42,13 @@ def curves(exhibit: ExhibitSpec) -> dict[str, str | bytes]:
             f"{exhibit.path}: settings.over: {len(regularized)} regularised settings are too many for "
             f"{len(LINES)} line styles; name the setting in which they differ"
         )
-    figure = draw(found, settings)
-    csv = table(found, settings).round(10).to_csv(index=False, lineterminator="\n")
-    return {"png": style.png(figure), "pdf": style.pdf(figure), "csv": csv}
-
-
-def draw(found: list[TrainingCurve], settings: CurveSettings) -> Figure:
-    """One panel for each method and encoder, or one with a colour for each value of `over`."""
     with style.styled():
         figure = (_swept if settings.over else _panels)(found, settings)
-    return figure
+    return Drawing(figure, table(found, settings))
 
 
 def _panels(found: list[TrainingCurve], settings: CurveSettings) -> Figure:
+    """One panel for each method and encoder."""
     shown = list(dict.fromkeys(curve.context.label for curve in found))
     names, marked = line_names(found, settings), _few(found)
     columns = min(len(shown), 3 if len(shown) > 4 else 2)
@@ -70,23 +65,16 @@ def _panels(found: list[TrainingCurve], settings: CurveSettings) -> Figure:
         axes.set_title(f"{method}\n{fill(rest, 24)}" if columns > 2 else fill(shown[place], 40))
         _name_axes(axes, settings, x=place + columns >= len(shown), y=place % columns == 0)
     figure.align_ylabels()
-    handles = {
-        names[curve.setting]: Line2D([], [], color=style.REFERENCE, linestyle=_line(names, curve))
-        for curve in found
-    }
-    figure.legend(
-        handles.values(),
-        handles.keys(),
-        title=_note(found, settings),
-        title_fontsize=8,
-        loc="outside lower center",
-        ncols=legend_columns(handles),
-        handlelength=2.6,
-    )
+    lines = {names[curve.setting]: _line(names, curve) for curve in found}
+    handles = [
+        Line2D([], [], color=style.REFERENCE, linestyle=line, label=label) for label, line in lines.items()
+    ]
+    legend_below(figure, handles, _note(found, settings), handlelength=2.6)
     return figure
 
 
 def _swept(found: list[TrainingCurve], settings: CurveSettings) -> Figure:
+    """One panel with a colour for each value of `over`."""
     names = line_names(found, settings)
     figure = Figure(figsize=(style.WIDTH, WIDE_HEIGHT), layout="constrained")
     axes = figure.subplots()
@@ -127,7 +115,7 @@ def _regularized(names: dict[tuple[str, str], str]) -> list[str]:
 def _line(names: dict[tuple[str, str], str], curve: TrainingCurve) -> Any:
     """Dashed without a regulariser, unless nothing else is shown."""
     regularized = _regularized(names)
-    if curve.arm.regularizer == "none":
+    if not curve.arm.regularized:
         return "--" if regularized else "-"
     return LINES[regularized.index(names[curve.setting])]
 

@@ -12,26 +12,25 @@ from matplotlib.lines import Line2D
 from ldreg.exhibits.figures.beyond_settings import CostSettings
 from ldreg.exhibits.figures.cost_data import COST, RunCost, minus, read_costs
 from ldreg.exhibits.output import style
+from ldreg.exhibits.output.drawing import Drawing
 from ldreg.exhibits.output.labels import METRICS, name, number
-from ldreg.exhibits.output.legends import interval_note, lid_words
+from ldreg.exhibits.output.legends import interval_note, legend_below, lid_words
 from ldreg.exhibits.runs.run_table import ExhibitSpec, settings_of
 from ldreg.exhibits.runs.step_costs import interval_words
-from ldreg.exhibits.stats.intervals import Estimate, t_interval
+from ldreg.exhibits.stats.intervals import Estimate, estimate_columns, t_interval
 
 HEIGHTS = (1.75, 1.3)  # inches, of the rows of panels
 MARKERS = ("s", "^", "v", "D", "P", "X", "<", ">")  # the unregularised runs' is a circle
 
 
-def equal_cost(exhibit: ExhibitSpec) -> dict[str, str | bytes]:
-    """The figure as PNG, PDF and the CSV of its points."""
+def equal_cost(exhibit: ExhibitSpec) -> Drawing:
+    """The figure; its table has a line for each level, gain and difference of gains."""
     settings = settings_of(exhibit, CostSettings)
     costs = read_costs(exhibit, settings)
-    figure = draw(costs, settings)
-    csv = table(costs, settings).round(10).to_csv(index=False, lineterminator="\n")
-    return {"png": style.png(figure), "pdf": style.pdf(figure), "csv": csv}
+    return Drawing(_draw_panels(costs, settings), _table(costs, settings))
 
 
-def table(costs: list[RunCost], settings: CostSettings) -> pd.DataFrame:
+def _table(costs: list[RunCost], settings: CostSettings) -> pd.DataFrame:
     """One line per number: levels; gains over none at equal cost; LDReg's gain minus each other's.
 
     Such a difference is at equal cost too, as each gain is over unregularised training for as long.
@@ -39,7 +38,7 @@ def table(costs: list[RunCost], settings: CostSettings) -> pd.DataFrame:
     lines = [
         _line("level", cost, "", metric, cost.levels[metric]) for cost in costs for metric in settings.metrics
     ]
-    treated = [cost for cost in costs if not cost.plain]
+    treated = [cost for cost in costs if cost.arm.regularized]
     lines += [
         _line("gain", cost, "none", metric, t_interval(cost.gains[metric]))
         for cost in treated
@@ -53,7 +52,8 @@ def table(costs: list[RunCost], settings: CostSettings) -> pd.DataFrame:
         if not other.ldreg
         for metric in settings.metrics
     ]
-    return pd.DataFrame(lines)
+    names = {"step_ratio_mean": "step_ratio", f"{COST}_mean": COST}
+    return pd.DataFrame(lines).drop(columns=["step_ratio_n", f"{COST}_n"]).rename(columns=names)
 
 
 def _named(cost: RunCost, costs: list[RunCost]) -> str:
@@ -63,7 +63,6 @@ def _named(cost: RunCost, costs: list[RunCost]) -> str:
 
 def _line(kind: str, cost: RunCost, other: str, metric: str, estimate: Estimate | None) -> dict[str, Any]:
     about = METRICS[metric]
-    found = estimate or Estimate(math.nan, None, None, 0)
     return {
         "kind": kind,
         "method": cost.context.method,
@@ -74,30 +73,23 @@ def _line(kind: str, cost: RunCost, other: str, metric: str, estimate: Estimate 
         "k": cost.arm.k,
         "setting": cost.arm.extra,
         "minus": other,
-        **_columns("step_ratio", cost.ratio),
+        **estimate_columns(cost.ratio, "step_ratio_"),
         "step_interval": "" if cost.ratio.low is None else interval_words(cost.ratio.n),
-        **_columns(COST, cost.epochs),
+        **estimate_columns(cost.epochs, f"{COST}_"),
         "metric": metric,
         "unit": about.unit if kind == "level" else about.difference_unit,
-        "n": found.n,
-        "mean": found.mean,
-        "low": found.low,
-        "high": found.high,
+        **estimate_columns(estimate),
     }
 
 
-def _columns(key: str, estimate: Estimate) -> dict[str, float | None]:
-    return {key: estimate.mean, f"{key}_low": estimate.low, f"{key}_high": estimate.high}
-
-
-def draw(costs: list[RunCost], settings: CostSettings) -> Figure:
+def _draw_panels(costs: list[RunCost], settings: CostSettings) -> Figure:
     """Above one panel for each metric over the cost, below the gains; unregularised runs are joined."""
-    looks = _looks(costs)
-    names = {label: _legend_label(label, costs) for label in looks}
-    handles = [Line2D([], [], **look, label=names[label]) for label, look in looks.items()]
+    styles = _styles(costs)
+    names = {label: _legend_label(label, costs) for label in styles}
+    handles = [Line2D([], [], **drawn, label=names[label]) for label, drawn in styles.items()]
     columns = 2 if max(map(len, names.values())) <= 40 else 1  # as many as fit into the width
     with style.styled():
-        height = sum(HEIGHTS) + 1.35 + 0.17 * -(-len(looks) // columns)
+        height = sum(HEIGHTS) + 1.35 + 0.17 * -(-len(styles) // columns)
         figure = Figure(figsize=(style.WIDTH, height), layout="constrained")
         panels = figure.subplots(
             2, len(settings.metrics), squeeze=False, gridspec_kw={"height_ratios": HEIGHTS}
@@ -106,39 +98,37 @@ def draw(costs: list[RunCost], settings: CostSettings) -> Figure:
             axes.set_title(f"({letter}) ", fontweight="bold")
             axes.locator_params(axis="y", nbins=4)
         for (above, below), metric in zip(panels.T, settings.metrics, strict=True):
-            _draw_levels(above, costs, metric, looks)
+            _draw_levels(above, costs, metric, styles)
             above.set_title(METRICS[metric].axis, loc="right")
-            _draw_gains(below, costs, metric, looks)
+            _draw_gains(below, costs, metric, styles)
             below.set_title(METRICS[metric].label, loc="right")
             below.set_ylabel(METRICS[metric].difference_unit)
         unit = METRICS[settings.metrics[0]].difference_unit
         panels[1, 0].set_ylabel(f"gain ({unit})" if unit else "gain")
         panels[0, len(settings.metrics) // 2].set_xlabel("cost of a run (epochs of unregularised training)")
-        title = _note(costs, settings)
-        where = "outside lower center"
-        compact = {"ncols": columns, "handlelength": 1.6, "columnspacing": 1.2}
-        figure.legend(handles=handles, title=title, title_fontsize=8, loc=where, **compact)
+        note = _note(costs, settings)
+        legend_below(figure, handles, note, columns, handlelength=1.6, columnspacing=1.2)
     return figure
 
 
-def _looks(costs: list[RunCost]) -> dict[str, dict[str, Any]]:
+def _styles(costs: list[RunCost]) -> dict[str, dict[str, Any]]:
     """How each setting is drawn: a marker of its own, a colour for each regulariser."""
     # LDReg, the first, has the same colour in every figure.
-    kinds = list(dict.fromkeys(cost.arm.regularizer for cost in costs if not cost.plain))
-    looks: dict[str, dict[str, Any]] = {}
+    kinds = list(dict.fromkeys(cost.arm.regularizer for cost in costs if cost.arm.regularized))
+    styles: dict[str, dict[str, Any]] = {}
     for cost in costs:
-        if cost.plain:
-            looks[cost.label] = {"color": style.REFERENCE, "marker": "o", "linestyle": "--"}
-        elif cost.label not in looks:
-            marker = MARKERS[(len(looks) - 1) % len(MARKERS)]
+        if not cost.arm.regularized:
+            styles[cost.label] = {"color": style.REFERENCE, "marker": "o", "linestyle": "--"}
+        elif cost.label not in styles:
+            marker = MARKERS[(len(styles) - 1) % len(MARKERS)]
             colour = style.COLOURS[kinds.index(cost.arm.regularizer) % len(style.COLOURS)]
-            looks[cost.label] = {"color": colour, "marker": marker, "linestyle": "none"}
-    return looks
+            styles[cost.label] = {"color": colour, "marker": marker, "linestyle": "none"}
+    return styles
 
 
 def _legend_label(label: str, costs: list[RunCost]) -> str:
     """With what a step costs more than an unregularised one: 'LDReg β 0.1, k 16: +4 % [+2, +6]'."""
-    shown = dict.fromkeys(_more(cost.ratio) for cost in costs if cost.label == label and not cost.plain)
+    shown = dict.fromkeys(_more(cost.ratio) for cost in costs if cost.label == label and cost.arm.regularized)
     return f"{label}: {'; '.join(shown)}" if shown else label
 
 
@@ -150,8 +140,8 @@ def _more(ratio: Estimate) -> str:
     return f"{mean} %" if low is None else f"{mean} % [{low}, {high}]"
 
 
-def _draw_levels(axes: Axes, costs: list[RunCost], metric: str, looks: dict[str, dict[str, Any]]) -> None:
-    for label, look in looks.items():
+def _draw_levels(axes: Axes, costs: list[RunCost], metric: str, styles: dict[str, dict[str, Any]]) -> None:
+    for label, drawn in styles.items():
         shown = [cost for cost in costs if cost.label == label]
         across, up = [cost.epochs for cost in shown], [cost.levels[metric] for cost in shown]
         axes.errorbar(
@@ -159,7 +149,7 @@ def _draw_levels(axes: Axes, costs: list[RunCost], metric: str, looks: dict[str,
             [each.mean for each in up],
             xerr=_errors(across),
             yerr=_errors(up),
-            **look,
+            **drawn,
             elinewidth=0.9,
             zorder=3,
         )
@@ -167,15 +157,15 @@ def _draw_levels(axes: Axes, costs: list[RunCost], metric: str, looks: dict[str,
     axes.grid(axis="x", visible=True)
 
 
-def _draw_gains(axes: Axes, costs: list[RunCost], metric: str, looks: dict[str, dict[str, Any]]) -> None:
+def _draw_gains(axes: Axes, costs: list[RunCost], metric: str, styles: dict[str, dict[str, Any]]) -> None:
     """One mark a setting, side by side as in the legend; the unregularised are the line at zero."""
     axes.axhline(0.0, color=style.REFERENCE, linestyle="--", linewidth=1.0, zorder=1.5)
-    treated = [cost for cost in costs if not cost.plain]
+    treated = [cost for cost in costs if cost.arm.regularized]
     for place, cost in enumerate(treated):
         gain = t_interval(cost.gains[metric])
         if gain is not None:
             axes.errorbar(
-                [place], [gain.mean], yerr=_errors([gain]), **looks[cost.label], elinewidth=0.9, zorder=3
+                [place], [gain.mean], yerr=_errors([gain]), **styles[cost.label], elinewidth=0.9, zorder=3
             )
     axes.set_xlim(-0.7, len(treated) - 0.3)
     axes.margins(y=0.15)
@@ -205,7 +195,7 @@ def _note(costs: list[RunCost], settings: CostSettings) -> str:
         interval_note([level.n for cost in costs for level in cost.levels.values()], "bars"),
         "gain: over unregularised training of the same cost (dashed)",
     ]
-    treated = [cost for cost in costs if not cost.plain]
+    treated = [cost for cost in costs if cost.arm.regularized]
     if any(gain.empty for cost in treated for gain in cost.gains.values()):
         lines.append("no gain where no unregularised runs are as short and as long")
     if treated:

@@ -17,7 +17,9 @@ from ldreg.errors import LdregError
 from ldreg.exhibits.figures.axis import AxisScale
 from ldreg.exhibits.figures.beyond_settings import LidErrorSettings
 from ldreg.exhibits.output import style
+from ldreg.exhibits.output.drawing import Drawing
 from ldreg.exhibits.output.labels import listed
+from ldreg.exhibits.output.legends import legend_below
 from ldreg.exhibits.runs.arms import Arm, Context, contexts
 from ldreg.exhibits.runs.run_table import ExhibitSpec, load_runs, settings_of
 from ldreg.files import read_keys
@@ -37,7 +39,7 @@ KEYS = ("estimator", "k", "batch_rows")
 
 
 @dataclass(frozen=True)
-class Curves:
+class ErrorCurves:
     """Two panels: one estimator's errors for the runs of one setting, one row per k and batch size."""
 
     context: Context
@@ -47,16 +49,14 @@ class Curves:
     rows: int  # of the full split
 
 
-def lid_error(exhibit: ExhibitSpec) -> dict[str, str | bytes]:
-    """The figure as PNG, PDF and the CSV of its points."""
+def lid_error(exhibit: ExhibitSpec) -> Drawing:
+    """The figure; its table has a line for each point."""
     settings = settings_of(exhibit, LidErrorSettings)
-    curves = read_curves(exhibit, settings)
-    figure = draw(curves, settings)
-    csv = table(curves, settings).round(10).to_csv(index=False, lineterminator="\n")
-    return {"png": style.png(figure), "pdf": style.pdf(figure), "csv": csv}
+    curves = _read_curves(exhibit, settings)
+    return Drawing(_draw_panels(curves, settings), _table(curves, settings))
 
 
-def read_curves(exhibit: ExhibitSpec, settings: LidErrorSettings) -> list[Curves]:
+def _read_curves(exhibit: ExhibitSpec, settings: LidErrorSettings) -> list[ErrorCurves]:
     """For each setting and estimator the mean errors over its runs, and their range over mini-batches.
 
     Raises LdregError when a run has no lid_error.json, or none of the wanted k in it.
@@ -75,7 +75,7 @@ def read_curves(exhibit: ExhibitSpec, settings: LidErrorSettings) -> list[Curves
                         f"{paths[0]}: no {NAMES[estimator]} with k {listed(settings.ks)}; k: {there}"
                     )
                 points = pd.DataFrame([_point(*each) for each in chosen.groupby(["k", "batch_rows"])])
-                found.append(Curves(context, arm, estimator, points, read[0]["rows"]))
+                found.append(ErrorCurves(context, arm, estimator, points, read[0]["rows"]))
     return found
 
 
@@ -98,7 +98,7 @@ def _point(place: tuple[int, int], entries: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def table(curves: Sequence[Curves], settings: LidErrorSettings) -> pd.DataFrame:
+def _table(curves: Sequence[ErrorCurves], settings: LidErrorSettings) -> pd.DataFrame:
     """One line per point."""
     parts = []
     for shown in curves:
@@ -119,7 +119,7 @@ def _at_ratio(points: pd.DataFrame, rows_per_neighbour: int) -> pd.Series:
     return points["batch_rows"] == rows_per_neighbour * points["k"]
 
 
-def draw(curves: Sequence[Curves], settings: LidErrorSettings) -> Figure:
+def _draw_panels(curves: Sequence[ErrorCurves], settings: LidErrorSettings) -> Figure:
     """A row of two panels (bias, error) for each setting and estimator; a line for each k."""
     scale = AxisScale.of(sorted({int(rows) for shown in curves for rows in shown.points["batch_rows"]}))
     several = len({shown.context.label for shown in curves}) > 1
@@ -133,7 +133,7 @@ def draw(curves: Sequence[Curves], settings: LidErrorSettings) -> Figure:
                 scale.apply(axes)
                 _draw(axes, shown.points, key, colours, settings.rows_per_neighbour)
             left.axhline(1.0, color=style.REFERENCE, linestyle="--", linewidth=1.0, zorder=1.5)
-            arm = "unregularised" if shown.arm.regularizer == "none" else shown.arm.label
+            arm = shown.arm.series
             place = f"{shown.context.label}: {arm}" if several else arm
             left.set_title(f"{place}; {NAMES[shown.estimator]}", fontweight="bold")
             left.set_ylabel("mLID, mini-batch / full")
@@ -165,7 +165,7 @@ def _draw(
 
 
 def _legend(
-    figure: Figure, curves: Sequence[Curves], colours: dict[int, Any], settings: LidErrorSettings
+    figure: Figure, curves: Sequence[ErrorCurves], colours: dict[int, Any], settings: LidErrorSettings
 ) -> None:
     handles = [
         Line2D([], [], color=colour, marker="o", markersize=3.5, label=f"k {k}")
@@ -184,12 +184,4 @@ def _legend(
         f"{batches} random mini-batches",
         "dotted: k in proportion to the batch, as in the paper's Table 14",
     )
-    figure.legend(
-        handles=handles,
-        title="\n".join(lines),
-        title_fontsize=8,
-        loc="outside lower center",
-        ncols=len(handles),
-        columnspacing=1.2,
-        handlelength=1.6,
-    )
+    legend_below(figure, handles, "\n".join(lines), len(handles), columnspacing=1.2, handlelength=1.6)

@@ -19,6 +19,7 @@ from matplotlib.text import Text
 from ldreg.errors import LdregError
 from ldreg.exhibits.figures.plane_data import LOSSES, figure1_table, figure3_table, targets, values, xy
 from ldreg.exhibits.output import style
+from ldreg.exhibits.output.drawing import Drawing
 from ldreg.exhibits.paper.reported import plane_numbers
 from ldreg.exhibits.runs.run_table import ExhibitSpec
 from ldreg.files import read_json
@@ -51,21 +52,21 @@ def data_path(exhibit: ExhibitSpec) -> Path:
     return exhibit.path.with_name(f"{exhibit.exhibit}.json")
 
 
-def figure1(exhibit: ExhibitSpec) -> dict[str, str | bytes]:
-    """Figure 1 as PNG, PDF and the CSV of what is drawn."""
+def figure1(exhibit: ExhibitSpec) -> Drawing:
+    """Figure 1; its table holds all that is drawn."""
     content = _read(data_path(exhibit), "figure1")
     rows = figure1_table(content, plane_numbers(exhibit.paper))
-    return _files(draw_figure1(rows, content), rows)
+    return Drawing(_draw_figure1(rows, content), rows)
 
 
-def figure3(exhibit: ExhibitSpec) -> dict[str, str | bytes]:
-    """Figure 3 as PNG, PDF and the CSV of what is drawn."""
+def figure3(exhibit: ExhibitSpec) -> Drawing:
+    """Figure 3; its table holds all that is drawn."""
     content = _read(data_path(exhibit), "figure3")
     rows = figure3_table(content)
-    return _files(draw_figure3(rows, content), rows)
+    return Drawing(_draw_figure3(rows, content), rows)
 
 
-def draw_figure1(rows: pd.DataFrame, content: Mapping[str, Any]) -> Figure:
+def _draw_figure1(rows: pd.DataFrame, content: Mapping[str, Any]) -> Figure:
     """Three rows: an anchor with and without collapse, clouds of falling mLID, LDReg undoing the collapse."""
     clouds = [panel for panel in rows["panel"].unique() if panel.startswith("c")]
     with style.styled():
@@ -75,28 +76,28 @@ def draw_figure1(rows: pd.DataFrame, content: Mapping[str, Any]) -> Figure:
         for axes, panel, words, colour in zip(
             anchors, "ab", ("no collapse", "local collapse"), style.COLOURS, strict=False
         ):
-            _cloud(axes, rows, panel, f"{_bold(panel)} {words}\n{_said(rows, panel, 'lid')}", ZOOM)
+            _cloud(axes, rows, panel, f"{_bold(panel)} {words}\n{_number_words(rows, panel, 'lid')}", ZOOM)
             near = {**CLOUD_MARK, "markersize": 3.5, "color": colour}
             axes.plot(*xy(rows, panel, "neighbours"), **near)
             axes.plot(0, 0, **ANCHOR_MARK)
         _distances(wide, rows, content["anchor_k"])
         for axes, panel in zip(_row(rows_of[1], [1] * len(clouds)), clouds, strict=True):
-            said = "\n".join(_said(rows, panel, key) for key in ("mlid", "fr_distance", "gid"))
+            said = "\n".join(_number_words(rows, panel, key) for key in ("mlid", "fr_distance", "gid"))
             _cloud(axes, rows, panel, f"{_bold('c')} {said}" if panel == clouds[0] else said)
         start, end, wide = _row(rows_of[2], (1, 1, 1.7))
-        _cloud(start, rows, clouds[0], f"{_bold('d')} before LDReg\n{_measured(rows, clouds[0])}")
-        _cloud(end, rows, "d", f"after LDReg\n{_measured(rows, 'd')}")
+        _cloud(start, rows, clouds[0], f"{_bold('d')} before LDReg\n{_local_and_global(rows, clouds[0])}")
+        _cloud(end, rows, "d", f"after LDReg\n{_local_and_global(rows, 'd')}")
         _over_k(wide, rows, {clouds[0]: style.COLOURS[1], "d": style.COLOURS[0]}, content["k"])
         wide.set_title("mLID at other k (dotted: trained)")
         labels = {clouds[0]: "before", "d": "after", "uniform": "uniform"}
         wide.legend(*_handles(wide, labels), loc="center right", bbox_to_anchor=(1, 0.57), labelspacing=0.1)
         note = f"k = {content['anchor_k']} (a, b), {content['k']} (c, d)"
-        remark = figure.supxlabel(f"{GLOSS}\n{note}; {_drawn(content)}", fontsize=8, color=style.QUIET)
-        _settle(figure, remark)
+        remark = figure.supxlabel(f"{GLOSS}\n{note}; {_seed_words(content)}", fontsize=8, color=style.QUIET)
+        _lay_out(figure, remark)
     return figure
 
 
-def draw_figure3(rows: pd.DataFrame, content: Mapping[str, Any]) -> Figure:
+def _draw_figure3(rows: pd.DataFrame, content: Mapping[str, Any]) -> Figure:
     """A close view of each target's cloud; below, mLID minus target over seeds, and mLID over k."""
     shown = targets(content)
     above = math.ceil(len(shown) / 3)
@@ -106,7 +107,7 @@ def draw_figure3(rows: pd.DataFrame, content: Mapping[str, Any]) -> Figure:
         upper, lower = figure.add_gridspec(2, 1, height_ratios=[1.45 * above, 2.4])
         grid = upper.subgridspec(above, 3)
         for place, target in enumerate(shown):
-            title = f"{_bold(chr(ord('a') + place))} target {target}\n{_measured(rows, target)}"
+            title = f"{_bold(chr(ord('a') + place))} target {target}\n{_local_and_global(rows, target)}"
             axes = figure.add_subplot(grid[place // 3, place % 3])
             _close_view(axes, rows, target, title, colours[target])
         left, right = _row(lower, (1, 1))
@@ -116,9 +117,9 @@ def draw_figure3(rows: pd.DataFrame, content: Mapping[str, Any]) -> Figure:
         right.set_title(f"{_bold(chr(ord('b') + len(shown)))} at other k (dashed: uniform)")
         right.plot([content["k"]] * len(shown), [float(target) for target in shown], "k.", markersize=5)
         note = f"LID by the method of moments (k = {content['k']}), GID by DANCo"
-        points = f"{content['points']:,} points that were not trained on; {_drawn(content)}"
+        points = f"{content['points']:,} points that were not trained on; {_seed_words(content)}"
         remark = figure.supxlabel(f"{note}\n{points}", fontsize=8, color=style.QUIET)
-        _settle(figure, remark)
+        _lay_out(figure, remark)
     return figure
 
 
@@ -128,7 +129,7 @@ def _row(place: SubplotSpec, widths: Sequence[float]) -> list[Axes]:
     return [grid.figure.add_subplot(part) for part in grid]
 
 
-def _settle(figure: Figure, remark: Text) -> None:
+def _lay_out(figure: Figure, remark: Text) -> None:
     """Lay out, and round: the solver's last digits change from run to run, and with them a PDF's bytes."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
@@ -190,9 +191,9 @@ def _over_k(axes: Axes, rows: pd.DataFrame, colours: Mapping[str, str], k: int) 
     """mLID over k: a line for each seed and panel, broken for uniform points; `k` is the trained one."""
     for panel, colour in {**colours, "uniform": style.REFERENCE}.items():
         of_panel = rows[(rows["panel"] == panel) & (rows["series"] == "mlid over k")]
-        look = {"color": colour, "linewidth": 1, "linestyle": "--" if panel == "uniform" else "-"}
+        drawn = {"color": colour, "linewidth": 1, "linestyle": "--" if panel == "uniform" else "-"}
         for _, of_seed in of_panel.groupby("seed"):
-            axes.plot(of_seed["x"], of_seed["y"], **look, label=panel)
+            axes.plot(of_seed["x"], of_seed["y"], **drawn, label=panel)
     axes.axvline(k, color=style.REFERENCE, linestyle=":", linewidth=1, zorder=0)
     axes.set_xscale("log", base=2)
     ks = sorted(set(rows[rows["series"] == "mlid over k"]["x"]))
@@ -232,7 +233,7 @@ def _bold(letter: str) -> str:
     return rf"$\mathbf{{({letter})}}$"
 
 
-def _said(rows: pd.DataFrame, panel: str, key: str, paper: bool = True) -> str:
+def _number_words(rows: pd.DataFrame, panel: str, key: str, paper: bool = True) -> str:
     """'mLID 1.10 (1.1)': the first seed's number, which is that of the points drawn, and the paper's."""
     found = rows[(rows["panel"] == panel) & (rows["series"] == key)].iloc[0]
     text = f"{NAMES[key]} {found['value']:.{DIGITS.get(key, 2)}f}"
@@ -241,19 +242,13 @@ def _said(rows: pd.DataFrame, panel: str, key: str, paper: bool = True) -> str:
     return f"{text} ({found['paper']:.{PAPER_DIGITS.get(key, 1)}f})"
 
 
-def _measured(rows: pd.DataFrame, panel: str) -> str:
-    return ", ".join(_said(rows, panel, key, paper=False) for key in ("mlid", "gid"))
+def _local_and_global(rows: pd.DataFrame, panel: str) -> str:
+    return ", ".join(_number_words(rows, panel, key, paper=False) for key in ("mlid", "gid"))
 
 
-def _drawn(content: Mapping[str, Any]) -> str:
+def _seed_words(content: Mapping[str, Any]) -> str:
     first, number = content["seeds"][0], len(content["seeds"])
     return f"seed {first}" if number == 1 else f"{number} seeds, the points are those of seed {first}"
-
-
-def _files(figure: Figure, rows: pd.DataFrame) -> dict[str, str | bytes]:
-    rows = rows.astype({"seed": "Int64"}).round(10)
-    csv = rows.to_csv(index=False, lineterminator="\n")
-    return {"png": style.png(figure), "pdf": style.pdf(figure), "csv": csv}
 
 
 def _read(path: Path, figure: str) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def figure1_table(content: Mapping[str, Any], paper: Mapping[str, float]) -> pd.
     restored = panels["restored"]
     rows += _curve("d", "points", restored["points"]) + _numbers("d", restored, content["seeds"])
     rows += _over_k("d", restored, content) + _over_k("uniform", panels["uniform"], content)
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"seed": "Int64"})
 
 
 def figure3_table(content: Mapping[str, Any]) -> pd.DataFrame:
@@ -62,7 +62,7 @@ def figure3_table(content: Mapping[str, Any]) -> pd.DataFrame:
             offsets = [mlid - float(target) for mlid in panel[number]]
             rows += _numbers(target, {series: offsets}, content["seeds"]) + _interval(target, series, offsets)
     rows += _over_k("uniform", content["panels"]["uniform"], content)
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"seed": "Int64"})
 
 
 def targets(content: Mapping[str, Any]) -> list[str]:

@@ -14,8 +14,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter, ScalarFormatter
 
 from ldreg.exhibits.output import style
+from ldreg.exhibits.output.drawing import Drawing
 from ldreg.exhibits.output.labels import METRICS, name, number, seeds
-from ldreg.exhibits.output.legends import legend_columns, lid_words
+from ldreg.exhibits.output.legends import legend_below, legend_columns, lid_words
 from ldreg.exhibits.runs.arms import contexts
 from ldreg.exhibits.runs.run_table import ExhibitSpec, load_runs, settings_of
 from ldreg.exhibits.settings import Settings
@@ -30,7 +31,7 @@ X, Y, RANK, LOG_RANK = "ln_mlid", "linear_top1", "effective_rank", "ln_effective
 
 @dataclass(frozen=True)
 class Statistic:
-    """A correlation of accuracy with ln mLID: within what, and what was removed from both."""
+    """A correlation of accuracy with ln mLID. `about`: within what; `removed`: whose effect was removed."""
 
     about: str
     removed: str
@@ -47,18 +48,16 @@ class Statistic:
         return f"r = {number(self.found.r)}{interval}"
 
 
-def scatter(exhibit: ExhibitSpec) -> dict[str, str | bytes]:
-    """The figure as PNG, PDF and the CSV of runs and correlations."""
+def scatter(exhibit: ExhibitSpec) -> Drawing:
+    """The figure; its table has a line for each run, then one for each correlation."""
     settings = settings_of(exhibit, Settings)
     frame = read_points(exhibit, settings)
     found = statistics(frame)
-    figure = draw(frame, found, settings)
-    csv = table(frame, found).round(10).to_csv(index=False, lineterminator="\n")
-    return {"png": style.png(figure), "pdf": style.pdf(figure), "csv": csv}
+    return Drawing(_draw_panels(frame, found, settings), _table(frame, found))
 
 
 def read_points(exhibit: ExhibitSpec, settings: Settings) -> pd.DataFrame:
-    """One row per run: what it is, its measurements, and both of them without the effect of its rank.
+    """One row per run: its setting, its measurements, and two of them without the effect of its rank.
 
     "group" is method and encoder, "setting" all but the seed.
     """
@@ -68,16 +67,12 @@ def read_points(exhibit: ExhibitSpec, settings: Settings) -> pd.DataFrame:
     several = Counter(method for method, _ in encoders)
     for context in found:
         for arm in context.arms:
-            extra = ", ".join(filter(None, (context.extra, arm.extra)))
+            columns = context.columns(arm)
             about = {
+                **columns,
+                "extra": columns["setting"],
                 "group": name(context.method)
                 + (f", {name(context.backbone)}" if several[context.method] > 1 else ""),
-                "method": context.method,
-                "backbone": context.backbone,
-                "regularizer": arm.regularizer,
-                "beta": arm.beta,
-                "k": arm.k,
-                "extra": extra,
                 "setting": f"{context.label}: {arm.label}",
             }
             measured = arm.runs[["seed", "linear_top1", "effective_rank", "mlid"]]
@@ -90,21 +85,21 @@ def read_points(exhibit: ExhibitSpec, settings: Settings) -> pd.DataFrame:
 
 
 def statistics(frame: pd.DataFrame) -> list[Statistic]:
-    """Within method and encoder without and with the rank removed (also by its logarithm), and over all."""
+    """Correlations within methods and over all runs, with and without the effect of the rank removed."""
 
-    def statistic(about: str, rows: pd.DataFrame, given: str | None) -> Statistic:
-        found = correlate(rows, X, Y, given)
-        return Statistic(about, given or "nothing", len(rows), rows["group"].nunique(), found)
+    def statistic(about: str, rows: pd.DataFrame, covariate: str | None) -> Statistic:
+        found = correlate(rows, X, Y, covariate)
+        return Statistic(about, covariate or "nothing", len(rows), rows["group"].nunique(), found)
 
-    found = [statistic("methods", frame, given) for given in (None, RANK, LOG_RANK)]
-    found += [statistic("all runs", frame.assign(group=""), given) for given in (None, RANK)]
+    found = [statistic("methods", frame, covariate) for covariate in (None, RANK, LOG_RANK)]
+    found += [statistic("all runs", frame.assign(group=""), covariate) for covariate in (None, RANK)]
     for group, rows in frame.groupby("group", sort=False):
         if rows["setting"].nunique() >= FEWEST_SETTINGS:
-            found += [statistic(group, rows, given) for given in (None, RANK)]
+            found += [statistic(group, rows, covariate) for covariate in (None, RANK)]
     return found
 
 
-def table(frame: pd.DataFrame, found: list[Statistic]) -> pd.DataFrame:
+def _table(frame: pd.DataFrame, found: list[Statistic]) -> pd.DataFrame:
     """One line per run, then one per correlation."""
     columns = ["method", "backbone", "regularizer", "beta", "k", "extra", "seed"]
     columns += ["linear_top1", "mlid", "effective_rank", f"{X}_without_rank", f"{Y}_without_rank"]
@@ -129,39 +124,32 @@ def table(frame: pd.DataFrame, found: list[Statistic]) -> pd.DataFrame:
     return pd.concat([runs, lines], ignore_index=True)
 
 
-def draw(frame: pd.DataFrame, found: list[Statistic], settings: Settings) -> Figure:
+def _draw_panels(frame: pd.DataFrame, found: list[Statistic], settings: Settings) -> Figure:
     """(a) accuracy over mLID; (b) both less their method's mean and the rank's effect, with a common line."""
-    raw, partial, by_logarithm, *_ = found
+    raw, without_rank, by_logarithm, *_ = found
     norm = Normalize(frame[RANK].min(), frame[RANK].max())
-    looks = dict(zip(dict.fromkeys(frame["group"]), MARKERS * len(frame), strict=False))
-    columns = legend_columns(list(looks))
+    markers = dict(zip(dict.fromkeys(frame["group"]), MARKERS * len(frame), strict=False))
+    columns = legend_columns(list(markers))
     with style.styled():
-        height = HEIGHT + 1.15 + 0.16 * -(-len(looks) // columns)
+        height = HEIGHT + 1.15 + 0.16 * -(-len(markers) // columns)
         figure = Figure(figsize=(style.WIDTH, height), layout="constrained")
         left, right = figure.subplots(1, 2)
-        _draw(left, frame, ("mlid", Y), looks, norm)
-        _draw(right, frame, (f"{X}_without_rank", f"{Y}_without_rank"), looks, norm)
+        _draw(left, frame, ("mlid", Y), markers, norm)
+        _draw(right, frame, (f"{X}_without_rank", f"{Y}_without_rank"), markers, norm)
         _logarithmic(left)
         left.set(xlabel=f"mLID ({lid_words(settings.mlid)})", ylabel=METRICS[Y].axis)
         right.set(xlabel="ln mLID, residual", ylabel="accuracy, residual (points)")
         _line(right, frame)
-        for axes, letter, statistic in ((left, "(a)", raw), (right, "(b)", partial)):
+        for axes, letter, statistic in ((left, "(a)", raw), (right, "(b)", without_rank)):
             axes.set_title(letter, fontweight="bold")
             axes.set_title(statistic.words, loc="right", fontsize=8)
         bar = figure.colorbar(ScalarMappable(norm, MAP), ax=[left, right], label="effective rank", aspect=25)
         bar.outline.set_visible(False)
         handles = [
             Line2D([], [], marker=marker, linestyle="none", color=style.REFERENCE, label=group)
-            for group, marker in looks.items()
+            for group, marker in markers.items()
         ]
-        figure.legend(
-            handles=handles,
-            title=_note(frame, raw, by_logarithm),
-            title_fontsize=8,
-            loc="outside lower center",
-            ncols=columns,
-            handletextpad=0.2,
-        )
+        legend_below(figure, handles, _note(frame, raw, by_logarithm), columns, handletextpad=0.2)
     return figure
 
 
@@ -172,10 +160,10 @@ def left_of_variance(frame: pd.DataFrame) -> float:
 
 
 def _draw(
-    axes: Axes, frame: pd.DataFrame, columns: tuple[str, str], looks: dict[str, str], norm: Normalize
+    axes: Axes, frame: pd.DataFrame, columns: tuple[str, str], markers: dict[str, str], norm: Normalize
 ) -> None:
     """The points; those without a regulariser have a black edge."""
-    for group, marker in looks.items():
+    for group, marker in markers.items():
         for plain, rows in frame[frame["group"] == group].groupby(frame["regularizer"] == "none"):
             axes.scatter(
                 rows[columns[0]],

@@ -16,11 +16,13 @@ from matplotlib.patches import Rectangle
 from ldreg.errors import LdregError
 from ldreg.exhibits.figures.beyond_settings import SurfaceSettings
 from ldreg.exhibits.output import style
+from ldreg.exhibits.output.csv_text import values_by_seed
+from ldreg.exhibits.output.drawing import Drawing
 from ldreg.exhibits.output.labels import METRICS, name, number
 from ldreg.exhibits.output.legends import lid_words
 from ldreg.exhibits.runs.arms import Arm, Context, contexts
 from ldreg.exhibits.runs.run_table import ExhibitSpec, by_seed, load_runs, settings_of
-from ldreg.exhibits.stats.intervals import Estimate
+from ldreg.exhibits.stats.intervals import Estimate, estimate_columns
 
 CELL_HEIGHT = 0.36  # inches
 # Diverging, and told apart by colour-blind readers: orange lowers, purple raises.
@@ -58,16 +60,14 @@ class Grid:
         return [estimate.n for row in self.panels for panel in row for estimate in panel.effects.values()]
 
 
-def surface(exhibit: ExhibitSpec) -> dict[str, str | bytes]:
-    """The figure as PNG, PDF and the CSV of all cells, those not run too."""
+def surface(exhibit: ExhibitSpec) -> Drawing:
+    """The figure; its table has a line for each cell, also for those that were not run."""
     settings = settings_of(exhibit, SurfaceSettings)
-    grid = read_grid(exhibit, settings)
-    figure = draw(grid, settings)
-    csv = table(grid, settings).round(10).to_csv(index=False, lineterminator="\n")
-    return {"png": style.png(figure), "pdf": style.pdf(figure), "csv": csv}
+    grid = _read_grid(exhibit, settings)
+    return Drawing(_draw_panels(grid, settings), _table(grid, settings))
 
 
-def read_grid(exhibit: ExhibitSpec, settings: SurfaceSettings) -> Grid:
+def _read_grid(exhibit: ExhibitSpec, settings: SurfaceSettings) -> Grid:
     """The effects, paired by seed within each batch size.
 
     Raises LdregError when the runs differ in more than batch size, beta and k, when a batch size has no
@@ -104,11 +104,11 @@ def _arms(
             f"{exhibit.path}: runs: batch size {context.batch_size} has no unregularised run to compare with"
         )
     arms = [arm for arm in context.treated if arm.regularizer == settings.regularizer]
-    placed = {(arm.beta, arm.k): arm for arm in arms}
-    if len(placed) < len(arms):
+    by_place = {(arm.beta, arm.k): arm for arm in arms}
+    if len(by_place) < len(arms):
         labels = "; ".join(arm.label for arm in arms)
         raise LdregError(f"{exhibit.path}: runs: several settings share one beta and k: {labels}")
-    return placed
+    return by_place
 
 
 def _panel(
@@ -126,13 +126,12 @@ def _panel(
     return Panel(context, metric, context.control.level(metric), effects, arms)
 
 
-def table(grid: Grid, settings: SurfaceSettings) -> pd.DataFrame:
+def _table(grid: Grid, settings: SurfaceSettings) -> pd.DataFrame:
     """One line per cell: the effect with its interval, both levels, and each seed's value."""
     lines = []
     for panel in (panel for row in grid.panels for panel in row):
         for place in ((beta, k) for beta in grid.betas for k in grid.ks):
             effect, arm = panel.effects.get(place), panel.arms.get(place)
-            seeds = {} if arm is None else by_seed(arm.runs, panel.metric)
             lines.append(
                 {
                     "method": panel.context.method,
@@ -144,19 +143,16 @@ def table(grid: Grid, settings: SurfaceSettings) -> pd.DataFrame:
                     "metric": panel.metric,
                     "unit": METRICS[panel.metric].difference_unit,
                     "status": "run" if effect else "not run",
-                    "n": effect.n if effect else 0,
-                    "effect": effect.mean if effect else None,
-                    "low": effect.low if effect else None,
-                    "high": effect.high if effect else None,
+                    **estimate_columns(effect),
                     "level": arm.level(panel.metric).mean if arm else None,
                     "unregularised": panel.control.mean,
-                    "seeds": " ".join(f"{seed}:{value:.10g}" for seed, value in seeds.items()),
+                    "seeds": values_by_seed(by_seed(arm.runs, panel.metric)) if arm else "",
                 }
             )
-    return pd.DataFrame(lines)
+    return pd.DataFrame(lines).rename(columns={"mean": "effect"})
 
 
-def draw(grid: Grid, settings: SurfaceSettings) -> Figure:
+def _draw_panels(grid: Grid, settings: SurfaceSettings) -> Figure:
     """Batch sizes down, metrics across; each metric has one colour scale, white at no effect."""
     rows, columns = len(grid.panels), len(settings.metrics)
     with style.styled():
@@ -213,10 +209,10 @@ def _draw(axes: Axes, panel: Panel, grid: Grid, norm: TwoSlopeNorm, digits: int)
     for (left, right), beta in zip(pairwise(across), grid.betas, strict=True):
         for (low, high), k in zip(pairwise(down), grid.ks, strict=True):
             effect = panel.effects.get((beta, k))
-            look = (
+            drawn = (
                 NOT_RUN if effect is None else {"facecolor": colours(norm(effect.mean)), "edgecolor": "white"}
             )
-            axes.add_patch(Rectangle((left, low), right - left, high - low, **look))
+            axes.add_patch(Rectangle((left, low), right - left, high - low, **drawn))
             text = "not\nrun" if effect is None else _words(effect, digits)
             dark = effect is not None and abs(2 * norm(effect.mean) - 1) > 0.6
             axes.text(

@@ -10,8 +10,9 @@ from matplotlib.lines import Line2D
 
 from ldreg.exhibits.figures.figure_settings import TsneSettings
 from ldreg.exhibits.output import style
+from ldreg.exhibits.output.drawing import Drawing
 from ldreg.exhibits.output.labels import listed, number
-from ldreg.exhibits.output.legends import lid_words
+from ldreg.exhibits.output.legends import legend_below, lid_words
 from ldreg.exhibits.runs.arms import Arm, Context, contexts
 from ldreg.exhibits.runs.csv_columns import read_columns
 from ldreg.exhibits.runs.run_table import ExhibitSpec, by_seed, load_runs, settings_of
@@ -37,17 +38,15 @@ class Map:
     points: pd.DataFrame
 
 
-def tsne(exhibit: ExhibitSpec) -> dict[str, str | bytes]:
-    """The figure as PNG, PDF and the CSV of all points."""
-    maps = read_maps(exhibit)
-    figure = draw(maps, settings_of(exhibit, TsneSettings))
-    csv = table(maps).round(6).to_csv(index=False, lineterminator="\n")
-    return {"png": style.png(figure), "pdf": style.pdf(figure), "csv": csv}
-
-
-def read_maps(exhibit: ExhibitSpec) -> list[Map]:
-    """One map for each setting, of its lowest seed; LdregError when a run has no tsne.csv."""
+def tsne(exhibit: ExhibitSpec) -> Drawing:
+    """The figure; its table has a line for each point."""
     settings = settings_of(exhibit, TsneSettings)
+    maps = _read_maps(exhibit, settings)
+    return Drawing(_draw_panels(maps, settings), _table(maps), decimals=6)
+
+
+def _read_maps(exhibit: ExhibitSpec, settings: TsneSettings) -> list[Map]:
+    """One map for each setting, of its lowest seed; LdregError when a run has no tsne.csv."""
     maps = []
     for context in contexts(load_runs(exhibit, ("mlid",), settings)):
         for arm in sorted(context.arms, key=lambda arm: ORDER.get(arm.regularizer, 0)):
@@ -58,20 +57,16 @@ def read_maps(exhibit: ExhibitSpec) -> list[Map]:
     return maps
 
 
-def table(maps: list[Map]) -> pd.DataFrame:
+def _table(maps: list[Map]) -> pd.DataFrame:
     """One line per point."""
     parts = []
     for shown in maps:
-        keys = {
-            **shown.context.columns(shown.arm),
-            "seed": shown.seed,
-            "mlid": shown.mlid,
-        }
+        keys = {**shown.context.columns(shown.arm), "seed": shown.seed, "mlid": shown.mlid}
         parts.append(shown.points[["x", "y", "label", "perplexity"]].assign(**keys)[[*keys, *shown.points]])
     return pd.concat(parts, ignore_index=True)
 
 
-def draw(maps: list[Map], settings: TsneSettings) -> Figure:
+def _draw_panels(maps: list[Map], settings: TsneSettings) -> Figure:
     """Panels in two columns, each with its setting and mLID; a colour and a shape for each class."""
     columns = min(len(maps), 2)
     rows = -(-len(maps) // columns)
@@ -87,7 +82,7 @@ def draw(maps: list[Map], settings: TsneSettings) -> Figure:
                 axes.set_axis_off()
                 continue
             _draw(axes, shown, classes)
-            label = "unregularised" if shown.arm.regularizer == "none" else shown.arm.label
+            label = shown.arm.series
             axes.set_title(f"{shown.context.label}\n{label}" if several else label)
             axes.set_title(f"mLID {number(shown.mlid)}", loc="right", fontsize=8, color=style.QUIET)
         _legend(figure, maps, classes, settings)
@@ -98,8 +93,8 @@ def _draw(axes: Axes, shown: Map, classes: list[int]) -> None:
     """The points, without ticks: only who is near whom has a meaning in t-SNE."""
     size = 2.6 if len(shown.points) <= 1000 else 1.8
     for label, points in shown.points.groupby("label"):
-        look = _look(classes.index(int(label)))
-        axes.plot(points["x"], points["y"], **look, markersize=size, markeredgewidth=0, alpha=0.85)
+        mark = _class_mark(classes.index(int(label)))
+        axes.plot(points["x"], points["y"], **mark, markersize=size, markeredgewidth=0, alpha=0.85)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_aspect("equal", adjustable="datalim")
@@ -108,23 +103,18 @@ def _draw(axes: Axes, shown: Map, classes: list[int]) -> None:
     axes.spines[:].set_color("#B0B0B0")
 
 
-def _look(place: int) -> dict[str, str]:
+def _class_mark(place: int) -> dict[str, str]:
     marker = MARKERS[place % len(MARKERS)]
     return {"color": COLOURS[place % len(COLOURS)], "marker": marker, "linestyle": "none"}
 
 
 def _legend(figure: Figure, maps: list[Map], classes: list[int], settings: TsneSettings) -> None:
-    handles = [Line2D([], [], **_look(place), label=str(label)) for place, label in enumerate(classes)]
+    handles = [Line2D([], [], **_class_mark(place), label=str(label)) for place, label in enumerate(classes)]
     perplexities = listed(value for shown in maps for value in shown.points["perplexity"].unique())
     seeds = listed(shown.seed for shown in maps)
     points = listed(len(shown.points) for shown in maps)
-    figure.legend(
-        handles=handles,
-        title=f"classes; {points} test images a panel, perplexity {perplexities}, runs of seed {seeds};\n"
-        f"mLID of the whole test split ({lid_words(settings.mlid)})",
-        title_fontsize=8,
-        loc="outside lower center",
-        ncols=len(handles),
-        columnspacing=1.0,
-        handletextpad=0.1,
+    title = (
+        f"classes; {points} test images a panel, perplexity {perplexities}, runs of seed {seeds};\n"
+        f"mLID of the whole test split ({lid_words(settings.mlid)})"
     )
+    legend_below(figure, handles, title, len(handles), columnspacing=1.0, handletextpad=0.1)

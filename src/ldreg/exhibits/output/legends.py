@@ -2,6 +2,9 @@
 
 from collections.abc import Collection, Iterable, Sequence
 
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+
 from ldreg.exhibits.output.labels import name
 from ldreg.exhibits.settings import LidChoice
 
@@ -40,6 +43,18 @@ def legend_columns(labels: Collection[str]) -> int:
     (2, 2)
     """
     return max(1, min(len(labels), 80 // (max(map(len, labels)) + 7)))
+
+
+def legend_below(
+    figure: Figure, handles: Sequence[Artist], title: str, columns: int = 0, **layout: float
+) -> None:
+    """A legend below the panels, whose title says what is drawn.
+
+    columns: of the legend, by default as many as fit. layout: further settings of matplotlib's legends.
+    """
+    columns = columns or legend_columns([str(handle.get_label()) for handle in handles])
+    place = {"loc": "outside lower center", "ncols": columns}
+    figure.legend(handles=handles, title=title, title_fontsize=8, **place, **layout)
 
 
 def interval_note(counts: Iterable[int], marks: str) -> str:

@@ -25,9 +25,9 @@ class Correlation:
 
 
 def correlate(
-    frame: pd.DataFrame, x: str, y: str, given: str | None = None, draws: int = DRAWS
+    frame: pd.DataFrame, x: str, y: str, covariate: str | None = None, draws: int = DRAWS
 ) -> Correlation:
-    """Pearson's r of two columns within groups, each less its group's mean and its linear effect of `given`.
+    """Pearson's r within groups, of two columns less their groups' means and less the effect of a covariate.
 
     Effects are common to all groups (least squares). The interval is a percentile bootstrap for crossed
     clusters (Owen 2007): seeds are drawn with replacement, and so are the settings of each group; a run
@@ -37,13 +37,13 @@ def correlate(
 
     Args:
         frame: one row per run with the columns, "group", "setting" (not shared by groups) and "seed".
-        given: the column whose effect is removed, None for none.
+        covariate: the column whose effect is removed, None for none.
         draws: of the bootstrap; the same each time.
 
     Returns:
         NaN without an interval where nothing varies.
     """
-    columns = [x, y, *([given] if given else [])]
+    columns = [x, y, *([covariate] if covariate else [])]
     values = frame[columns].to_numpy(dtype=float).T
     groups = pd.get_dummies(frame["group"]).to_numpy(dtype=float)
     r = float(weighted(values, groups, np.ones((1, len(frame))))[0])
@@ -54,9 +54,9 @@ def correlate(
     return Correlation(r, float(low), float(high))
 
 
-def residuals(frame: pd.DataFrame, column: str, given: str) -> Array:
-    """A column (runs,) less its group's mean and less the linear effect of `given` within groups."""
-    values = frame[[column, given]].to_numpy(dtype=float).T
+def residuals(frame: pd.DataFrame, column: str, covariate: str) -> Array:
+    """A column (runs,) less its group's mean and less the linear effect of `covariate` within groups."""
+    values = frame[[column, covariate]].to_numpy(dtype=float).T
     groups = pd.get_dummies(frame["group"]).to_numpy(dtype=float)
     ones = np.ones((1, len(frame)))
     return _without(*(_centred(value, groups, ones) for value in values), ones)[0]
@@ -94,11 +94,11 @@ def _centred(value: Array, groups: Array, weights: Array) -> Array:
     return value - means @ groups.T
 
 
-def _without(column: Array, given: Array, weights: Array) -> Array:
-    """A centred column less its weighted least-squares slope on a centred `given`: all (draws, runs)."""
-    square = (weights * given**2).sum(axis=1, keepdims=True)
-    slope = (weights * column * given).sum(axis=1, keepdims=True) / np.where(square > 0, square, 1)
-    return column - slope * given
+def _without(column: Array, covariate: Array, weights: Array) -> Array:
+    """A centred column less its weighted least-squares slope on a centred `covariate`: all (draws, runs)."""
+    square = (weights * covariate**2).sum(axis=1, keepdims=True)
+    slope = (weights * column * covariate).sum(axis=1, keepdims=True) / np.where(square > 0, square, 1)
+    return column - slope * covariate
 
 
 def _counts(frame: pd.DataFrame, draws: int) -> Array:
