@@ -100,7 +100,7 @@ def _markdown(exhibit: ExhibitSpec, opening: str, found: list[Entry], sections: 
 
 
 def _overview(found: list[Entry]) -> Block:
-    """Each claim once: its verdict, or how often each was given."""
+    """Each claim once, with its verdict, or with the count of each verdict where there are several."""
     rows = []
     for claim in CLAIMS:
         verdicts = [entry.result.verdict for entry in found if entry.claim is claim]
@@ -113,26 +113,26 @@ def _overview(found: list[Entry]) -> Block:
 
 def _row(entry: Entry) -> list[Cell]:
     result = entry.result
-    theirs = "not given" if result.paper is None else printed(result.paper, signed=True)
+    theirs = "not given" if result.paper.value is None else printed(result.paper.value, signed=True)
     estimate = effect(result.estimate, result.unit)
     texts = (entry.claim.text, result.verdict, estimate, str(result.estimate.n), theirs)
     return [Cell(text) for text in texts]
 
 
 def _detail(claim: Claim, found: list[Entry]) -> str:
-    """What was estimated and tested: on one line, or one line a context and the test once where it is one."""
+    """What was estimated and how it was tested: one line, or one for each context where there are several."""
     entries = [entry for entry in found if entry.claim is claim]
     tests = dict.fromkeys(entry.result.test for entry in entries)
     if len(entries) == 1:
         (entry,) = entries
         about = f"Estimate: {entry.result.quantity}. Test: {entry.result.test}."
-        values = f": {entry.result.paper_values}" if entry.result.paper_values else ""
+        values = f": {entry.result.paper.words}" if entry.result.paper.words else ""
         return f"- **{claim.text}**, {entry.context}. {about} Paper ({claim.source}){values}."
     shared = f" Test: {next(iter(tests))}." if len(tests) == 1 else ""
     lines = [f"- **{claim.text}**.{shared} Paper: {claim.source}."]
     for _, context, result in entries:
         own = "" if shared else f". Test: {result.test}"
-        values = f". Paper: {result.paper_values}" if result.paper_values else ""
+        values = f". Paper: {result.paper.words}" if result.paper.words else ""
         lines.append(f"  - {context}: {result.quantity}{own}{values}.")
     return "\n".join(lines)
 
@@ -156,6 +156,6 @@ def _tested(entry: Entry) -> dict[str, Any]:
         "low": estimate.low,
         "high": estimate.high,
         "seeds": estimate.n,
-        "paper": result.paper,
-        "paper_values": result.paper_values,
+        "paper": result.paper.value,
+        "paper_values": result.paper.words,
     }

@@ -1,4 +1,4 @@
-"""What the paper claims, where it does, and which test each claim is put to."""
+"""The claims of the paper, where each stands, and the test of each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ from ldreg.exhibits.claims.global_claims import (
     targets_are_reached,
 )
 from ldreg.exhibits.claims.pair_claims import (
-    Results,
     costs_no_time,
     decline_goes_away,
     detects_better,
@@ -26,11 +25,12 @@ from ldreg.exhibits.claims.rival_claims import (
     min_lid_lowers,
 )
 from ldreg.exhibits.claims.sweep_claims import falls, rises_with_jitter, stable
+from ldreg.exhibits.claims.verdicts import Results
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement of the paper, where it stands, what its test needs, and the test."""
+    """A statement of the paper. `source` says where it stands, `needs` which runs or files its test needs."""
 
     id: str
     text: str

@@ -1,17 +1,16 @@
 """Claims that set one thing against several: forms of LDReg, other regularisers, batch sizes, methods.
 
-Each function tests one kind of claim and returns what it found where it could: (context label, result) pairs.
+Each function tests one kind of claim and yields, where it could, the context's label and the result.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
 
 from ldreg.exhibits.claims.evidence import Evidence, gains, seeds
-from ldreg.exhibits.claims.pair_claims import PAIRED, Results
-from ldreg.exhibits.claims.verdicts import SEVERAL, Result, above, negative, within
+from ldreg.exhibits.claims.verdicts import NO_QUOTE, PAIRED, Quote, Results, above, below, within
 from ldreg.exhibits.output.labels import METRICS, name, present, printed
 from ldreg.exhibits.paper.reported import PaperRow, difference
 from ldreg.exhibits.runs.arms import Arm, Context
@@ -20,38 +19,20 @@ from ldreg.exhibits.stats.intervals import differences
 # The methods of Figure 2 (a), over which the paper says that BYOL gains most.
 FIGURE2 = ("simclr", "simclr_tuned", "byol", "mae")
 ACROSS = "Across methods"
-EACH_ABOVE = f"supported if every interval lies above 0, contradicted if one lies below {SEVERAL}"
 
 
 def forms_alike(evidence: Evidence, metric: str = "linear_top1") -> Results:
     """The L1 and the L2 form give the same accuracy, up to the margin, wherever both were run."""
-    about, margin, results = METRICS[metric], evidence.settings.stability_margin, []
+    about, margin = METRICS[metric], evidence.settings.stability_margin
     paper = _rows(evidence, "table12")
     for context in evidence.contexts:
         pairs = _twins(evidence, context)
-        found = within({label: gains(l2, l1, metric) for label, (l1, l2) in pairs.items()}, margin)
-        if found is None:
-            continue
-        theirs = {
-            row.k: difference(row, other, metric)
-            for row in paper(context, "ldreg_l2")
-            for other in paper(context, "ldreg_l1")
-            if row.k == other.k
-        }
-        result = Result(
-            quantity=f"{about.label}, L2 minus L1, at {found.at} ({found.named('the largest difference')})",
-            unit=f"{about.difference_unit} at {found.at}",
-            test=f"{PAIRED} at {'; '.join(pairs)}; supported if every interval lies within ±{name(margin)} "
-            f"{about.difference_unit}, contradicted if one lies outside {SEVERAL}",
-            estimate=found.estimate,
-            verdict=found.verdict,
-            paper=max(theirs.values(), key=abs) if theirs else None,
-            paper_values=", ".join(
-                f"{printed(gap, signed=True)} at k {name(k)}" for k, gap in theirs.items()
-            ),
-        )
-        results.append((context.label, result))
-    return results
+        changes = {label: gains(l2, l1, metric) for label, (l1, l2) in pairs.items()}
+        if found := within(changes, margin, about.difference_unit):
+            theirs = _gaps(paper(context, "ldreg_l2"), paper(context, "ldreg_l1"), metric, "k")
+            quote, quantity = _quote(theirs, "at k ", farthest), f"{about.label}, L2 minus L1"
+            result = found.result_at("at ", quantity, about.difference_unit, quote, "the largest difference")
+            yield context.label, result
 
 
 def _twins(evidence: Evidence, context: Context) -> dict[str, tuple[Arm, Arm]]:
@@ -66,93 +47,62 @@ def _twins(evidence: Evidence, context: Context) -> dict[str, tuple[Arm, Arm]]:
 
 def min_lid_lowers(evidence: Evidence, metric: str = "mlid") -> Results:
     """Min LID lowers a metric at every weight."""
-    results, paper = [], _rows(evidence, "table13")
+    about, paper = METRICS[metric], _rows(evidence, "table13")
     for context in evidence.contexts:
         control, swept = context.control, evidence.swept(context, "min_lid", "beta")
-        drops = {name(beta): gains(control, arm, metric) for beta, arm in swept.items()} if control else {}
-        found = above(drops)
-        if found is None:
-            continue
-        rows = [row for row in paper(context, "min_lid") if metric in row.values]
-        theirs = {name(row.beta): difference(row, *paper(context, "none"), metric) for row in rows}
-        result = Result(
-            quantity=f"{METRICS[metric].label}, Min LID minus none, at beta {found.at} "
-            f"({found.named('the smallest fall')})",
-            unit=f"{METRICS[metric].difference_unit} at beta {found.at}".strip(),
-            test=f"{PAIRED} at beta {', '.join(drops)}; supported if every interval lies below 0, "
-            f"contradicted if one lies above {SEVERAL}",
-            estimate=negative(found.estimate),
-            verdict=found.verdict,
-            paper=max(theirs.values(), default=None),
-            paper_values=_list(theirs, "at beta "),
-        )
-        results.append((context.label, result))
-    return results
+        changes = {name(beta): gains(arm, control, metric) for beta, arm in swept.items()} if control else {}
+        if found := below(changes):
+            rows = [row for row in paper(context, "min_lid") if metric in row.values]
+            (without,) = paper(context, "none") if rows else [None]
+            theirs = {name(row.beta): difference(row, without, metric) for row in rows}
+            where, quantity = "at beta ", f"{about.label}, Min LID minus none"
+            quote = _quote(theirs, where, max)
+            result = found.result_at(where, quantity, about.difference_unit, quote, "the smallest fall")
+            yield context.label, result
 
 
 def helps_at_every_batch_size(evidence: Evidence, metric: str = "linear_top1") -> Results:
-    """LDReg raises a metric at every batch size, with the k that each has."""
-    about, results, paper = METRICS[metric], [], _rows(evidence, "table14")
+    """LDReg raises a metric at every batch size; k may grow with the batch size, as in the paper."""
+    about, paper = METRICS[metric], _rows(evidence, "table14")
     for group in evidence.series("batch_size"):
         pairs = [(context, evidence.ldreg(context)) for context in group if context.control]
-        found = {
-            context.batch_size: gains(arm, context.control, metric)
-            for context, arm in pairs
-            if arm is not None
-        }
-        ascending = {name(size): found[size] for size in sorted(found)}
-        decided = above(ascending) if len(ascending) > 1 else None
-        if decided is None:
-            continue
-        theirs = {
-            name(row.batch_size): difference(row, other, metric)
-            for row in paper(group[0], evidence.settings.regularizer)
-            for other in paper(group[0], "none")
-            if row.batch_size == other.batch_size
-        }
-        result = Result(
-            quantity=f"{about.label}, LDReg minus none, at batch size {decided.at} "
-            f"({decided.named('the smallest gain')})",
-            unit=f"{about.difference_unit} at batch size {decided.at}",
-            test=f"{PAIRED} at batch size {', '.join(ascending)}; {EACH_ABOVE}",
-            estimate=decided.estimate,
-            verdict=decided.verdict,
-            paper=min(theirs.values(), default=None),
-            paper_values=_list(theirs, "at batch size "),
-        )
-        results.append((group[0].label, result))
-    return results
+        by_size = {each.batch_size: gains(arm, each.control, metric) for each, arm in pairs if arm}
+        ascending = {name(size): by_size[size] for size in sorted(by_size)}
+        found = above(ascending) if len(ascending) > 1 else None
+        if found:
+            treated, without = (paper(group[0], kind) for kind in (evidence.settings.regularizer, "none"))
+            where, quantity = "at batch size ", f"{about.label}, LDReg minus none"
+            quote = _quote(_gaps(treated, without, metric, "batch_size"), where, min)
+            result = found.result_at(where, quantity, about.difference_unit, quote, "the smallest gain")
+            yield group[0].label, result
 
 
 def beats_global_terms(evidence: Evidence, metric: str) -> Results:
     """LDReg has more of a metric than no regulariser, and than Cov and Cov + Var at every weight."""
-    about, results, paper = METRICS[metric], [], _rows(evidence, "table16")
+    about, paper = METRICS[metric], _rows(evidence, "table16")
     for context in evidence.contexts:
         terms = [arm for arm in context.treated if arm.regularizer in ("cov", "cov_var")]
         arm, control = evidence.ldreg(context), context.control
         if not terms or arm is None or control is None:
             continue
         leads = {rival.label: gains(arm, rival, metric) for rival in (control, *terms)}
-        found = above(leads)
-        if found is None:
-            continue
-        rows = [row for kind in ("none", "cov", "cov_var") for row in paper(context, kind)]
-        theirs = {
-            _short(row): difference(ours, row, metric)
-            for ours in paper(context, evidence.settings.regularizer)
-            for row in rows
-        }
-        result = Result(
-            quantity=f"{about.label}, {arm.label} minus {found.at} ({found.named('the smallest lead')})",
-            unit=f"{about.difference_unit} over {found.at}".strip(),
-            test=f"{PAIRED} against {'; '.join(leads)}; {EACH_ABOVE}",
-            estimate=found.estimate,
-            verdict=found.verdict,
-            paper=min(theirs.values(), default=None),
-            paper_values=_list(theirs, "over "),
-        )
-        results.append((context.label, result))
-    return results
+        if found := above(leads):
+            theirs = {
+                _short(row): difference(ours, row, metric)
+                for ours in paper(context, evidence.settings.regularizer)
+                for kind in ("none", "cov", "cov_var")
+                for row in paper(context, kind)
+            }
+            yield (
+                context.label,
+                found.result(
+                    quantity=f"{about.label}, {arm.label} minus {found.at}",
+                    unit=f"{about.difference_unit} over {found.at}",
+                    test=f"{PAIRED} against {'; '.join(leads)}",
+                    paper=_quote(theirs, "over ", min),
+                    extreme="the smallest lead",
+                ),
+            )
 
 
 def byol_gains_most(evidence: Evidence, metric: str = "mlid") -> Results:
@@ -163,34 +113,28 @@ def byol_gains_most(evidence: Evidence, metric: str = "mlid") -> Results:
     byol = [context for context, _ in pairs if context.method == "byol"]
     others = [context for context, _ in pairs if context.method != "byol"]
     if len(byol) != 1 or not others:
-        return []
+        return
     leads = {other.label: differences(risen[byol[0].label], risen[other.label]) for other in others}
-    found = above(leads)
-    if found is None:
-        return []
-    factors = _paper_factors(evidence, pairs, metric)
-    own = factors.pop(byol[0].label, None)
-    theirs = {label: math.log(own / factor) for label, factor in factors.items()} if own else {}
-    result = Result(
-        quantity=f"gain in the logarithm of mLID by LDReg, of BYOL minus that of {found.at} "
-        f"({found.named('the closest')})",
-        unit=f"in ln(mLID) over {found.at}",
-        test=f"{PAIRED} against {'; '.join(leads)}, whose methods are those of Figure 2 (a); {EACH_ABOVE}",
-        estimate=found.estimate,
-        verdict=found.verdict,
-        paper=round(min(theirs.values()), 2) if theirs else None,
-        paper_values=_factors({"BYOL": own} | factors) if theirs else "",
-    )
-    return [(ACROSS, result)]
+    if found := above(leads):
+        yield (
+            ACROSS,
+            found.result(
+                quantity=f"gain in the logarithm of mLID by LDReg, of BYOL minus that of {found.at}",
+                unit=f"in ln(mLID) over {found.at}",
+                test=f"{PAIRED} against {'; '.join(leads)}, whose methods are those of Figure 2 (a)",
+                paper=_factors_quote(_paper_factors(evidence, pairs, metric), byol[0].label),
+                extreme="the closest",
+            ),
+        )
 
 
 def _log_gains(arm: Arm, control: Arm, metric: str) -> pd.Series:
-    """LIDs are compared on a log scale, as the paper's distance does."""
+    """Gains in the logarithm of a metric: the paper's distance too compares LIDs on a log scale."""
     return differences(np.log(seeds(arm, metric)), np.log(seeds(control, metric)))
 
 
 def _paper_factors(evidence: Evidence, pairs: list[tuple[Context, Arm]], metric: str) -> dict[str, float]:
-    """By what factor the paper's metric is higher with LDReg."""
+    """The factor by which LDReg raises the metric in the paper, for each context."""
     paper, factors = evidence.reported_pairs, {}
     for context, arm in pairs:
         control, treated = paper.row(context.setting()), paper.row(context.setting(arm))
@@ -199,10 +143,15 @@ def _paper_factors(evidence: Evidence, pairs: list[tuple[Context, Arm]], metric:
     return factors
 
 
-def _factors(factors: dict[str, float]) -> str:
-    """'mLID is 1.40 times as high for BYOL, 1.06 times for SimCLR, small CNN'."""
-    (first, *others) = (f"{factor:.2f} times {{}}for {label}" for label, factor in factors.items())
-    return "; ".join([f"mLID is {first.format('as high ')}", *(each.format("") for each in others)])
+def _factors_quote(factors: dict[str, float], byol: str) -> Quote:
+    """How much more BYOL gains in the paper than the next method, and by what factor mLID rises for each."""
+    own = factors.get(byol)
+    others = {label: factor for label, factor in factors.items() if label != byol}
+    if not own or not others:
+        return NO_QUOTE
+    words = [f"mLID is {own:.2f} times as high for BYOL"]
+    words += [f"{factor:.2f} times for {label}" for label, factor in others.items()]
+    return Quote(round(min(math.log(own / factor) for factor in others.values()), 2), "; ".join(words))
 
 
 def _rows(evidence: Evidence, table: str) -> Callable[[Context, str], list[PaperRow]]:
@@ -217,10 +166,30 @@ def _rows(evidence: Evidence, table: str) -> Callable[[Context, str], list[Paper
 
 
 def _short(row: PaperRow) -> str:
-    """'Cov β 0.01'."""
+    """A short name of a row's regulariser, such as 'Cov β 0.01'."""
     return f"{name(row.regularizer)} β {name(row.beta)}" if present(row.beta) else name(row.regularizer)
 
 
-def _list(gaps: dict[str, float], where: str) -> str:
-    """'+0.5 at batch size 512, +0.5 at batch size 1024'."""
-    return ", ".join(f"{printed(gap, signed=True)} {where}{label}" for label, gap in gaps.items())
+def farthest(gaps: Iterable[float]) -> float:
+    """The gap that is farthest from 0."""
+    return max(gaps, key=abs)
+
+
+def _gaps(
+    treated: Iterable[PaperRow], without: Iterable[PaperRow], metric: str, key: str
+) -> dict[str, float | None]:
+    """The paper's differences between rows that share a setting, by that setting."""
+    return {
+        name(getattr(row, key)): difference(row, other, metric)
+        for row in treated
+        for other in without
+        if getattr(row, key) == getattr(other, key)
+    }
+
+
+def _quote(gaps: dict[str, float], where: str, worst: Callable[[Iterable[float]], float]) -> Quote:
+    """The worst of the paper's gaps, and all of them: '+0.5 at batch size 512, +0.5 at batch size 1024'."""
+    if not gaps:
+        return NO_QUOTE
+    words = ", ".join(f"{printed(gap, signed=True)} {where}{label}" for label, gap in gaps.items())
+    return Quote(worst(gaps.values()), words)

@@ -1,6 +1,6 @@
 """Claims about sweeps: what grows, falls or stays as beta, k or the strength of the views varies.
 
-Each function tests one kind of claim and returns what it found where it could: (context label, result) pairs.
+Each function tests one kind of claim and yields, where it could, the context's label and the result.
 """
 
 import math
@@ -10,8 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ldreg.exhibits.claims.evidence import Evidence, gains, seeds, value_of
-from ldreg.exhibits.claims.pair_claims import PAIRED, Results
-from ldreg.exhibits.claims.verdicts import SEVERAL, Result, negative, verdict, within
+from ldreg.exhibits.claims.verdicts import PAIRED, Quote, Result, Results, one_above, one_below, within
 from ldreg.exhibits.output.labels import METRICS, name, printed, same
 from ldreg.exhibits.paper.reported import PaperRow, difference
 from ldreg.exhibits.runs.arms import Arm, Context
@@ -29,24 +28,21 @@ def falls(
     evidence: Evidence, metric: str, axis: str, regularizer: str = "", table: str = "figure5"
 ) -> Results:
     """A metric falls as beta or k of a regulariser (LDReg if none is named) grows."""
-    kind, results = regularizer or evidence.settings.regularizer, []
+    kind = regularizer or evidence.settings.regularizer
     for context in evidence.contexts:
         swept = evidence.swept(context, kind, axis)
         reported = _paper_swept(evidence, context, kind, metric, axis, table)
         if result := _trend(swept, metric, axis, False, reported):
-            results.append((context.label, result))
-    return results
+            yield context.label, result
 
 
 def rises_with_jitter(evidence: Evidence, metric: str) -> Results:
     """A metric of the unregularised method rises with the strength of its colour jitter."""
-    results = []
     for group in evidence.series("jitter"):
         controls = [context.control for context in group if context.control]
         swept = {value_of(arm, "jitter"): arm for arm in controls}
         if result := _trend(dict(sorted(swept.items())), metric, "jitter", True, {}):
-            results.append((group[0].label, result))
-    return results
+            yield group[0].label, result
 
 
 def _trend(
@@ -64,30 +60,19 @@ def _trend(
     if len(reported) > 1:
         values = pd.DataFrame([[row.values[metric] for row in reported.values()]])
         theirs = round(float(slopes([step(value) for value in reported], values).iloc[0]), 1)
-    sides = ("above", "below") if rising else ("below", "above")
-    regularizer = next(iter(swept.values())).regularizer
-    of = (
-        ""
-        if regularizer == "ldreg_l1"
-        else f" ({name(regularizer) if regularizer != 'none' else 'unregularised'})"
-    )
-    points = METRICS[metric].difference_unit
-    return Result(
-        quantity=f"slope of {label} on {symbol}, at {axis} {_listed(swept)}{of}",
-        unit=f"{points} {unit}".strip(),
-        test=f"least-squares slope of {label} on {symbol} for each seed, then t over seeds; "
-        f"supported if the interval lies {sides[0]} 0, contradicted if {sides[1]}",
-        estimate=estimate,
-        verdict=verdict(estimate if rising else negative(estimate), 0.0),
-        paper=theirs,
-        paper_values=_trend_values(metric, axis, reported),
+    kind = next(iter(swept.values())).regularizer
+    words = {"ldreg_l1": "", "none": " (unregularised)"}.get(kind, f" ({name(kind)})")
+    return (one_above if rising else one_below)(estimate).result(
+        quantity=f"slope of {label} on {symbol}, at {axis} {_listed(swept)}{words}",
+        unit=f"{METRICS[metric].difference_unit} {unit}",
+        test=f"least-squares slope of {label} on {symbol} for each seed, then t over seeds",
+        paper=Quote(theirs, _trend_words(metric, axis, reported)),
     )
 
 
 def stable(evidence: Evidence, metric: str, axis: str) -> Results:
     """Accuracy with LDReg moves by less than the margin as beta or k varies around `base`."""
-    settings, results = evidence.settings, []
-    about, margin = METRICS[metric], settings.stability_margin
+    settings, about = evidence.settings, METRICS[metric]
     for context in evidence.contexts:
         swept = evidence.swept(context, settings.regularizer, axis)
         if len(swept) < 2:
@@ -96,28 +81,23 @@ def stable(evidence: Evidence, metric: str, axis: str) -> Results:
         changes = {
             name(value): gains(arm, swept[base], metric) for value, arm in swept.items() if value != base
         }
-        found = within(changes, margin)
-        if found is None:
-            continue
-        reported = _paper_swept(evidence, context, settings.regularizer, metric, axis, "figure5")
-        result = Result(
-            quantity=f"{about.label} at {axis} {found.at} minus that at {name(base)} "
-            f"({found.named('the largest change')})",
-            unit=f"{about.difference_unit} at {axis} {found.at}",
-            test=f"{PAIRED} of each value of {axis} ({_listed(swept)}) against {name(base)}; supported if "
-            f"every interval lies within ±{name(margin)} {about.difference_unit}, contradicted if one lies "
-            f"outside {SEVERAL}",
-            estimate=found.estimate,
-            verdict=found.verdict,
-            paper=_paper_change(reported, metric, evidence.reported_pairs.base(axis).get(axis)),
-            paper_values=_trend_values(metric, axis, reported),
-        )
-        results.append((context.label, result))
-    return results
+        if found := within(changes, settings.stability_margin, about.difference_unit):
+            reported = _paper_swept(evidence, context, settings.regularizer, metric, axis, "figure5")
+            theirs = _paper_change(reported, metric, evidence.reported_pairs.base(axis).get(axis))
+            yield (
+                context.label,
+                found.result(
+                    quantity=f"{about.label} at {axis} {found.at} minus that at {name(base)}",
+                    unit=f"{about.difference_unit} at {axis} {found.at}",
+                    test=f"{PAIRED} of each value of {axis} ({_listed(swept)}) against {name(base)}",
+                    paper=Quote(theirs, _trend_words(metric, axis, reported)),
+                    extreme="the largest change",
+                ),
+            )
 
 
 def _base_value(values: Iterable[float], wanted: Any) -> float:
-    """The value that `base` names, else the smallest."""
+    """The value that `base` names, or the smallest where none of the values is named."""
     ascending = sorted(values)
     return next((value for value in ascending if same(value, wanted)), ascending[0])
 
@@ -144,8 +124,8 @@ def _listed(values: Iterable[float]) -> str:
     return ", ".join(name(float(value)) for value in values)
 
 
-def _trend_values(metric: str, axis: str, reported: Mapping[float, PaperRow]) -> str:
-    """'64.8, 65.0, 64.25 at beta 0.01, 0.05, 0.1, in part read off the figure'."""
+def _trend_words(metric: str, axis: str, reported: Mapping[float, PaperRow]) -> str:
+    """The paper's values in words: '64.8, 64.25 at beta 0.01, 0.1, in part read off the figure'."""
     if not reported:
         return ""
     values = ", ".join(printed(row.values[metric]) for row in reported.values())

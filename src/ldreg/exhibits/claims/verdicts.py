@@ -6,46 +6,96 @@ contradicted by any one setting, whose interval is adjusted for how many there a
 """
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import pandas as pd
 
+from ldreg.exhibits.output.labels import name
 from ldreg.exhibits.stats.intervals import LEVEL, Estimate, t_interval
 
 ONE_SEED = "inconclusive (1 seed)"
 ALL_EQUAL = "inconclusive (equal in all seeds)"
+PAIRED = "paired t over seeds"
 SEVERAL = "(at a level adjusted for their number)"
+
+
+class Quote(NamedTuple):
+    """The paper's number for a quantity, and in words the numbers that it follows from."""
+
+    value: float | None = None
+    words: str = ""
+
+
+NO_QUOTE = Quote()
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a test gave: the estimated quantity, the verdict, and the paper's own number for it."""
+    """The result of a test: the estimated quantity, the verdict, and the paper's own number."""
 
     quantity: str
     unit: str
     test: str
     estimate: Estimate
     verdict: str
-    paper: float | None = None
-    paper_values: str = ""  # the numbers behind `paper`
+    paper: Quote = NO_QUOTE
+
+
+Results = Iterator[tuple[str, Result]]  # each with the label of its context
 
 
 @dataclass(frozen=True)
 class Decision:
-    """A verdict, the setting that it hangs on (the worst for the claim), and the estimate there."""
+    """A verdict, the rule by which it was found, and the estimate that it hangs on.
+
+    tried: of a claim about several settings, all of them. at: the setting of the estimate, which is the worst
+    for the claim.
+    """
 
     verdict: str
-    at: str
+    rule: str
     estimate: Estimate
+    at: str = ""
+    tried: tuple[str, ...] = ()
 
-    def named(self, extreme: str) -> str:
-        """What the setting is: the `extreme` of all, unless another one is that which contradicts."""
-        return "which contradicts" if self.verdict == "contradicted" else extreme
+    def result(
+        self,
+        quantity: str,
+        unit: str,
+        test: str,
+        paper: Quote = NO_QUOTE,
+        extreme: str = "",
+        remark: str = "",
+    ) -> Result:
+        """The result of the test that led to this decision.
+
+        Args:
+            quantity: what is estimated, with the setting `at` where there are several.
+            unit: the unit of the estimate, which names the setting `at` too.
+            test: how the interval was found; the rule of the decision is added, and then the `remark`.
+            paper: what the paper has for the quantity.
+            extreme: what the setting `at` is among several, such as "the smallest gain"; the result says
+                instead when it is the one that contradicts.
+        """
+        if extreme:
+            quantity += f" ({'which contradicts' if self.verdict == 'contradicted' else extreme})"
+        words = "; ".join(filter(None, (test, self.rule, remark)))
+        return Result(quantity, unit.strip(), words, self.estimate, self.verdict, paper)
+
+    def result_at(self, where: str, quantity: str, unit: str, paper: Quote, extreme: str) -> Result:
+        """The result of a claim that is tested, paired by seed, at each of several values of one setting.
+
+        where: the words before a value, such as "at beta ".
+        """
+        at = f"{where}{self.at}"
+        values = ("; " if any("," in value for value in self.tried) else ", ").join(self.tried)
+        return self.result(f"{quantity}, {at}", f"{unit} {at}", f"{PAIRED} {where}{values}", paper, extreme)
 
 
 def verdict(estimate: Estimate, bound: float) -> str:
-    """Whether a quantity is above `bound`, by its interval; without an interval nothing is decided.
+    """Decide by its interval whether a quantity is above `bound`; without an interval nothing is decided.
 
     >>> [verdict(Estimate(0.0, low, high, 3), 0.0) for low, high in ((0.1, 0.9), (-0.9, -0.1), (-0.1, 0.9))]
     ['supported', 'contradicted', 'inconclusive']
@@ -60,7 +110,7 @@ def verdict(estimate: Estimate, bound: float) -> str:
 
 
 def _undecided(estimate: Estimate) -> str:
-    """Why an estimate decides nothing, '' if it may.
+    """Why nothing can be decided by an estimate; '' where something can.
 
     Differences of accuracies are multiples of one test image, so those of a few seeds are at times all equal;
     an interval without width would then claim to be certain.
@@ -72,25 +122,56 @@ def _undecided(estimate: Estimate) -> str:
 
 
 def negative(estimate: Estimate) -> Estimate:
-    """The same of the quantity with its sign changed."""
+    """The estimate of the quantity with its sign changed."""
     if estimate.low is None:
         return Estimate(-estimate.mean, None, None, estimate.n)
     return Estimate(-estimate.mean, -estimate.high, -estimate.low, estimate.n)
 
 
-def above(values: Mapping[str, pd.Series], bound: float = 0.0) -> Decision | None:
-    """Whether every setting's quantity, a value for each seed, is above `bound`; None if one has no value."""
+def one_above(estimate: Estimate, bound: float = 0.0, unit: str = "") -> Decision:
+    """Decide whether one quantity is above `bound`, a number in `unit`."""
+    return Decision(verdict(estimate, bound), _one_sided("above", "below", bound, unit), estimate)
+
+
+def one_below(estimate: Estimate, bound: float = 0.0, unit: str = "") -> Decision:
+    """Decide whether one quantity is below `bound`, a number in `unit`."""
+    found = verdict(negative(estimate), -bound)
+    return Decision(found, _one_sided("below", "above", bound, unit), estimate)
+
+
+def _one_sided(side: str, other: str, bound: float, unit: str) -> str:
+    words = f"{name(bound)} {unit}".strip() if bound else "0"
+    return f"supported if the interval lies {side} {words}, contradicted if {other}"
+
+
+def above(values: Mapping[str, pd.Series], each: str = "every interval lies") -> Decision | None:
+    """Decide whether the quantity of every setting is above 0; None if one has no value.
+
+    values: by setting, for each seed one. each: how the rule names all the intervals.
+    """
     found = _intervals(values)
     if found is None:
         return None
     plain, wide = found
-    against = [at for at in plain if verdict(wide[at], bound) == "contradicted"]
+    against = [at for at in plain if verdict(wide[at], 0.0) == "contradicted"]
     worst = min(against or plain, key=lambda at: plain[at].mean)
-    return Decision(_joint(plain, bool(against), lambda each: each.low > bound), worst, plain[worst])
+    rule = f"supported if {each} above 0, contradicted if one lies below {SEVERAL}"
+    return Decision(
+        _joint(plain, bool(against), lambda one: one.low > 0), rule, plain[worst], worst, tuple(plain)
+    )
 
 
-def within(values: Mapping[str, pd.Series], margin: float) -> Decision | None:
-    """Whether every setting's quantity is within +-`margin`; None if one has no value."""
+def below(values: Mapping[str, pd.Series]) -> Decision | None:
+    """Decide whether the quantity of every setting is below 0; None if one has no value."""
+    found = above({at: -series for at, series in values.items()})
+    if found is None:
+        return None
+    rule = f"supported if every interval lies below 0, contradicted if one lies above {SEVERAL}"
+    return replace(found, rule=rule, estimate=negative(found.estimate))
+
+
+def within(values: Mapping[str, pd.Series], margin: float, unit: str = "") -> Decision | None:
+    """Decide whether the quantity of every setting is within +-`margin`; None if one has no value."""
     found = _intervals(values)
     if found is None:
         return None
@@ -98,7 +179,9 @@ def within(values: Mapping[str, pd.Series], margin: float) -> Decision | None:
     against = [at for at in plain if _outside(wide[at], margin)]
     worst = max(against or plain, key=lambda at: abs(plain[at].mean))
     inside = _joint(plain, bool(against), lambda each: -margin < each.low and each.high < margin)
-    return Decision(inside, worst, plain[worst])
+    words = f"±{name(margin)} {unit}".strip()
+    rule = f"supported if every interval lies within {words}, contradicted if one lies outside {SEVERAL}"
+    return Decision(inside, rule, plain[worst], worst, tuple(plain))
 
 
 def _outside(estimate: Estimate, margin: float) -> bool:
