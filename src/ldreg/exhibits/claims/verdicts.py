@@ -147,7 +147,7 @@ def _one_sided(side: str, other: str, bound: float, unit: str) -> str:
 def above(values: Mapping[str, pd.Series], each: str = "every interval lies") -> Decision | None:
     """Decide whether the quantity of every setting is above 0; None if one has no value.
 
-    values: by setting, for each seed one. each: how the rule names all the intervals.
+    values: a Series over seeds for each setting. each: how the rule names all the intervals.
     """
     found = _intervals(values)
     if found is None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from ldreg.exhibits.stats.intervals import t_interval
+from ldreg.exhibits.stats.intervals import estimate_columns, t_interval
 
 COLUMNS = ["panel", "series", "x", "y", "seed", "value", "paper"]
 LOSSES = {"mlid": "offset", "mlid_per_sample": "offset_per_sample"}  # figure 3: number, series
@@ -106,10 +106,9 @@ def _over_k(panel: str, numbers: Mapping[str, Any], content: Mapping[str, Any]) 
 
 def _interval(panel: str, series: str, offsets: Sequence[float]) -> list[dict[str, Any]]:
     """Rows of the mean and, from two seeds on, of the ends of its interval."""
-    estimate = t_interval(offsets)
-    ends = {"mean": estimate.mean, "low": estimate.low, "high": estimate.high}
+    columns = estimate_columns(t_interval(offsets), f"{series}_")
     return [
-        {"panel": panel, "series": f"{series}_{end}", "value": value}
-        for end, value in ends.items()
-        if value is not None
+        {"panel": panel, "series": name, "value": value}
+        for name, value in columns.items()
+        if name != f"{series}_n" and not math.isnan(value)
     ]
