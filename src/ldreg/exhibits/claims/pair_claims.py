@@ -162,7 +162,7 @@ def detects_better(evidence: Evidence) -> Results:
 def _outcome_quote(
     evidence: Evidence, paper: Reported, context: Context, metrics: tuple[str, ...] = ()
 ) -> Quote:
-    """The paper's smallest gain in `metrics`, or its mean gain over all of its data sets where none are named.
+    """The paper's smallest gain in `metrics`, or its mean gain over its data sets where none are named.
 
     At scales other than the paper's, its usual, shorter training stands for ours.
     """
