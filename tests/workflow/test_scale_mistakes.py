@@ -12,7 +12,8 @@ from ldreg.catalogue.data_sets import DATA_SETS
 from ldreg.data.datasets import load
 from ldreg.errors import LdregError
 from ldreg.files import read_yaml
-from ldreg.workflow.scale import RULES, Scale
+from ldreg.workflow.declared_exhibits import RULES
+from ldreg.workflow.scale import Scale
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 

@@ -9,7 +9,7 @@ from matplotlib.text import Text
 
 from ldreg.errors import LdregError
 from ldreg.exhibits.figures.bars import bars, draw
-from ldreg.exhibits.figures.figure_settings import BarSettings
+from ldreg.exhibits.figures.declared import BarSettings
 from ldreg.exhibits.output import style
 from ldreg.exhibits.paper import comparison
 from ldreg.exhibits.paper.reported import Reported

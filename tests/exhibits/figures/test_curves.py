@@ -11,7 +11,7 @@ from matplotlib.text import Text
 from ldreg.errors import LdregError
 from ldreg.exhibits.figures.curve_data import read_curves, table
 from ldreg.exhibits.figures.curves import MONITORS, curves, draw
-from ldreg.exhibits.figures.figure_settings import CurveSettings
+from ldreg.exhibits.figures.declared import CurveSettings
 from ldreg.exhibits.output import style
 from ldreg.exhibits.runs.csv_columns import read_columns
 from ldreg.exhibits.runs.run_table import read_exhibit, settings_of

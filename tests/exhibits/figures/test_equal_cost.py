@@ -9,8 +9,8 @@ from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
 from ldreg.errors import LdregError
-from ldreg.exhibits.figures.beyond_settings import CostSettings
 from ldreg.exhibits.figures.cost_data import read_costs
+from ldreg.exhibits.figures.declared import EQUAL_COST, CostSettings
 from ldreg.exhibits.figures.equal_cost import draw, equal_cost, table
 from ldreg.exhibits.output import style
 from ldreg.exhibits.runs.run_table import read_exhibit, settings_of
@@ -198,7 +198,7 @@ def test_a_cost_that_was_not_measured_is_named(costs) -> None:
     with pytest.raises(LdregError, match=r"run0/seed0/step_cost\.json: no such file") as error:
         shown(costs)
     assert "\n" not in str(error.value)
-    assert CostSettings().run_files == ("step_cost.json",)
+    assert EQUAL_COST.run_files(CostSettings()) == ("step_cost.json",)
 
 
 def test_without_unregularised_runs_there_is_nothing_to_compare(runs) -> None:

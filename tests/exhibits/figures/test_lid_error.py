@@ -9,7 +9,7 @@ import pytest
 from matplotlib.text import Text
 
 from ldreg.errors import LdregError
-from ldreg.exhibits.figures.beyond_settings import LidErrorSettings
+from ldreg.exhibits.figures.declared import LID_ERROR, LidErrorSettings
 from ldreg.exhibits.figures.lid_error import draw, lid_error, read_curves, table
 from ldreg.exhibits.output import style
 from ldreg.exhibits.runs.run_table import read_exhibit, settings_of
@@ -125,7 +125,7 @@ def test_mistakes_are_named_in_one_line(two) -> None:
 
 
 def test_the_workflow_is_told_which_file_is_read() -> None:
-    assert LidErrorSettings().run_files == ("lid_error.json",)
+    assert LID_ERROR.run_files(LidErrorSettings()) == ("lid_error.json",)
 
 
 def test_text_is_legible_nothing_is_cut_and_files_are_the_same_each_time(two) -> None:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from ldreg.errors import LdregError
-from ldreg.exhibits.figures.beyond_settings import SurfaceSettings
+from ldreg.exhibits.figures.declared import SurfaceSettings
 from ldreg.exhibits.figures.surface import draw, edges, read_grid, surface, table
 from ldreg.exhibits.output import style
 from ldreg.exhibits.runs.run_table import read_exhibit, settings_of

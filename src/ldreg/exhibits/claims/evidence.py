@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ldreg.errors import LdregError
+from ldreg.exhibits.claims.declared import LedgerSettings, plane_files
 from ldreg.exhibits.output.labels import name, plain, same
 from ldreg.exhibits.paper.reported import Reported
 from ldreg.exhibits.runs.arms import Arm, Context, contexts
@@ -18,7 +19,6 @@ from ldreg.exhibits.runs.csv_columns import read_columns
 from ldreg.exhibits.runs.execution import EXECUTION
 from ldreg.exhibits.runs.run_table import REGULARIZER_KEYS, by_seed, setting_keys
 from ldreg.exhibits.runs.summaries import read_summary
-from ldreg.exhibits.settings import LedgerSettings
 from ldreg.exhibits.stats.intervals import differences
 from ldreg.files import read_json
 
@@ -98,7 +98,7 @@ def read_evidence(frame: pd.DataFrame, settings: LedgerSettings, paper: Path, ex
     # What the views are follows from the augmentation and its jitter, which are settings too.
     found = contexts(frame.drop(columns="views", errors="ignore"))
     labelled = [replace(each, extra=_extra(each, found), arms=_arms(each, settings)) for each in found]
-    plane = {Path(file).stem: read_json(exhibits / Path(file).name) for file in settings.scale_files}
+    plane = {Path(file).stem: read_json(exhibits / Path(file).name) for file in plane_files(settings)}
     return Evidence(tuple(labelled), settings, paper, plane)
 
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import pandas as pd
 
+from ldreg.exhibits.claims.declared import LedgerSettings
 from ldreg.exhibits.claims.evidence import Evidence, gains, seeds, value_of
 from ldreg.exhibits.claims.pair_claims import PAIRED, Results
 from ldreg.exhibits.claims.verdicts import SEVERAL, Result, negative, verdict, within
 from ldreg.exhibits.output.labels import METRICS, name, printed, same
 from ldreg.exhibits.paper.reported import PaperRow, difference
 from ldreg.exhibits.runs.arms import Arm, Context
-from ldreg.exhibits.settings import PAPER_BASE, LedgerSettings
+from ldreg.exhibits.settings import PAPER_BASE
 from ldreg.exhibits.stats.intervals import slopes, t_interval
 
 # The unit in which a swept setting is read, such as its logarithm, and what a step of one on it is.

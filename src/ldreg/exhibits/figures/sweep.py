@@ -11,11 +11,11 @@ from matplotlib.lines import Line2D
 
 from ldreg.exhibits.figures.axis import AxisScale
 from ldreg.exhibits.figures.sweep_data import Point, SweepCurve, panel
+from ldreg.exhibits.figures.sweep_declared import SweepSettings
 from ldreg.exhibits.output import style
 from ldreg.exhibits.output.labels import METRICS, name
 from ldreg.exhibits.output.legends import legend_columns
 from ldreg.exhibits.runs.run_table import ExhibitSpec, load_runs, settings_of
-from ldreg.exhibits.settings import SweepSettings
 
 PANEL_HEIGHT = 1.75  # inches
 SEED_MARK = {

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ldreg.errors import LdregError
+from ldreg.exhibits.figures.sweep_declared import SweepSettings
 from ldreg.exhibits.output.labels import name, plain, present, regularizer, same
 from ldreg.exhibits.paper.reported import Reported, difference
 from ldreg.exhibits.runs.run_table import (
@@ -21,7 +22,7 @@ from ldreg.exhibits.runs.run_table import (
     matches,
     setting_keys,
 )
-from ldreg.exhibits.settings import REPORTED_AXES, SweepSettings
+from ldreg.exhibits.settings import REPORTED_AXES
 from ldreg.exhibits.stats.intervals import Estimate, paired, t_interval
 
 _NETWORKS = ("method", "backbone")

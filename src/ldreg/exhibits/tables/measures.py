@@ -14,8 +14,8 @@ from ldreg.exhibits.runs.arms import Arm, Context, contexts
 from ldreg.exhibits.runs.run_table import ExhibitSpec, describe, load_runs, read_measured, settings_of
 from ldreg.exhibits.settings import LidChoice
 from ldreg.exhibits.stats.intervals import Estimate
+from ldreg.exhibits.tables.declared import MeasuresSettings
 from ldreg.exhibits.tables.table_files import table_files
-from ldreg.exhibits.tables.table_settings import MeasuresSettings
 
 HEADER = ("measured by", "unregularised", "change [95 % interval]", "seeds")
 RANK, LID, RANKME = "effective rank", "mLID", "RankMe, of the singular values"

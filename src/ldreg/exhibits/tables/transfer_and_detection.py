@@ -5,7 +5,7 @@ from typing import Any
 
 from ldreg.exhibits.output.labels import listed, name
 from ldreg.exhibits.runs.run_table import ExhibitSpec, finite_number, load_runs, read_measured, settings_of
-from ldreg.exhibits.tables.outcome_settings import DetectionTableSettings, TransferTableSettings
+from ldreg.exhibits.tables.declared import DetectionTableSettings, TransferTableSettings
 from ldreg.exhibits.tables.outcome_table import Column, OutcomesReported, outcome_table
 
 ACCURACIES = {"top1": "linear_top1", "mean_per_class": "mean_per_class"}  # transfer's names and the CSV's
