@@ -8,10 +8,10 @@ import pytest
 from matplotlib.text import Text
 
 from ldreg.errors import LdregError
+from ldreg.exhibits.figures.declared import TsneSettings
 from ldreg.exhibits.figures.tsne import COLOURS, draw, read_maps, tsne
 from ldreg.exhibits.output import style
 from ldreg.exhibits.runs.run_table import read_exhibit
-from ldreg.exhibits.settings import Settings
 
 ARMS = (
     *({"regularizer": "min_lid", "beta": beta, "k": 16} for beta in (0.1, 1.0)),
@@ -37,7 +37,7 @@ def four(runs):
 
 
 def test_panels_stand_from_raised_to_lowered_lid_with_their_mlid(four) -> None:
-    figure = draw(read_maps(read_exhibit(four.spec("tsne")), Settings()), Settings())
+    figure = draw(read_maps(read_exhibit(four.spec("tsne"))), TsneSettings())
     titles = ["LDReg β 0.1, k 16", "unregularised", "Min LID β 0.1, k 16", "Min LID β 1, k 16"]
     assert [axes.get_title("left") for axes in figure.axes] == titles
     assert [axes.get_title("right") for axes in figure.axes] == [
@@ -56,7 +56,7 @@ def test_points_and_colours_are_those_of_the_files_and_the_csv(four) -> None:
         cells[cells["regularizer"] == "none"][["x", "y", "label", "perplexity"]].reset_index(drop=True),
         points(20),
     )
-    axes = draw(read_maps(exhibit, Settings()), Settings()).axes[1]
+    axes = draw(read_maps(exhibit), TsneSettings()).axes[1]
     none = points(20)
     for label, line in enumerate(axes.lines):
         assert list(line.get_xdata()) == list(none[none["label"] == label]["x"])
@@ -67,7 +67,7 @@ def test_points_and_colours_are_those_of_the_files_and_the_csv(four) -> None:
 
 def test_an_odd_number_of_panels_leaves_a_blank(four) -> None:
     folders = [f for f in four.folders if f.endswith("seed0")][1:]
-    figure = draw(read_maps(read_exhibit(four.spec("tsne", runs=folders)), Settings()), Settings())
+    figure = draw(read_maps(read_exhibit(four.spec("tsne", runs=folders))), TsneSettings())
     assert [axes.axison for axes in figure.axes] == [True, True, True, False]
 
 
@@ -88,7 +88,7 @@ def test_runs_without_a_map_are_named_in_one_line(four) -> None:
 
 def test_text_is_legible_nothing_is_cut_and_files_are_the_same_each_time(four) -> None:
     exhibit = read_exhibit(four.spec("tsne"))
-    figure = draw(read_maps(exhibit, Settings()), Settings())
+    figure = draw(read_maps(exhibit), TsneSettings())
     texts = [text for text in figure.findobj(Text) if text.get_text().strip()]
     assert figure.get_size_inches()[0] == style.WIDTH and min(text.get_fontsize() for text in texts) >= 8
     style.png(figure)

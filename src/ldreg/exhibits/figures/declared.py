@@ -58,8 +58,14 @@ class BarSettings(Settings):
 
 
 BARS = Renderer("bars", "ldreg.exhibits.figures.bars", BarSettings, FIGURE)
-TSNE = Renderer("tsne", "ldreg.exhibits.figures.tsne", Settings, FIGURE, run_files=always("tsne.csv"))
 SCATTER = Renderer("scatter", "ldreg.exhibits.figures.scatter", Settings, FIGURE)
+
+
+class TsneSettings(Settings):
+    """Settings of `tsne`, which has none of its own."""
+
+
+TSNE = Renderer("tsne", "ldreg.exhibits.figures.tsne", TsneSettings, FIGURE, run_files=always("tsne.csv"))
 
 
 class SurfaceSettings(Settings):

@@ -8,13 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ldreg.exhibits.figures.declared import TsneSettings
 from ldreg.exhibits.output import style
 from ldreg.exhibits.output.labels import listed, number
 from ldreg.exhibits.output.legends import lid_words
 from ldreg.exhibits.runs.arms import Arm, Context, contexts
 from ldreg.exhibits.runs.csv_columns import read_columns
 from ldreg.exhibits.runs.run_table import ExhibitSpec, by_seed, load_runs, settings_of
-from ldreg.exhibits.settings import Settings
 
 PANEL_HEIGHT = 2.3  # inches
 # Tol's muted scheme and black: ten colours that colour-blind readers tell apart, with shapes for the rest.
@@ -39,15 +39,15 @@ class Map:
 
 def tsne(exhibit: ExhibitSpec) -> dict[str, str | bytes]:
     """The figure as PNG, PDF and the CSV of all points."""
-    settings = settings_of(exhibit, Settings)
-    maps = read_maps(exhibit, settings)
-    figure = draw(maps, settings)
+    maps = read_maps(exhibit)
+    figure = draw(maps, settings_of(exhibit, TsneSettings))
     csv = table(maps).round(6).to_csv(index=False, lineterminator="\n")
     return {"png": style.png(figure), "pdf": style.pdf(figure), "csv": csv}
 
 
-def read_maps(exhibit: ExhibitSpec, settings: Settings) -> list[Map]:
+def read_maps(exhibit: ExhibitSpec) -> list[Map]:
     """One map for each setting, of its lowest seed; LdregError when a run has no tsne.csv."""
+    settings = settings_of(exhibit, TsneSettings)
     maps = []
     for context in contexts(load_runs(exhibit, ("mlid",), settings)):
         for arm in sorted(context.arms, key=lambda arm: ORDER.get(arm.regularizer, 0)):
@@ -71,7 +71,7 @@ def table(maps: list[Map]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def draw(maps: list[Map], settings: Settings) -> Figure:
+def draw(maps: list[Map], settings: TsneSettings) -> Figure:
     """Panels in two columns, each with its setting and mLID; a colour and a shape for each class."""
     columns = min(len(maps), 2)
     rows = -(-len(maps) // columns)
@@ -113,7 +113,7 @@ def _look(place: int) -> dict[str, str]:
     return {"color": COLOURS[place % len(COLOURS)], "marker": marker, "linestyle": "none"}
 
 
-def _legend(figure: Figure, maps: list[Map], classes: list[int], settings: Settings) -> None:
+def _legend(figure: Figure, maps: list[Map], classes: list[int], settings: TsneSettings) -> None:
     handles = [Line2D([], [], **_look(place), label=str(label)) for place, label in enumerate(classes)]
     perplexities = listed(value for shown in maps for value in shown.points["perplexity"].unique())
     seeds = listed(shown.seed for shown in maps)
