@@ -17,6 +17,9 @@ MetricName = Literal["linear_top1", "linear_top5", "knn_top1", "effective_rank",
 
 REPORTED_AXES = ("method", "backbone", "batch_size", "epochs", "beta", "k")  # columns of reported.csv
 
+# Keys that say what is added to the loss. Two runs that differ in these alone are a pair.
+REGULARIZER_KEYS = ("regularizer", "beta", "k", "target", "acts_on", "regularizer_start")
+
 # Where the paper's sweeps over beta and k cross (Figure 5).
 PAPER_BASE = {"beta": 0.01, "k": 64}
 

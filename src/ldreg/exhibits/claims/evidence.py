@@ -17,8 +17,9 @@ from ldreg.exhibits.paper.reported import Reported
 from ldreg.exhibits.runs.arms import Arm, Context, contexts
 from ldreg.exhibits.runs.csv_columns import read_columns
 from ldreg.exhibits.runs.execution import EXECUTION
-from ldreg.exhibits.runs.run_table import REGULARIZER_KEYS, by_seed, setting_keys
+from ldreg.exhibits.runs.run_table import by_seed, setting_keys
 from ldreg.exhibits.runs.summaries import read_summary
+from ldreg.exhibits.settings import REGULARIZER_KEYS
 from ldreg.exhibits.stats.intervals import differences
 from ldreg.files import read_json
 

@@ -7,9 +7,9 @@ from pydantic import Field
 
 from ldreg.config.run_spec import WATCHING, RunSpec
 from ldreg.errors import LdregError
-from ldreg.exhibits.output.labels import same
+from ldreg.exhibits.output.labels import present, same
 from ldreg.exhibits.renderer import FIGURE, ExhibitInScale, Renderer
-from ldreg.exhibits.settings import METRIC, RUN_SETTING, MetricName, Settings
+from ldreg.exhibits.settings import METRIC, REGULARIZER_KEYS, RUN_SETTING, MetricName, Settings
 
 
 class SweepSettings(Settings):
@@ -36,7 +36,7 @@ def _check(settings: SweepSettings, exhibit: ExhibitInScale) -> None:
     shown = {
         run
         for run, spec in exhibit.runs.items()
-        if any(_at_base(spec, settings.base, axis) for axis in settings.axes)
+        if any(at_base(spec.model_dump(), settings.base, axis) for axis in settings.axes)
     }
     left = [run for run in exhibit.runs if run not in shown]
     if left and (len(left) == len(exhibit.runs) or not exhibit.block.runs_of):
@@ -47,13 +47,15 @@ def _check(settings: SweepSettings, exhibit: ExhibitInScale) -> None:
         )
 
 
-def _at_base(spec: RunSpec, base: Mapping[str, Any], axis: str) -> bool:
-    """Whether a panel over `axis` shows a run: at `base` in all else that the run has."""
-    values = spec.model_dump(exclude={"views"})
-    if spec.regularizer == "none":
-        values["regularizer_start"] = None
+def at_base(run: Mapping[str, Any], base: Mapping[str, Any], axis: str) -> bool:
+    """Whether a panel over `axis` shows a run: at `base` in every other setting that the run has.
+
+    A regulariser without neighbours has no k, and an unregularised run has none of a regulariser's settings.
+    """
+    without = REGULARIZER_KEYS if run["regularizer"] == "none" else ()
     return all(
-        key == axis or values.get(key) is None or same(values[key], there) for key, there in base.items()
+        key == axis or key in without or not present(run[key]) or same(run[key], there)
+        for key, there in base.items()
     )
 
 

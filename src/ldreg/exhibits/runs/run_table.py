@@ -16,8 +16,6 @@ from ldreg.exhibits.output.labels import METRICS, both, listed, present, same, s
 from ldreg.exhibits.settings import Settings
 from ldreg.files import read_json, read_yaml
 
-# Keys that say what is added to the loss. Two runs that differ in these alone are a pair.
-REGULARIZER_KEYS = ("regularizer", "beta", "k", "target", "acts_on", "regularizer_start")
 # Keys that name a run, count its repetition or only watch it: no part of its setting.
 BOOKKEEPING_KEYS = (
     "scale",
