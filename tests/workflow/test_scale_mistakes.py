@@ -193,7 +193,7 @@ def test_an_exhibit_is_not_named_like_a_rule(demo: Callable[..., Scale], name: s
 
 
 def test_the_workflows_own_rules_are_known() -> None:
-    files = [CONFIG.parent / "Snakefile", *(CONFIG.parent / "workflow/rules").glob("*.smk")]
+    files = [CONFIG.parent / "workflow/Snakefile", *(CONFIG.parent / "workflow/rules").glob("*.smk")]
     rules = [rule for file in files for rule in re.findall(r"^ *rule (\w+):", file.read_text(), re.MULTILINE)]
     assert sorted(rules) == sorted(RULES)
 

@@ -89,9 +89,7 @@ class Scale:
     @cache  # noqa: B019 - a scale lives as long as the process
     def runs_of(self, exhibit: str) -> dict[str, RunSpec]:
         """The runs that one exhibit needs, by name, in the order its grids give, then those of others."""
-        own = "runs" in (self.content.exhibits[exhibit] or {})
-        file = self.file if own else str(self.folder / "exhibits.yaml")
-        place: Location = ("exhibits", exhibit, "runs") if own else (exhibit, "runs")
+        file, place = self._exhibits[exhibit].origin(("runs",))
         result = {}
         for index, grid in enumerate(self.exhibits[exhibit].runs):
             for point in product(grid, f"{file}: {dotted((*place, index))}"):
