@@ -47,7 +47,7 @@ def test_a_failing_exhibit_leaves_nothing(demo) -> None:
 def test_importing_the_renderers_is_cheap() -> None:
     code = (
         "import sys, ldreg.exhibits as e; assert e.RENDERERS['sweep'].suffixes; "
-        "print(sorted({'pandas', 'numpy', 'matplotlib', 'scipy', 'rich'} & set(sys.modules)))"
+        "print(sorted({'torch', 'pandas', 'numpy', 'matplotlib', 'scipy', 'rich'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

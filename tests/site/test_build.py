@@ -125,10 +125,10 @@ def test_points_without_runs_are_told_with_scale_and_seeds(made) -> None:
 def test_the_points_told_are_those_computed() -> None:
     from ldreg.plane.experiments import ANCHOR_POINTS, POINTS
 
-    assert RENDERERS["figure1"].settings().points == (
+    assert RENDERERS["figure1"].synthetic.points == (
         f"{ANCHOR_POINTS:,} points in the plane (a, b) and {POINTS:,} (c, d)"
     )
-    assert RENDERERS["figure3"].settings().points == f"{POINTS:,} points in the plane"
+    assert RENDERERS["figure3"].synthetic.points == f"{POINTS:,} points in the plane"
 
 
 def test_mistakes_are_told_in_one_line(made, tmp_path) -> None:

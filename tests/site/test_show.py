@@ -67,16 +67,21 @@ def test_nothing_made_yet(folder):
         (("table13",), None),
     ],
 )
-def test_of_the_tables_the_first_alone_is_printed(folder, monkeypatch, made, printed):
+def test_of_the_tables_beside_table_1_the_smallest_alone_is_printed(folder, monkeypatch, made, printed):
+    runs = {"table1": ["one", "two", "three"], "table1_simclr": ["one", "two"], "table13": ["one"]}
+    beside = {"table13": {"paper_exhibits": ["table13"]}}
     for name in made:
-        content = {"exhibit": name, "renderer": "main_table", "title": f"About {name}"}
+        content = {"exhibit": name, "scale": "demo", "renderer": "main_table", "title": f"About {name}"}
+        content |= {"runs": runs[name], "paper": "reported.csv", "settings": beside.get(name, {})}
         (folder / f"exhibits/{name}.spec.yaml").write_text(yaml.safe_dump(content))
         (folder / f"exhibits/{name}.md").write_text("")
     found = []
-    monkeypatch.setattr("ldreg.site.show.terminal_table", lambda path, console: found.append(path.name))
+    monkeypatch.setattr(
+        "ldreg.exhibits.tables.terminal.print_table", lambda exhibit, console: found.append(exhibit.exhibit)
+    )
     console = Console(width=160, record=True)
     show(folder, console)
-    assert found == ([f"{printed}.spec.yaml"] if printed else [])
+    assert found == ([printed] if printed else [])
     text = console.export_text()
     assert all(f"About {name}" in text for name in made)
 

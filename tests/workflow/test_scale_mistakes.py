@@ -12,7 +12,8 @@ from ldreg.catalogue.data_sets import DATA_SETS
 from ldreg.data.datasets import load
 from ldreg.errors import LdregError
 from ldreg.files import read_yaml
-from ldreg.workflow.scale import RULES, Scale
+from ldreg.workflow.declared_exhibits import RULES
+from ldreg.workflow.scale import Scale
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 
@@ -192,7 +193,7 @@ def test_an_exhibit_is_not_named_like_a_rule(demo: Callable[..., Scale], name: s
 
 
 def test_the_workflows_own_rules_are_known() -> None:
-    files = [CONFIG.parent / "Snakefile", *(CONFIG.parent / "workflow/rules").glob("*.smk")]
+    files = [CONFIG.parent / "workflow/Snakefile", *(CONFIG.parent / "workflow/rules").glob("*.smk")]
     rules = [rule for file in files for rule in re.findall(r"^ *rule (\w+):", file.read_text(), re.MULTILINE)]
     assert sorted(rules) == sorted(RULES)
 

@@ -7,7 +7,6 @@ from snakemake.utils import update_config
 
 try:
     from ldreg.errors import LdregError
-    from ldreg.exhibits import RENDERERS
     from ldreg.exhibits.paper import SETTINGS_FILE
     from ldreg.exhibits.paper.settings import PaperSettings
     from ldreg.files import read_yaml
@@ -109,7 +108,7 @@ def about_of(exhibit):
     runs = [spec.model_dump() for spec in SCALE.runs_of(exhibit).values()]
     if runs:
         return f"{about_runs(SCALE.name, runs)}. {differences(exhibit, runs, PAPER)}"
-    points = RENDERERS[SCALE.exhibits[exhibit].renderer].settings().points
+    points = SCALE.renderer_of(exhibit).synthetic.points
     return about_points(SCALE.name, points, SCALE.seeds_of(exhibit)) + "."
 
 

@@ -25,6 +25,7 @@ Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 LISTS = ("projector", "predictor")  # settings that are lists themselves, where lists else are a sweep's axes
+WATCHING = ("monitor_k", "knn_every")  # settings of the live monitors, which change no result
 # Names become folder names, in which "-" separates the parts.
 Widths = Annotated[tuple[Count, ...], Field(min_length=1)]  # of a head's layers
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]

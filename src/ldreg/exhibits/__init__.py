@@ -1,77 +1,60 @@
 """Tables, figures and claims: from the files in run folders to files beside an exhibit's own spec.
 
-Importing this module is cheap (no pandas, scipy or matplotlib), because the workflow needs `RENDERERS` and
-their suffixes while it is parsed. A renderer is a function of an `ExhibitSpec` that returns the contents of
-its files by suffix, or for a figure a `Drawing`, which has them: it computes everything first and `render`
-writes it, so a failing exhibit leaves nothing behind.
+Importing this module is cheap (no pandas, scipy or matplotlib), because the workflow reads `RENDERERS` when
+it is parsed. The function that draws an exhibit takes its `ExhibitSpec` and returns the content of each file
+by its ending. It computes everything first and `render` writes it: a failing exhibit leaves nothing behind.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from ldreg.errors import unknown
-from ldreg.exhibits.figures.beyond_settings import CostSettings, LidErrorSettings, SurfaceSettings
-from ldreg.exhibits.figures.figure_settings import BarSettings, CurveSettings, TsneSettings
-from ldreg.exhibits.settings import (
-    Figure1Settings,
-    Figure3Settings,
-    LedgerSettings,
-    Settings,
-    SweepSettings,
-    TableSettings,
+from ldreg.exhibits.claims.declared import LEDGER
+from ldreg.exhibits.figures.declared import (
+    BARS,
+    CURVES,
+    EQUAL_COST,
+    FIGURE1,
+    FIGURE3,
+    LID_ERROR,
+    SCATTER,
+    SURFACE,
+    TSNE,
 )
-from ldreg.exhibits.tables.outcome_settings import DetectionTableSettings, TransferTableSettings
-from ldreg.exhibits.tables.table_settings import MeasuresSettings, SettingsTableSettings, TimingSettings
+from ldreg.exhibits.figures.sweep_declared import SWEEP
+from ldreg.exhibits.renderer import Renderer
+from ldreg.exhibits.tables.declared import (
+    DETECTION_TABLE,
+    MAIN_TABLE,
+    MEASURES,
+    SETTINGS_TABLE,
+    SIGNIFICANCE,
+    TIMING,
+    TRANSFER_TABLE,
+)
 from ldreg.files import replacing
 
-
-@dataclass(frozen=True)
-class Renderer:
-    """How one kind of exhibit is made: the function's module and name, its settings, and what it writes."""
-
-    module: str
-    name: str
-    settings: type[Settings]
-    suffixes: tuple[str, ...]
-    needs_runs: bool = True
-
-    @property
-    def function(self) -> Callable[[Any], Any]:
-        """The function itself; its module, and with it pandas or matplotlib, is imported only now."""
-        return getattr(import_module(self.module), self.name)
-
-
-TABLE, FIGURE = ("csv", "md", "tex", "html"), ("png", "pdf", "csv")
-
-RENDERERS: dict[str, Renderer] = {
-    "main_table": Renderer("ldreg.exhibits.tables.main_table", "main_table", TableSettings, TABLE),
-    "sweep": Renderer("ldreg.exhibits.figures.sweep", "sweep", SweepSettings, FIGURE),
-    "settings_table": Renderer(
-        "ldreg.exhibits.tables.settings_table", "settings_table", SettingsTableSettings, TABLE
-    ),
-    "timing": Renderer("ldreg.exhibits.tables.timing", "timing", TimingSettings, TABLE),
-    "measures": Renderer("ldreg.exhibits.tables.measures", "measures", MeasuresSettings, TABLE),
-    "significance": Renderer("ldreg.exhibits.tables.significance", "significance", TableSettings, TABLE),
-    "curves": Renderer("ldreg.exhibits.figures.curves", "curves", CurveSettings, FIGURE),
-    "bars": Renderer("ldreg.exhibits.figures.bars", "bars", BarSettings, FIGURE),
-    "tsne": Renderer("ldreg.exhibits.figures.tsne", "tsne", TsneSettings, FIGURE),
-    "transfer_table": Renderer(
-        "ldreg.exhibits.tables.transfer_and_detection", "transfer_table", TransferTableSettings, TABLE
-    ),
-    "detection_table": Renderer(
-        "ldreg.exhibits.tables.transfer_and_detection", "detection_table", DetectionTableSettings, TABLE
-    ),
-    "surface": Renderer("ldreg.exhibits.figures.surface", "surface", SurfaceSettings, FIGURE),
-    "scatter": Renderer("ldreg.exhibits.figures.scatter", "scatter", Settings, FIGURE),
-    "lid_error": Renderer("ldreg.exhibits.figures.lid_error", "lid_error", LidErrorSettings, FIGURE),
-    "equal_cost": Renderer("ldreg.exhibits.figures.equal_cost", "equal_cost", CostSettings, FIGURE),
-    "figure1": Renderer("ldreg.exhibits.figures.plane", "figure1", Figure1Settings, FIGURE, needs_runs=False),
-    "figure3": Renderer("ldreg.exhibits.figures.plane", "figure3", Figure3Settings, FIGURE, needs_runs=False),
-    "ledger": Renderer("ldreg.exhibits.claims.ledger", "ledger", LedgerSettings, ("md", "json", "html")),
-}
+# Every kind of exhibit. A terminal shows them in this order.
+_REGISTERED = (
+    MAIN_TABLE,
+    SWEEP,
+    SETTINGS_TABLE,
+    TIMING,
+    MEASURES,
+    SIGNIFICANCE,
+    CURVES,
+    BARS,
+    TSNE,
+    TRANSFER_TABLE,
+    DETECTION_TABLE,
+    SURFACE,
+    SCATTER,
+    LID_ERROR,
+    EQUAL_COST,
+    FIGURE1,
+    FIGURE3,
+    LEDGER,
+)
+RENDERERS: dict[str, Renderer] = {renderer.key: renderer for renderer in _REGISTERED}
 
 
 def render(spec_path: str | Path) -> list[Path]:

@@ -18,7 +18,7 @@ from ldreg.files import read_json, read_yaml, write_text
 from ldreg.site.differences import measured_otherwise
 from ldreg.site.section import Shown, category_section, missing_section, read_shown
 from ldreg.site.stylesheet import STYLESHEET
-from ldreg.site.tables import VERDICTS, badge
+from ldreg.site.tables import badge
 from ldreg.workflow.inputs import declared_exhibits
 
 CATEGORIES = (
@@ -162,11 +162,10 @@ def _machine(summaries: Iterable[dict[str, Any]]) -> dict[str, str]:
 
 
 def _verdicts(each: Shown) -> str:
-    """How many of a ledger's claims came out in which way."""
-    if each.renderer != "ledger":
+    """How many of an exhibit's claims came out in which way; empty if it tests none."""
+    if each.renderer.count_verdicts is None:
         return ""
-    claims = [claim["verdict"] for claim in read_json(each.files["json"])["claims"]]
-    counts = {verdict: sum(claim.startswith(verdict) for claim in claims) for verdict in VERDICTS}
+    counts = each.renderer.count_verdicts(each.path)
     badges = "\n".join(badge(verdict, f"{count} ") for verdict, count in counts.items() if count)
     return f'<p class="verdicts"><a href="#{each.name}">{escape(each.title)}</a>\n{badges}</p>\n'
 

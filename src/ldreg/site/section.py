@@ -10,6 +10,7 @@ from ldreg.errors import LdregError, unknown
 from ldreg.exhibits import RENDERERS
 from ldreg.exhibits.paper import SETTINGS_FILE
 from ldreg.exhibits.paper.settings import PaperSettings
+from ldreg.exhibits.renderer import Renderer
 from ldreg.files import read_json, read_yaml
 from ldreg.site.differences import about_points, about_runs, differences
 from ldreg.site.tables import body
@@ -29,7 +30,7 @@ class Shown:
     title: str
     caption: str
     category: str
-    renderer: str
+    renderer: Renderer
     runs: tuple[Path, ...]
     path: Path  # of its spec
     paper: Path  # the folder of the paper's numbers and settings
@@ -38,10 +39,11 @@ class Shown:
 
 def read_shown(path: Path) -> Shown:
     content = read_yaml(path)
-    exhibit, renderer = content["exhibit"], content["renderer"]
-    if renderer not in RENDERERS:
-        raise unknown(f"{path}: renderer", renderer, RENDERERS)
-    files = {suffix: path.with_name(f"{exhibit}.{suffix}") for suffix in RENDERERS[renderer].suffixes}
+    exhibit = content["exhibit"]
+    if content["renderer"] not in RENDERERS:
+        raise unknown(f"{path}: renderer", content["renderer"], RENDERERS)
+    renderer = RENDERERS[content["renderer"]]
+    files = {suffix: path.with_name(f"{exhibit}.{suffix}") for suffix in renderer.suffixes}
     return Shown(
         name=exhibit,
         scale=content["scale"],
@@ -89,11 +91,11 @@ def _setting(each: Shown) -> str:
 
 def _points(each: Shown) -> str:
     """Of what is computed without a data set, the seeds as the numbers have them: empty if nothing is."""
-    if RENDERERS[each.renderer].needs_runs:
+    shown = each.renderer.synthetic
+    if shown is None:
         return ""
-    settings = RENDERERS[each.renderer].settings()
-    numbers = read_json(each.path.parents[1] / settings.scale_files[0])
-    return about_points(each.scale, settings.points, numbers["seeds"])
+    numbers = read_json(each.path.parents[1] / shown.numbers)
+    return about_points(each.scale, shown.points, numbers["seeds"])
 
 
 def _figure(each: Shown, folder: Path) -> str:

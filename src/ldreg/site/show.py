@@ -1,19 +1,14 @@
-"""What a scale has found, on the screen: Table 1, the verdicts, and where everything lies."""
+"""What a scale has found, on the screen: what suits it of the exhibits, and where everything lies."""
 
 from pathlib import Path
-from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from ldreg.errors import LdregError
-from ldreg.exhibits.tables.terminal import terminal_table
-from ldreg.files import read_json, read_yaml
+from ldreg.exhibits import RENDERERS
+from ldreg.files import read_yaml
 from ldreg.tracking import tracking_uri
 from ldreg.workflow.inputs import declared_exhibits
-
-TABLES = ("table1_simclr", "table1")  # the first of them that has been made is printed
 
 
 def show(folder: Path, console: Console | None = None) -> None:
@@ -31,17 +26,11 @@ def show(folder: Path, console: Console | None = None) -> None:
     made = {path: _made(path) for path in specs if _made(path)}
     if not made:
         raise LdregError(f"{folder / 'exhibits'}: no exhibit has been made; make some first: snakemake core")
-    contents = {read_yaml(path)["exhibit"]: path for path in made}
-    if table := next((contents[name] for name in TABLES if name in contents), None):
-        terminal_table(table, console)
-    named = [(read_yaml(path), path) for path in made]
-    ledgers = [
-        read_json(path.with_name(f"{content['exhibit']}.json"))
-        for content, path in named
-        if content["renderer"] == "ledger"
-    ]
-    if ledgers:  # of several that one which tests most, or claims would stand there tested and not tested
-        console.print(_verdicts(max(ledgers, key=_tested)))
+    contents = {path: read_yaml(path) for path in made}
+    for renderer in RENDERERS.values():
+        of_kind = [path for path in made if contents[path]["renderer"] == renderer.key]
+        if renderer.print_made and of_kind:
+            renderer.print_made(of_kind, console)
     console.print("[bold]Where to look[/bold]")
     pages = [
         ("index.html", "all exhibits on one page"),
@@ -50,7 +39,7 @@ def show(folder: Path, console: Console | None = None) -> None:
     lines = [(str(folder / name), what) for name, what in pages if (folder / name).exists()]
     for path, suffixes in made.items():
         stem = str(path).removesuffix(".spec.yaml")
-        lines.append((f"{stem}.{{{','.join(suffixes)}}}", read_yaml(path)["title"]))
+        lines.append((f"{stem}.{{{','.join(suffixes)}}}", contents[path]["title"]))
     lines += [(str(folder / "runs"), "one folder a run"), (str(folder / "logs"), "one log a job")]
     for place, what in lines:
         console.print(f"  {place:<50} {what}", highlight=False, markup=False)
@@ -63,30 +52,3 @@ def _made(spec: Path) -> list[str]:
     """The suffixes of the files that lie beside an exhibit's spec."""
     stem = spec.name.removesuffix(".spec.yaml")
     return sorted(path.suffix[1:] for path in spec.parent.glob(f"{stem}.*") if path != spec)
-
-
-def _tested(ledger: dict[str, Any]) -> int:
-    return sum("context" in claim for claim in ledger["claims"])
-
-
-def _verdicts(ledger: dict[str, Any]) -> Table:
-    """The claims with their verdicts, as a table."""
-    title = "Claims of the paper, tested here"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
-    several = len({claim.get("context") for claim in ledger["claims"]} - {None}) > 1
-    for head in ("claim", *(["of"] if several else []), "verdict", "here [95 % interval]"):
-        table.add_column(head)
-    for claim in ledger["claims"]:
-        where = [claim.get("context", "")] if several else []
-        table.add_row(claim["claim"], *where, claim["verdict"], _interval(claim))
-    return table
-
-
-def _interval(claim: dict[str, Any]) -> str:
-    if claim.get("estimate") is None:
-        return ""
-    text = f"{claim['estimate']:+.2f}"
-    if claim["low"] is not None:
-        # Escaped, since rich would take a plain bracket for a style.
-        text += f" \\[{claim['low']:+.2f}, {claim['high']:+.2f}]"
-    return f"{text} {claim['unit']}".rstrip()

@@ -5,7 +5,8 @@ from html import escape
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-VERDICTS = ("supported", "contradicted", "inconclusive", "not tested")
+from ldreg.exhibits.claims.declared import VERDICTS
+
 _QUIET = ("not run", "not given")
 
 

@@ -1,6 +1,6 @@
 """From a scale file to run specs and exhibits: pure functions of the configuration."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -10,9 +10,7 @@ from pydantic import ValidationError
 
 from ldreg.catalogue.regularizers import REGULARIZER_SETTINGS
 from ldreg.config.grids import (
-    SETTINGS,
     Overlay,
-    keys_and_values,
     method_overlays,
     product,
     scale_jitter,
@@ -22,31 +20,12 @@ from ldreg.config.grids import (
 from ldreg.config.run_names import format_run, parse_run
 from ldreg.config.run_spec import RunSpec
 from ldreg.config.scale_file import Exhibit, ScaleFile
-from ldreg.errors import LdregError, Location, dotted, explain, refuse_booleans, unknown
-from ldreg.exhibits import RENDERERS
-from ldreg.exhibits.output.labels import METRICS
-from ldreg.exhibits.settings import REPORTED_AXES
+from ldreg.errors import Location, dotted, explain, refuse_booleans, unknown
+from ldreg.exhibits.renderer import ExhibitInScale, Renderer
+from ldreg.exhibits.settings import Settings
 from ldreg.files import read_yaml
 from ldreg.workflow.checks import check_runs
-
-# Names of the workflow's own rules; each exhibit is a rule named like it.
-RULES = (
-    "all",
-    "core",
-    "data",
-    "pretrain",
-    "measure",
-    "offer",
-    "transfer",
-    "tsne",
-    "compose",
-    "coco",
-    "detect",
-    "synthetic",
-    "lid_error",
-    "step_cost",
-    "site",
-)
+from ldreg.workflow.declared_exhibits import read_exhibits
 
 
 class Scale:
@@ -78,6 +57,8 @@ class Scale:
         for name in self.content.core:
             if name not in self.content.exhibits:
                 raise unknown(f"{file}: core", name, self.content.exhibits)
+        self._exhibits = read_exhibits(self.content, file, folder)
+        self.exhibits: dict[str, Exhibit] = {name: each.block for name, each in self._exhibits.items()}
         # Every run is resolved here, so that a mistake anywhere is told before anything is written.
         self.runs = {run: spec for name in self.exhibits for run, spec in self.runs_of(name).items()}
         check_runs(self)
@@ -89,123 +70,13 @@ class Scale:
         folder = path.parent if (path.parent / "methods.yaml").is_file() else Path("config")
         return cls(read_yaml(path), str(path), folder)
 
-    @cached_property
-    def exhibits(self) -> dict[str, Exhibit]:
-        """Exhibits by name: the blocks of exhibits.yaml with what the scale file says over them."""
-        shared_file = str(self.folder / "exhibits.yaml")
-        shared = read_yaml(self.folder / "exhibits.yaml")
-        result = {}
-        for name, own in self.content.exhibits.items():
-            own = own or {}
-            if name in RULES:
-                raise LdregError(
-                    f"{self.file}: exhibits.{name}: {name!r} is not allowed; it should be another name"
-                    f" than those of the workflow's own rules: {', '.join(RULES)}"
-                )
-            if name not in shared and "renderer" not in own:
-                raise unknown(f"{self.file}: exhibits", name, shared)
-            block = keys_and_values(shared.get(name, {}), f"{shared_file}: {name}")
+    def renderer_of(self, exhibit: str) -> Renderer:
+        """What renders an exhibit."""
+        return self._exhibits[exhibit].renderer
 
-            def origin(
-                location: Location, name: str = name, own: Mapping[str, Any] = own
-            ) -> tuple[str, Location]:
-                if location[0] in own or name not in shared:
-                    return self.file, ("exhibits", name, *location)
-                return shared_file, (name, *location)
-
-            refuse_booleans({**block, **own}, Exhibit, origin)
-            try:
-                result[name] = Exhibit.model_validate({**block, **own})
-            except ValidationError as error:
-                raise explain(error, Exhibit, origin) from error
-            if result[name].renderer not in RENDERERS:
-                file, place = origin(("renderer",))
-                raise unknown(f"{file}: {dotted(place)}", result[name].renderer, RENDERERS)
-            self._check_runs(name, result[name], shared, origin)
-            self._check_settings(result[name], lambda location, of=origin: of(("settings", *location)))
-        return result
-
-    def _check_runs(
-        self,
-        name: str,
-        exhibit: Exhibit,
-        shared: Mapping[str, Any],
-        origin: Callable[[Location], tuple[str, Location]],
-    ) -> None:
-        """Check that an exhibit has the runs that its renderer needs, or takes some, and not its own."""
-        declared = self.content.exhibits
-        for other in exhibit.runs_of:
-            file, place = origin(("runs_of",))
-            if other not in {**shared, **declared}:
-                raise unknown(f"{file}: {dotted(place)}", other, {**shared, **declared})
-            if name in self._takes(other, shared):
-                raise LdregError(
-                    f"{file}: {dotted(place)}: {other!r} is not allowed; it takes the runs of {name} itself"
-                )
-        if RENDERERS[exhibit.renderer].needs_runs and not (
-            exhibit.runs or set(exhibit.runs_of) & set(declared)
-        ):
-            file, place = origin(("runs_of" if exhibit.runs_of else "runs",))
-            wrong = "no exhibit of this scale" if exhibit.runs_of else "missing"
-            raise LdregError(f"{file}: {dotted(place)}: {wrong}; renderer {exhibit.renderer} needs some")
-
-    def _takes(self, exhibit: str, shared: Mapping[str, Any]) -> set[str]:
-        """An exhibit, those of this scale whose runs it takes, whose runs these take, and so on."""
-        found, wanted = set(), [exhibit]
-        while wanted:
-            name = wanted.pop()
-            if name not in found and name in self.content.exhibits:
-                found.add(name)
-                block = {**shared.get(name, {}), **(self.content.exhibits[name] or {})}
-                wanted += block.get("runs_of", ())
-        return found
-
-    def _check_settings(self, exhibit: Exhibit, origin: Callable[[Location], tuple[str, Location]]) -> None:
-        """Check what a renderer will be told: now, and not when everything has been trained.
-
-        What `inputs` adds to it (base, and the scale's `report`) has been checked with the scale.
-        """
-        model = RENDERERS[exhibit.renderer].settings
-        refuse_booleans(exhibit.settings, model, origin)
-        try:
-            settings = model.model_validate(exhibit.settings)
-        except ValidationError as error:
-            raise explain(error, model, origin) from error
-        names = {"axes": SETTINGS, "base": SETTINGS, "paper_says": METRICS}
-        names |= dict.fromkeys(("paper_base", "paper_values"), REPORTED_AXES)
-        for key, allowed in names.items():
-            for value in getattr(settings, key, ()):
-                if value not in allowed:
-                    file, place = origin((key,))
-                    raise unknown(f"{file}: {dotted(place)}", value, allowed)
-        over = getattr(settings, "over", "")
-        if over and over not in SETTINGS:
-            file, place = origin(("over",))
-            raise unknown(f"{file}: {dotted(place)}", over, SETTINGS)
-        block = self.content.transfer
-        for dataset in getattr(settings, "datasets", ()):
-            if block is None or dataset not in block.datasets:
-                file, place = origin(("datasets",))
-                offered = ", ".join(block.datasets) if block else "none, as the scale has no transfer"
-                raise LdregError(
-                    f"{file}: {dotted(place)}: {dataset} is not transferred to; allowed (transfer.datasets):"
-                    f" {offered}"
-                )
-        if "detection.json" in settings.run_files and self.content.detection is None:
-            raise LdregError(f"{self.file}: detection: missing; renderer {exhibit.renderer} needs it")
-        if getattr(settings, "plane", False) and not {"figure1", "figure3"} <= set(self.content.exhibits):
-            file, place = origin(("plane",))
-            raise LdregError(
-                f"{file}: {dotted(place)}: true is not allowed; exhibits figure1 and figure3 must be declared"
-            )
-        if "mlid" in exhibit.settings:
-            measured = self.content.evaluation
-            for key, allowed in (("k", measured.lid_ks), ("batch_rows", (None, measured.lid_batch_rows))):
-                value = getattr(settings.mlid, key)
-                if value not in allowed:
-                    file, place = origin(("mlid", key))
-                    choice = ", ".join("null" if each is None else str(each) for each in allowed)
-                    raise LdregError(f"{file}: {dotted(place)}: {value} is not measured; allowed: {choice}")
+    def settings_of(self, exhibit: str) -> Settings:
+        """What an exhibit's renderer is told, as validated when the scale was read."""
+        return self._exhibits[exhibit].settings
 
     def seeds_of(self, exhibit: str) -> tuple[int, ...]:
         """The seeds of the runs that one exhibit has itself: its own, else the scale's."""
@@ -218,9 +89,7 @@ class Scale:
     @cache  # noqa: B019 - a scale lives as long as the process
     def runs_of(self, exhibit: str) -> dict[str, RunSpec]:
         """The runs that one exhibit needs, by name, in the order its grids give, then those of others."""
-        own = "runs" in (self.content.exhibits[exhibit] or {})
-        file = self.file if own else str(self.folder / "exhibits.yaml")
-        place: Location = ("exhibits", exhibit, "runs") if own else (exhibit, "runs")
+        file, place = self._exhibits[exhibit].origin(("runs",))
         result = {}
         for index, grid in enumerate(self.exhibits[exhibit].runs):
             for point in product(grid, f"{file}: {dotted((*place, index))}"):
@@ -230,6 +99,32 @@ class Scale:
         for other in self.taken_from(exhibit):
             result |= self.runs_of(other)
         return result
+
+    def in_scale(self, exhibit: str) -> ExhibitInScale:
+        """What an exhibit's renderer is asked about."""
+        return ExhibitInScale(
+            name=exhibit,
+            block=self.exhibits[exhibit],
+            scale=self.content,
+            scale_file=self.file,
+            runs=self.runs_of(exhibit),
+            where=self._exhibits[exhibit].where,
+            usual=self._usual,
+            taken_with=lambda file: self._taken_with(exhibit, file),
+        )
+
+    def run_files(self, exhibit: str) -> tuple[str, ...]:
+        """What an exhibit reads of each of its runs' folders, beside what all exhibits read."""
+        return self.renderer_of(exhibit).run_files(self.settings_of(exhibit))
+
+    def scale_files(self, exhibit: str) -> tuple[str, ...]:
+        """What an exhibit reads below `results/<scale>`, beside its runs."""
+        return self.renderer_of(exhibit).scale_files(self.settings_of(exhibit))
+
+    def _taken_with(self, exhibit: str, file: str) -> list[str]:
+        """Runs that are taken from exhibits which read `file` of each run."""
+        others = [other for other in self.taken_from(exhibit) if file in self.run_files(other)]
+        return list(dict.fromkeys(run for other in others for run in self.runs_of(other)))
 
     @cached_property
     def usual_epochs(self) -> int:
@@ -251,11 +146,11 @@ class Scale:
         seed = values.pop("seed")
         return self._resolve(Overlay(f"run name {run!r}", (), values), seed)
 
-    def regularizer_defaults(self, method: str, backbone: str) -> dict[str, Any]:
-        """The method's beta and k at this scale: the point where the axes of a sweep cross."""
+    def _usual(self, method: str, backbone: str) -> dict[str, Any]:
+        """The settings of the scale's default run, with LDReg's beta and k: where sweeps cross."""
         point = {"method": method, "backbone": backbone, "regularizer": "ldreg_l1"}
         spec = self._resolve(Overlay(self.file, ("run",), point), 0)
-        return {"beta": spec.beta, "k": spec.k}
+        return self.base(method, backbone).model_dump() | {"beta": spec.beta, "k": spec.k}
 
     @cache  # noqa: B019
     def base(self, method: str, backbone: str) -> RunSpec:

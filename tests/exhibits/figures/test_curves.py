@@ -153,7 +153,7 @@ def test_other_wrong_exhibits_are_named(pair) -> None:
         made(pair, monitor="loss")
     for seed in range(3):
         add(pair, seed, [1.0], jitter=2.0)
-    with pytest.raises(LdregError, match=r"settings: 'jiter' is unknown; did you mean 'jitter'"):
+    with pytest.raises(LdregError, match=r"settings.over: 'jiter' is unknown; did you mean 'jitter'"):
         made(pair, over="jiter")
     with pytest.raises(LdregError, match=r"over: method does not tell apart what is at SimCLR: .*small CNN"):
         made(pair, over="method")

@@ -218,6 +218,15 @@ def test_runs_without_the_swept_setting_are_lines(runs) -> None:
     assert list(lines[lines["value"].isna()]["mean"]) == [5, 6]
 
 
+def test_a_base_in_k_leaves_out_no_regulariser_without_k(runs) -> None:
+    runs.add(0, mlid=5)
+    for beta in (0.01, 0.1):
+        runs.add(0, mlid=6, regularizer="cov", beta=beta)
+        runs.add(0, mlid=7, regularizer="ldreg_l1", beta=beta, k=16)
+    lines = drawn(runs, axes=["beta"], metrics=["mlid"], base={"beta": 0.1, "k": 16})[1]
+    assert list(lines[lines["series"] == "cov"]["value"]) == [0.01, 0.1]
+
+
 def test_the_papers_curve_is_of_the_curves_own_method_and_beta(runs) -> None:
     paper = {"backbone": "resnet50", "epochs": 100, "batch_size": 2048, "regularizer": "ldreg_l1"}
     for method in ("simclr", "byol"):
@@ -233,8 +242,8 @@ def test_the_papers_curve_is_of_the_curves_own_method_and_beta(runs) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"axes": ["betta"]}, r"settings: 'betta' is unknown; did you mean 'beta'"),
-        ({"base": {"kk": 16}}, r"settings: 'kk' is unknown.*regularizer_start"),
+        ({"axes": ["betta"]}, r"settings.axes: 'betta' is unknown; did you mean 'beta'"),
+        ({"base": {"kk": 16}}, r"settings.base: 'kk' is unknown.*regularizer_start"),
         ({"base": {"epochs": 7}}, r"base: no run is at \{'epochs': 7\}"),
         ({"axes": []}, r"settings\.axes"),
         ({"metrics": ["accuracy"]}, r"settings\.metrics\[0\]: 'accuracy' is not allowed.*'linear_top1'"),

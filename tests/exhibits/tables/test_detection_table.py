@@ -16,7 +16,7 @@ from exhibits.tables.test_transfer_table import (
 
 from ldreg.errors import LdregError
 from ldreg.exhibits.runs.run_table import read_exhibit
-from ldreg.exhibits.tables.outcome_settings import DetectionTableSettings
+from ldreg.exhibits.tables.declared import DETECTION_TABLE, DetectionTableSettings
 from ldreg.exhibits.tables.transfer_and_detection import detection_table
 
 
@@ -112,7 +112,7 @@ def test_a_number_that_is_missing_or_none_is_told(runs) -> None:
 
 
 def test_the_workflow_is_told_the_file_of_a_run() -> None:
-    assert DetectionTableSettings().run_files == ("detection.json",)
+    assert DETECTION_TABLE.run_files(DetectionTableSettings()) == ("detection.json",)
 
 
 def test_what_is_missing_is_told_in_one_line(runs) -> None:

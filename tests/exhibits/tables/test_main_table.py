@@ -13,7 +13,8 @@ from rich.console import Console
 
 from ldreg.exhibits import render
 from ldreg.exhibits.output.markup import Block, Cell, latex_text, markdown
-from ldreg.exhibits.tables.terminal import terminal_table
+from ldreg.exhibits.runs.run_table import read_exhibit
+from ldreg.exhibits.tables.terminal import print_table
 
 LDREG = {"regularizer": "ldreg_l1", "beta": 0.1, "k": 16}
 HALF = 4.302653 / math.sqrt(3)  # half width for differences that are 1 apart
@@ -211,7 +212,7 @@ def test_markdown_is_aligned_and_fits_a_terminal(pair) -> None:
 
 def test_the_screen_shows_the_papers_effect_alone(pair) -> None:
     output = io.StringIO()
-    terminal_table(pair.spec("main_table"), Console(file=output, width=80))
+    print_table(read_exhibit(pair.spec("main_table")), Console(file=output, width=80))
     lines = output.getvalue().splitlines()
     (accuracy,) = [row for row in lines if row.startswith("linear accuracy")]
     assert re.split(r"\s{2,}", accuracy) == [

@@ -13,8 +13,8 @@ import yaml
 from ldreg.config.run_spec import RunSpec, write_spec
 from ldreg.errors import LdregError
 from ldreg.exhibits.runs.run_table import read_exhibit
+from ldreg.exhibits.tables.declared import SETTINGS_TABLE, SettingsTableSettings
 from ldreg.exhibits.tables.settings_table import settings_table
-from ldreg.exhibits.tables.table_settings import SettingsTableSettings
 from ldreg.files import write_json
 from ldreg.workflow.scale import Scale
 
@@ -190,8 +190,8 @@ def test_linear_evaluation_is_that_of_the_scale(papers: Made) -> None:
 
 
 def test_the_evaluation_is_read_for_its_own_table_alone() -> None:
-    assert SettingsTableSettings(table="table9").scale_files == ("evaluation.yaml",)
-    assert SettingsTableSettings(table="table5").scale_files == ()
+    assert SETTINGS_TABLE.scale_files(SettingsTableSettings(table="table9")) == ("evaluation.yaml",)
+    assert SETTINGS_TABLE.scale_files(SettingsTableSettings(table="table5")) == ()
 
 
 def test_imported_weights_have_no_known_settings(made: Made) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from ldreg.exhibits.runs.run_table import read_exhibit
-from ldreg.exhibits.tables.table_settings import TimingSettings
+from ldreg.exhibits.tables.declared import TIMING, TimingSettings
 from ldreg.exhibits.tables.timing import timing
 
 LDREG = {"regularizer": "ldreg_l1", "beta": 0.1, "k": 16}
@@ -171,7 +171,7 @@ def test_steps_that_were_not_timed_say_so(pair) -> None:
     (row,) = lines(step_block(text), "LDReg")
     assert row[2:] == [*["not measured"] * 4, "0"] and "by turns, in" not in text
     assert cells(pair).loc[("step", "simclr", "ldreg_l1", "step_time"), "status"] == "not measured"
-    assert TimingSettings().run_files == ("step_cost.json",)
+    assert TIMING.run_files(TimingSettings()) == ("step_cost.json",)
 
 
 def test_the_csv_says_where_the_papers_numbers_may_be_set_beside_ours(pair) -> None:

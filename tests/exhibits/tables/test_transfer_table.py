@@ -12,7 +12,7 @@ import torch
 from ldreg.errors import LdregError
 from ldreg.evaluation.transfer import TransferSettings, transfer_probe
 from ldreg.exhibits.runs.run_table import read_exhibit
-from ldreg.exhibits.tables.outcome_settings import TransferTableSettings
+from ldreg.exhibits.tables.declared import TRANSFER_TABLE, TransferTableSettings
 from ldreg.exhibits.tables.transfer_and_detection import transfer_table
 
 SIX = ("food101", "cifar10", "cifar100", "birdsnap", "cars", "dtd")  # of the paper
@@ -100,7 +100,7 @@ def papers(runs):
 
 
 def test_the_workflow_is_told_the_files_of_a_run() -> None:
-    files = TransferTableSettings(datasets=("mnist", "dtd")).run_files
+    files = TRANSFER_TABLE.run_files(TransferTableSettings(datasets=("mnist", "dtd")))
     assert files == ("transfer/mnist.json", "transfer/dtd.json")
 
 

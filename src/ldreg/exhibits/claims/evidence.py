@@ -11,14 +11,15 @@ import numpy as np
 import pandas as pd
 
 from ldreg.errors import LdregError
+from ldreg.exhibits.claims.declared import LedgerSettings, plane_files
 from ldreg.exhibits.output.labels import name, plain, same
 from ldreg.exhibits.paper.reported import Reported, plane_numbers
 from ldreg.exhibits.runs.arms import Arm, Context, contexts
 from ldreg.exhibits.runs.csv_columns import read_columns
 from ldreg.exhibits.runs.execution import execution
-from ldreg.exhibits.runs.run_table import REGULARIZER_KEYS, add_columns, by_seed, setting_keys
+from ldreg.exhibits.runs.run_table import add_columns, by_seed, setting_keys
 from ldreg.exhibits.runs.summaries import read_summary
-from ldreg.exhibits.settings import LedgerSettings
+from ldreg.exhibits.settings import REGULARIZER_KEYS
 from ldreg.exhibits.stats.intervals import differences
 from ldreg.files import read_json
 
@@ -108,7 +109,7 @@ def read_evidence(frame: pd.DataFrame, settings: LedgerSettings, paper: Path, ex
     """
     found = contexts(add_columns(frame, lambda folder: run_facts(folder, settings)))
     labelled = [replace(each, extra=_extra(each, found)) for each in found]
-    plane = {Path(file).stem: read_json(exhibits / Path(file).name) for file in settings.scale_files}
+    plane = {Path(file).stem: read_json(exhibits / Path(file).name) for file in plane_files(settings)}
     return Evidence(tuple(labelled), settings, paper, plane)
 
 

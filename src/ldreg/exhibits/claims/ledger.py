@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from ldreg.exhibits.claims.declared import NOT_TESTED, VERDICTS, LedgerSettings
 from ldreg.exhibits.claims.evidence import read_evidence
 from ldreg.exhibits.claims.paper_claims import CLAIMS, METRICS_OF_CLAIMS, Claim
 from ldreg.exhibits.claims.verdicts import ONE_SEED, Result
@@ -13,11 +14,7 @@ from ldreg.exhibits.output.estimates import effect
 from ldreg.exhibits.output.labels import name, printed
 from ldreg.exhibits.output.markup import Block, Cell, markdown
 from ldreg.exhibits.runs.run_table import ExhibitSpec, check_keys, describe, load_runs, settings_of
-from ldreg.exhibits.settings import LedgerSettings
 from ldreg.exhibits.stats.intervals import LEVEL
-
-NOT_TESTED = "not tested"
-VERDICTS = ("supported", "contradicted", "inconclusive", NOT_TESTED)
 
 
 class Entry(NamedTuple):

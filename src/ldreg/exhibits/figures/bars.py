@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ldreg.exhibits.figures.figure_settings import BarSettings
+from ldreg.exhibits.figures.declared import BarSettings
 from ldreg.exhibits.figures.sweep import PAPER_MARK
 from ldreg.exhibits.output import style
 from ldreg.exhibits.output.drawing import Drawing

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pandas as pd
 
 from ldreg.errors import LdregError
-from ldreg.exhibits.figures.figure_settings import CurveSettings, MonitorName
+from ldreg.exhibits.figures.declared import CurveSettings, MonitorName
 from ldreg.exhibits.output.csv_text import values_by_seed
 from ldreg.exhibits.output.labels import listed, name, present
 from ldreg.exhibits.output.legends import series_names

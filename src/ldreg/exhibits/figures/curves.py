@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from ldreg.errors import LdregError
 from ldreg.exhibits.figures.curve_data import TrainingCurve, line_names, monitor_k, read_curves, table
-from ldreg.exhibits.figures.figure_settings import CurveSettings
+from ldreg.exhibits.figures.declared import CurveSettings
 from ldreg.exhibits.output import style
 from ldreg.exhibits.output.drawing import Drawing
 from ldreg.exhibits.output.estimates import level

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 
 from ldreg.errors import LdregError
 from ldreg.exhibits.figures.axis import AxisScale
-from ldreg.exhibits.figures.beyond_settings import LidErrorSettings
+from ldreg.exhibits.figures.declared import LidErrorSettings
 from ldreg.exhibits.output import style
 from ldreg.exhibits.output.drawing import Drawing
 from ldreg.exhibits.output.labels import listed

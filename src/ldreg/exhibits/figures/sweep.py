@@ -11,13 +11,13 @@ from matplotlib.lines import Line2D
 
 from ldreg.exhibits.figures.axis import AxisScale
 from ldreg.exhibits.figures.sweep_data import Point, SweepCurve, panel
+from ldreg.exhibits.figures.sweep_declared import SweepSettings
 from ldreg.exhibits.output import style
 from ldreg.exhibits.output.csv_text import values_by_seed
 from ldreg.exhibits.output.drawing import Drawing
 from ldreg.exhibits.output.labels import METRICS, name
 from ldreg.exhibits.output.legends import interval_note, legend_below, legend_columns
 from ldreg.exhibits.runs.run_table import ExhibitSpec, load_runs, settings_of
-from ldreg.exhibits.settings import SweepSettings
 from ldreg.exhibits.stats.intervals import estimate_columns
 
 PANEL_HEIGHT = 1.75  # inches

@@ -4,24 +4,24 @@ Runs of one curve differ in the swept setting and in what follows from it. Whate
 method or another setting, makes curves of its own, so that no run is left out.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from ldreg.errors import LdregError
-from ldreg.exhibits.output.labels import name, plain, present, regularizer, same
+from ldreg.exhibits.figures.sweep_declared import SweepSettings, at_base
+from ldreg.exhibits.output.labels import name, plain, present, regularizer
 from ldreg.exhibits.paper.reported import Reported, difference
 from ldreg.exhibits.runs.run_table import (
-    REGULARIZER_KEYS,
     ExhibitSpec,
     by_seed,
     check_keys,
     matches,
     setting_keys,
 )
-from ldreg.exhibits.settings import REPORTED_AXES, SweepSettings
+from ldreg.exhibits.settings import REGULARIZER_KEYS, REPORTED_AXES
 from ldreg.exhibits.stats.intervals import Estimate, paired, t_interval
 
 _NETWORKS = ("method", "backbone")
@@ -166,15 +166,12 @@ def panel(
     LdregError when an axis is no setting of the runs or when no run is left.
     """
     check_keys(exhibit, frame, (axis, *settings.base))
-    rows = frame[[_at_base(row, axis, settings) for _, row in frame.iterrows()]]
+    rows = frame[[at_base(row, _base(row, settings), axis) for _, row in frame.iterrows()]]
     if rows.empty:
         raise LdregError(f"{exhibit.path}: base: no run is at {settings.base}")
     return Panel(axis, metric, rows, settings, Reported(exhibit.paper, settings))
 
 
-def _at_base(row: pd.Series, axis: str, settings: SweepSettings) -> bool:
-    base = settings.base_of.get(f"{row['method']} {row['backbone']}", settings.base)
-    return all(
-        key == axis or (row["regularizer"] == "none" and key in REGULARIZER_KEYS) or same(row[key], value)
-        for key, value in base.items()
-    )
+def _base(row: Mapping[str, Any], settings: SweepSettings) -> Mapping[str, Any]:
+    """Where the axes cross for a run's method and encoder."""
+    return settings.base_of.get(f"{row['method']} {row['backbone']}", settings.base)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ldreg.exhibits.figures.figure_settings import TsneSettings
+from ldreg.exhibits.figures.declared import TsneSettings
 from ldreg.exhibits.output import style
 from ldreg.exhibits.output.drawing import Drawing
 from ldreg.exhibits.output.labels import listed, number

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ldreg.exhibits.output.labels import name, plain, present, regularizer
-from ldreg.exhibits.runs.run_table import REGULARIZER_KEYS, by_seed, setting_keys
+from ldreg.exhibits.runs.run_table import by_seed, setting_keys
+from ldreg.exhibits.settings import REGULARIZER_KEYS
 from ldreg.exhibits.stats.intervals import LEVEL, Estimate, paired, t_interval
 
 

@@ -17,7 +17,7 @@ from ldreg.exhibits.paper.comparison import Groups, Row
 from ldreg.exhibits.paper.reported import Reported
 from ldreg.exhibits.runs.arms import contexts
 from ldreg.exhibits.runs.run_table import ExhibitSpec, describe, linear_protocol, load_runs, settings_of
-from ldreg.exhibits.settings import TableSettings
+from ldreg.exhibits.tables.declared import TableSettings
 from ldreg.exhibits.tables.table_files import table_files
 
 COLLAPSED = "collapsed"

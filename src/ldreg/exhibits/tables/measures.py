@@ -19,8 +19,8 @@ from ldreg.exhibits.runs.run_table import (
 )
 from ldreg.exhibits.settings import LidChoice
 from ldreg.exhibits.stats.intervals import estimate_columns
+from ldreg.exhibits.tables.declared import MeasuresSettings
 from ldreg.exhibits.tables.table_files import table_files
-from ldreg.exhibits.tables.table_settings import MeasuresSettings
 
 HEADER = ("measured by", "unregularised", "change [95 % interval]", "seeds")
 RANK, LID, RANKME = "effective rank", "mLID", "RankMe, of the singular values"

@@ -17,9 +17,8 @@ from ldreg.exhibits.paper.comparison import Groups, Row
 from ldreg.exhibits.paper.reported import Reported
 from ldreg.exhibits.runs.arms import Context, contexts
 from ldreg.exhibits.runs.run_table import ExhibitSpec
-from ldreg.exhibits.settings import TableSettings
+from ldreg.exhibits.tables.declared import OutcomeSettings, TableSettings
 from ldreg.exhibits.tables.main_table import BOLD, table_notes
-from ldreg.exhibits.tables.outcome_settings import OutcomeSettings
 from ldreg.exhibits.tables.table_files import table_files
 
 

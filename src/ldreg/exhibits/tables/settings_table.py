@@ -18,8 +18,8 @@ from ldreg.exhibits.paper.setting_words import agree, label, shown
 from ldreg.exhibits.paper.settings import PaperSetting, PaperSettings
 from ldreg.exhibits.runs.run_table import ExhibitSpec, describe, linear_protocol, settings_of
 from ldreg.exhibits.runs.summaries import imported, read_summary
+from ldreg.exhibits.tables.declared import TABLES, SettingsTableSettings
 from ldreg.exhibits.tables.table_files import table_files
-from ldreg.exhibits.tables.table_settings import TABLES, SettingsTableSettings
 from ldreg.files import read_yaml
 
 HEADER = ("setting", "paper", "here", "compared", "source of the paper's value")

@@ -19,8 +19,8 @@ from ldreg.exhibits.paper.comparison import Row
 from ldreg.exhibits.paper.reported import Reported
 from ldreg.exhibits.runs.arms import contexts
 from ldreg.exhibits.runs.run_table import ExhibitSpec, by_seed, describe, load_runs, settings_of
-from ldreg.exhibits.settings import TableSettings
 from ldreg.exhibits.stats.intervals import LEVEL, differences, estimate_columns
+from ldreg.exhibits.tables.declared import TableSettings
 from ldreg.exhibits.tables.main_table import measured_by
 from ldreg.exhibits.tables.table_files import table_files
 

@@ -1,5 +1,6 @@
 """Table 1 on the screen, in 80 columns."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich import box
@@ -10,18 +11,25 @@ from rich.text import Text
 from ldreg.exhibits.output.estimates import NOT_REPORTED, effect, level
 from ldreg.exhibits.output.labels import METRICS, printed, seeds
 from ldreg.exhibits.paper.comparison import Row
-from ldreg.exhibits.runs.run_table import read_exhibit
+from ldreg.exhibits.runs.run_table import ExhibitSpec, read_exhibit, settings_of
+from ldreg.exhibits.tables.declared import TableSettings
 from ldreg.exhibits.tables.main_table import build
 
 
-def terminal_table(spec_path: str | Path, console: Console | None = None) -> None:
-    """Print the main table that `<name>.spec.yaml` describes: one small table per regularised setting.
+def print_table1(specs: Sequence[Path], console: Console) -> None:
+    """Print, of the main tables with these specs, the smallest that is compared with Table 1 alone."""
+    exhibits = [read_exhibit(spec) for spec in specs]
+    of_table1 = [each for each in exhibits if settings_of(each, TableSettings).paper_exhibits == ("table1",)]
+    if of_table1:
+        print_table(min(of_table1, key=lambda each: len(each.runs)), console)
+
+
+def print_table(exhibit: ExhibitSpec, console: Console) -> None:
+    """Print a main table: one small table per regularised setting.
 
     Only the paper's effect stands in it, at every scale. What was not run here is named in one line.
     """
-    exhibit = read_exhibit(spec_path)
     content = build(exhibit)
-    console = console or Console()
     console.print(Text(f"{exhibit.title or exhibit.exhibit} ({exhibit.scale} scale)", style="bold"))
     arms = {(row.method, row.regularizer): row for group in content.levels for row in group}
     for row in (row for group in content.effects for row in group if row.run):

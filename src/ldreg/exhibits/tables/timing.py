@@ -23,10 +23,10 @@ from ldreg.exhibits.runs.execution import EXECUTION, change, executed_alike, exe
 from ldreg.exhibits.runs.run_table import ExhibitSpec, add_columns, describe, load_runs, settings_of
 from ldreg.exhibits.runs.step_costs import scaled
 from ldreg.exhibits.runs.summaries import read_summary
+from ldreg.exhibits.tables.declared import TimingSettings
 from ldreg.exhibits.tables.quantities import NOT_MEASURED, Quantity, machines
 from ldreg.exhibits.tables.step_table import step_block, step_notes, stepped_rows
 from ldreg.exhibits.tables.table_files import table_files
-from ldreg.exhibits.tables.table_settings import TimingSettings
 
 # Each quantity's name, its unit, and where summary.json has it in which unit of that.
 QUANTITIES = {

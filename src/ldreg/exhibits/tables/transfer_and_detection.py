@@ -15,7 +15,7 @@ from ldreg.exhibits.runs.run_table import (
     read_measured,
     settings_of,
 )
-from ldreg.exhibits.tables.outcome_settings import DetectionTableSettings, TransferTableSettings
+from ldreg.exhibits.tables.declared import DetectionTableSettings, TransferTableSettings
 from ldreg.exhibits.tables.outcome_table import Column, outcome_table
 
 ACCURACIES = {"top1": "linear_top1", "mean_per_class": "mean_per_class"}  # transfer's names and the CSV's
