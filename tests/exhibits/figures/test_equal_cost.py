@@ -8,7 +8,7 @@ from drawings import check_figure, check_files, drawn
 from matplotlib.colors import to_hex
 
 from ldreg.errors import LdregError
-from ldreg.exhibits import RENDERERS
+from ldreg.exhibits.figures.declared import EQUAL_COST, CostSettings
 from ldreg.exhibits.output import style
 
 LDREG = {"regularizer": "ldreg_l1", "beta": 0.1, "k": 16}
@@ -191,7 +191,7 @@ def test_a_cost_that_was_not_measured_is_named(costs) -> None:
     with pytest.raises(LdregError, match=r"run0/seed0/step_cost\.json: no such file") as error:
         shown(costs)
     assert "\n" not in str(error.value)
-    assert RENDERERS["equal_cost"].settings().run_files == ("step_cost.json",)
+    assert EQUAL_COST.run_files(CostSettings()) == ("step_cost.json",)
 
 
 def test_without_unregularised_runs_there_is_nothing_to_compare(runs) -> None:

@@ -7,7 +7,7 @@ import pytest
 from drawings import check_figure, check_files, drawn
 
 from ldreg.errors import LdregError
-from ldreg.exhibits import RENDERERS
+from ldreg.exhibits.figures.declared import LID_ERROR, LidErrorSettings
 
 KS, SIZES = (4, 8, 16, 32), (64, 128, 256, 512)
 LDREG = {"regularizer": "ldreg_l1", "beta": 0.1, "k": 16}
@@ -117,7 +117,7 @@ def test_mistakes_are_named_in_one_line(two) -> None:
 
 
 def test_the_workflow_is_told_which_file_is_read() -> None:
-    assert RENDERERS["lid_error"].settings().run_files == ("lid_error.json",)
+    assert LID_ERROR.run_files(LidErrorSettings()) == ("lid_error.json",)
 
 
 def test_text_is_legible_nothing_is_cut_and_files_are_the_same_each_time(two) -> None:

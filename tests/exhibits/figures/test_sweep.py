@@ -223,7 +223,7 @@ def test_a_base_in_k_leaves_out_no_regulariser_without_k(runs) -> None:
     for beta in (0.01, 0.1):
         runs.add(0, mlid=6, regularizer="cov", beta=beta)
         runs.add(0, mlid=7, regularizer="ldreg_l1", beta=beta, k=16)
-    lines = drawn(runs, axes=["beta"], metrics=["mlid"], base={"beta": 0.1, "k": 16})[1]
+    lines = sweep(runs, axes=["beta"], metrics=["mlid"], base={"beta": 0.1, "k": 16})[1]
     assert list(lines[lines["series"] == "cov"]["value"]) == [0.01, 0.1]
 
 
