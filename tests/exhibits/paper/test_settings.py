@@ -1,5 +1,7 @@
 """The reader of the paper's settings: what it gives for a run, and that a mistake in its file is one line."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,13 @@ def test_a_mistake_in_the_file_is_one_line(tmp_path, line: str, header: str, mes
 def test_a_missing_file_is_named(tmp_path) -> None:
     with pytest.raises(LdregError, match=r"settings\.csv: no such file \(the paper's settings\)"):
         PaperSettings(tmp_path / SETTINGS_FILE)
+
+
+def test_captions_wait_for_no_heavy_library() -> None:
+    """The workflow asks for them while it is parsed."""
+    code = "import sys, ldreg.site.differences; print([m for m in sys.argv[1:] if m in sys.modules])"
+    command = [sys.executable, "-c", code, "pandas", "numpy", "torch", "matplotlib", "scipy"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_quoted_commas_and_blocks_of_the_scale_are_read(tmp_path) -> None:
