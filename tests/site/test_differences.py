@@ -158,6 +158,14 @@ def test_a_sweep_of_ones_own_is_compared_with_the_main_table(grids: list, told: 
     assert text == (told if told == NOTHING else f"Differs from the paper: {told}.")
 
 
+def test_the_encoder_that_ours_stands_for_may_be_named() -> None:
+    runs = [run | {"backbone": "small_cnn"} for run in dumped("imagenet", "table1_simclr")]
+    told = "Differs from the paper: small CNN instead of "
+    assert differences("table1_simclr", runs, PAPER) == told + "ResNet-50."
+    text = differences("table1_simclr", runs, PAPER, {"small_cnn": "vit_b16"})
+    assert text.startswith(told + "ViT-B/16; ") and "β 0.01 instead of 0.001" in text
+
+
 def test_what_the_paper_does_not_give_is_said() -> None:
     target = {"method": "simclr", "regularizer": "target_lid", "target": 4.0}
     runs = dumped("imagenet", "my_sweep", mine(target))

@@ -6,6 +6,7 @@ from pathlib import Path
 from snakemake.utils import update_config
 
 try:
+    from ldreg.catalogue.backbones import STAND_INS
     from ldreg.errors import LdregError
     from ldreg.exhibits.paper import SETTINGS_FILE
     from ldreg.exhibits.paper.settings import PaperSettings
@@ -107,7 +108,8 @@ def about_of(exhibit):
     """For the report's captions: scale, seeds, and what differs from the paper."""
     runs = [spec.model_dump() for spec in SCALE.runs_of(exhibit).values()]
     if runs:
-        return f"{about_runs(SCALE.name, runs)}. {differences(exhibit, runs, PAPER)}"
+        stands_for = SCALE.exhibits[exhibit].settings.get("stands_for", STAND_INS)
+        return f"{about_runs(SCALE.name, runs)}. {differences(exhibit, runs, PAPER, stands_for)}"
     points = SCALE.renderer_of(exhibit).synthetic.points
     return about_points(SCALE.name, points, SCALE.seeds_of(exhibit)) + "."
 

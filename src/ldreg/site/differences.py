@@ -7,6 +7,7 @@ Light, because the workflow asks for it while it is parsed. What differs is foun
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ldreg.catalogue.backbones import STAND_INS
 from ldreg.exhibits.output.labels import listed as names_of
 from ldreg.exhibits.output.labels import name, present, seeds
 from ldreg.exhibits.paper.run_settings import OF_REGULARIZER, Compared, Run, both_changed, compare
@@ -52,15 +53,20 @@ def about_points(scale: str, points: str, used: Sequence[int]) -> str:
     return f"At the {scale} scale: {points}, {seeds(len(used))} ({names_of(used)})"
 
 
-def differences(exhibit: str, runs: Sequence[Run], paper: PaperSettings) -> str:
+def differences(
+    exhibit: str, runs: Sequence[Run], paper: PaperSettings, stands_for: Mapping[str, str] = STAND_INS
+) -> str:
     """What of the runs' settings differs from the paper's, in one sentence or two.
 
-    What is asked first and the paper does not give is said to be so.
+    What is asked first and the paper does not give is said to be so. stands_for: our encoder to the paper's,
+    as the exhibit's settings have it.
     """
-    found = compare(exhibit, runs, paper, tuple(TOLD))
+    found = compare(exhibit, runs, paper, tuple(TOLD), stands_for)
     kinds = list(dict.fromkeys(run["regularizer"] for run in runs if run["regularizer"] != "none"))
     told = [text for key in TOLD for text in _told(key, [each for each in found if each.key == key], kinds)]
-    if not any(each.differs for each in found if each.key in OF_REGULARIZER) and both_changed(runs, paper):
+    if not any(each.differs for each in found if each.key in OF_REGULARIZER) and both_changed(
+        runs, paper, stands_for
+    ):
         told += ["β and k changed at once instead of one at a time"]
     fewer = [run["train_images"] for run in runs if present(run.get("train_images"))]
     told += [f"{names_of(fewer)} training images instead of all"] if fewer else []

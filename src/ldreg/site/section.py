@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from ldreg.catalogue.backbones import STAND_INS
 from ldreg.errors import LdregError, unknown
 from ldreg.exhibits import RENDERERS
 from ldreg.exhibits.paper import SETTINGS_FILE
@@ -85,7 +86,8 @@ def _setting(each: Shown) -> str:
         return f'<p class="setting">{escape(text)}.</p>\n' if (text := _points(each)) else ""
     specs = [read_yaml(run / "spec.yaml") for run in each.runs]
     here = about_runs(each.scale, specs)
-    differs = differences(each.name, specs, PaperSettings(each.paper / SETTINGS_FILE))
+    paper, settings = PaperSettings(each.paper / SETTINGS_FILE), read_yaml(each.path).get("settings") or {}
+    differs = differences(each.name, specs, paper, settings.get("stands_for", STAND_INS))
     return f'<p class="setting">{escape(here)}. {escape(differs)}</p>\n'
 
 

@@ -31,27 +31,34 @@ class Compared:
     differs: bool = False
 
 
-def compare(exhibit: str, runs: Sequence[Run], paper: PaperSettings, asked: Sequence[str]) -> list[Compared]:
+def compare(
+    exhibit: str,
+    runs: Sequence[Run],
+    paper: PaperSettings,
+    asked: Sequence[str],
+    stands_for: Mapping[str, str] = STAND_INS,
+) -> list[Compared]:
     """Every setting of the runs beside the paper's, method by method and encoder by encoder.
 
     Each run is compared with what the paper gives for it in the same exhibit or, where it gives nothing
     there, in its main table. A setting that the runs sweep may have any of the paper's values. A setting
     differs if a run has a value that the paper gives for none like it. `asked`: keys that are looked up even
-    if the paper gives them for no run at all.
+    if the paper gives them for no run at all. stands_for: our encoder to the paper's.
     """
     found: list[Compared] = []
     for method, backbone in dict.fromkeys((run["method"], run["backbone"]) for run in runs):
         group = [run for run in runs if (run["method"], run["backbone"]) == (method, backbone)]
-        found += _compare_group(exhibit, group, paper, asked)
+        model = stands_for.get(backbone, backbone)
+        found += _compare_group(exhibit, group, model, paper, asked)
     return found
 
 
 def _compare_group(
-    exhibit: str, group: Sequence[Run], paper: PaperSettings, asked: Sequence[str]
+    exhibit: str, group: Sequence[Run], model: str, paper: PaperSettings, asked: Sequence[str]
 ) -> list[Compared]:
-    """The settings of runs of one method on one encoder."""
+    """The settings of runs of one method on one encoder, which stands for the paper's `model`."""
     method, encoder = group[0]["method"], group[0]["backbone"]
-    model, models = STAND_INS.get(encoder, encoder), paper.encoders(method)
+    models = paper.encoders(method)
     theirs = [model] if model in models or not models else models
     found = {("backbone", None): Compared(method, "backbone", None, [encoder], theirs, encoder not in theirs)}
     for key in dict.fromkeys((*paper.keys, *asked)):
@@ -72,10 +79,12 @@ def _compare_group(
     return list(found.values())
 
 
-def both_changed(runs: Sequence[Run], paper: PaperSettings) -> bool:
+def both_changed(
+    runs: Sequence[Run], paper: PaperSettings, stands_for: Mapping[str, str] = STAND_INS
+) -> bool:
     """Whether a run has neither the usual beta nor the usual k: the paper sweeps one and leaves the other."""
     for run in runs:
-        alike = {**run, "backbone": STAND_INS.get(run["backbone"], run["backbone"])}
+        alike = {**run, "backbone": stands_for.get(run["backbone"], run["backbone"])}
         usual = {key: paper.of_run(key, alike) for key in OF_REGULARIZER}
         if all(
             present(run.get(key)) and values and not _all_given([run[key]], values)
