@@ -4,11 +4,12 @@ VENV ?= .venv
 READY := $(VENV)/.ready
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: help setup demo demo-all test lock
+.PHONY: help setup demo demo-all test docs lock
 help:
 	@echo "make demo   the main job on real images, on this machine's CPU: tables, figures, claims, report"
 	@echo "make demo-all   all exhibits of the demo, in miniature"
 	@echo "make test   the test suite, linters included"
+	@echo "make docs   the documentation, as pages in build/docs"
 	@echo "make setup  the virtual environment alone (.venv), from requirements.lock"
 	@echo "make lock   requirements.lock anew from pyproject.toml (needs uv)"
 
@@ -37,6 +38,10 @@ demo-all: setup
 
 test: setup
 	pytest
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict --quiet
+	@echo "documentation: build/docs/index.html"
 
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate \

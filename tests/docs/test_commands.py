@@ -1,0 +1,172 @@
+"""Every command that the README and the documentation tell people to type is run, or run dry."""
+
+import argparse
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from documents import ROOT, Command, blocks, commands
+
+from ldreg.cli.commands import COMMANDS
+from ldreg.cli.parser import main
+from ldreg.files import read_yaml
+
+BIN = Path(sys.executable).parent
+COPIED = ("Snakefile", "workflow", "config", "profiles", "environment.yml")
+NOT_DRY = ("--report", "--unlock", "--lint")  # of Snakemake, which it does not run dry
+
+
+def shell(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="session")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the workflow in which a reader has put every YAML block of the pages where it belongs."""
+    folder = tmp_path_factory.mktemp("documented")
+    for name in COPIED:
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy2)(source, folder / name)
+    demo = read_yaml(folder / "config/demo.yaml")
+    for block in blocks():
+        if block.language != "yaml":
+            continue
+        if file := re.match(r"# (config/\w+\.yaml)\n", block.text):
+            (folder / file[1]).write_text(block.text)
+        else:
+            demo["exhibits"] |= yaml.safe_load(block.text).get("exhibits", {})
+    (folder / "config/demo.yaml").write_text(yaml.safe_dump(demo, sort_keys=False))
+    return folder
+
+
+def check_make(command: Command, folder: Path) -> None:
+    done = shell([*command.words, "--dry-run"], ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+def check_snakemake(command: Command, folder: Path) -> None:
+    words = list(command.words)
+    if "--report" in words:  # needs the exhibits: what they are made from is asked for instead
+        place = words.index("--report")
+        del words[place : place + 2]
+    if not set(words) & {*NOT_DRY, "--dry-run", "-n"}:
+        words.append("--dry-run")
+    done = shell(words, folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def check_ldreg(command: Command, folder: Path) -> None:
+    """Parsed by the real parser; where it is to read a file of the repository, the file is there."""
+    seen: list[argparse.Namespace] = []
+    name = command.words[1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert name in COMMANDS
+        patch.setitem(COMMANDS, name, lambda arguments, terminal: seen.append(arguments))
+        assert main(list(command.words[1:])) == 0
+    assert len(seen) == 1
+    for word in command.words[2:]:
+        if word.startswith("config/"):
+            assert (folder / word).is_file(), word
+
+
+def check_srun(command: Command, folder: Path) -> None:
+    assert command.words[1] == "ldreg"
+    check_ldreg(Command(command.page, command.words[1:]), folder)
+
+
+def check_mlflow(command: Command, folder: Path) -> None:
+    from mlflow.cli import cli
+
+    # Parses the options and starts nothing.
+    cli.commands[command.words[1]].make_context(command.words[1], list(command.words[2:]))
+
+
+def check_pip(command: Command, folder: Path) -> None:
+    _, action, *rest = command.words
+    if (action, *rest) == ("cache", "purge"):
+        return
+    assert action == "install"
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for word in rest:
+        if word.endswith(".lock"):
+            assert (ROOT / word).is_file()
+        elif word not in ("-r", "-e", "--no-deps"):
+            package = re.fullmatch(r"\.(?:\[([\w,]+)\])?", word)
+            assert package, word
+            assert set((package[1] or "").split(",")) <= {"", *known}, word
+
+
+def check_python(command: Command, folder: Path) -> None:
+    """Of this repository's scripts, each of which explains its options."""
+    script, *rest = command.words[1:]
+    done = shell([sys.executable, str(ROOT / script), "--help"], folder)
+    assert done.returncode == 0, done.stderr
+    for word in rest:
+        assert not word.startswith("-") or word in done.stdout, word
+
+
+def check_pytest(command: Command, folder: Path) -> None:
+    """Where it names a file or a folder, tests are there."""
+    for word in command.words[1:]:
+        assert word.startswith("-") or (ROOT / word).exists(), word
+    done = shell(["pytest", "--version"], ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+def check_source(command: Command, folder: Path) -> None:
+    """The environment that `make setup` makes."""
+    assert command.words[1] == ".venv/bin/activate"
+    assert re.search(r"^VENV \?= \.venv$", (ROOT / "Makefile").read_text(), re.M)
+
+
+def check_ruff(command: Command, folder: Path) -> None:
+    assert command.words[1] in ("check", "format")
+    for word in command.words[2:]:
+        assert word.startswith("-") or (ROOT / word).exists(), word
+
+
+def check_pre_commit(command: Command, folder: Path) -> None:
+    assert command.words[1] in ("install", "run")
+    assert (ROOT / ".pre-commit-config.yaml").is_file()
+
+
+CHECKS: dict[str, Callable[[Command, Path], Any]] = {
+    "ldreg": check_ldreg,
+    "make": check_make,
+    "mlflow": check_mlflow,
+    "pip": check_pip,
+    "pre-commit": check_pre_commit,
+    "pytest": check_pytest,
+    "python": check_python,
+    "ruff": check_ruff,
+    "snakemake": check_snakemake,
+    "source": check_source,
+    "srun": check_srun,
+}
+
+
+@pytest.mark.parametrize("command", commands(), ids=str)
+def test_command(command: Command, copy: Path) -> None:
+    program = command.words[0]
+    assert program in CHECKS, f"{command.page}: no test knows how to check `{shlex.join(command.words)}`"
+    CHECKS[program](command, copy)
+
+
+def test_the_pages_show_commands_of_every_kind_that_matters() -> None:
+    """A page whose blocks are not found would pass all of the above."""
+    shown = {command.words[:2] for command in commands()}
+    assert {("make", "demo"), ("make", "demo-all"), ("make", "test"), ("make", "docs")} <= shown
+    assert {("snakemake", "core"), ("ldreg", "plan"), ("ldreg", "import"), ("mlflow", "ui")} <= shown
+    readme = [command for command in commands() if command.page == "README.md"]
+    assert len(readme) >= 6

@@ -1,0 +1,119 @@
+"""The README and the documentation: examples run, what they name exists, numbers are the code's."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from documents import PAGES, ROOT, Block, blocks, prose
+
+from ldreg.files import read_yaml
+from ldreg.workflow.scale import Scale
+
+LANGUAGES = ("bibtex", "python", "sh", "text", "yaml")
+FOLDERS = "benchmarks|config|docs|profiles|src|tests|workflow"
+CONFIG = ROOT / "config"
+
+
+def of(language: str) -> list[Block]:
+    return [block for block in blocks() if block.language == language]
+
+
+def test_every_block_says_what_it_is() -> None:
+    """So that none escapes the tests of commands and examples."""
+    assert {(block.page, block.language) for block in blocks() if block.language not in LANGUAGES} == set()
+
+
+@pytest.mark.parametrize("page", sorted({block.page for block in of("python")}))
+def test_examples_run(page: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """From top to bottom, as a reader would paste them; the training loop's gives gradients."""
+    names: dict = {}
+    for block in of("python"):
+        if block.page == page:
+            exec(block.text, names)
+    weight = names["encoder"][1].weight
+    assert weight.grad is not None and weight.grad.abs().sum() > 0
+    assert names["loss"] < names["ssl_loss"], "LDReg subtracts beta times ln mLID, which is above zero here"
+
+
+@pytest.mark.parametrize("block", of("yaml"), ids=lambda block: f"{block.page}: {block.text[:40]!r}")
+def test_yaml_is_a_scale(block: Block) -> None:
+    """A whole one, or with what it says put over the demo."""
+    content = yaml.safe_load(block.text)
+    if not block.text.startswith("# config/"):
+        demo = read_yaml(CONFIG / "demo.yaml")
+        assert set(content) <= set(demo)
+        content = demo | {key: demo[key] | value for key, value in content.items()}
+    own = list(yaml.safe_load(block.text).get("exhibits", {}))
+    scale = Scale(content, block.page, CONFIG)
+    assert all(scale.runs_of(name) for name in own)
+
+
+def test_the_sweep_has_the_runs_that_its_page_counts() -> None:
+    block = next(block for block in of("yaml") if "temperatures" in block.text)
+    content = read_yaml(CONFIG / "demo.yaml")
+    content["exhibits"] |= yaml.safe_load(block.text)["exhibits"]
+    runs = Scale(content, block.page, CONFIG).runs_of("temperatures")
+    assert len(runs) == 6 * len(content["seeds"]) == 6 * 3
+    assert "6 combinations, each with the 3 seeds" in (ROOT / block.page).read_text()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/reproduce.md"])
+@pytest.mark.parametrize("name", ["demo", "cifar10_cpu", "cifar10", "imagenet"])
+def test_numbers_of_runs(page: str, name: str) -> None:
+    scale = Scale.read(CONFIG / f"{name}.yaml")
+    core = {run for exhibit in scale.content.core for run in scale.runs_of(exhibit)}
+    row = re.search(rf"^\| `(?:config/)?{name}(?:\.yaml)?`.*", (ROOT / page).read_text(), re.M)
+    assert row
+    if len(core) < len(scale.runs):
+        assert f"{len(scale.runs)} (core: {len(core)})" in row[0]
+    else:
+        assert f" {len(scale.runs)} |" in row[0]
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().split()) <= 900
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_a_page_names_exists(path: Path) -> None:
+    """Links to files, and paths of the repository in inline code."""
+    text = prose(path)
+    links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text)
+    missing = [link for link in links if not (path.parent / link).exists()]
+    named = re.findall(rf"`((?:{FOLDERS})/[\w./-]+)`", text)
+    # A scale that the page itself tells the reader to write.
+    written = {
+        file for block in of("yaml") for file in re.findall(r"^# (config/\w+\.yaml)$", block.text, re.M)
+    }
+    missing += [name for name in named if not (ROOT / name).exists() and name not in written]
+    assert missing == []
+
+
+def test_the_drawing_has_every_room() -> None:
+    """The rooms of src/ldreg, packages and modules, stand in the drawing once each, and no others do."""
+    drawing = next(
+        block.text for block in of("text") if block.page == "docs/built.md" and "+--" in block.text
+    )
+    floors = re.findall(r"^\+-+.*\n(\|.*)", drawing, re.M)
+    words = [
+        word for floor in floors for cell in floor.split("|") for word in re.split(r" {2,}", cell.strip())
+    ]
+    drawn = [word for word in words if re.fullmatch(r"[a-z_]+", word)]
+    source = ROOT / "src/ldreg"
+    rooms = [path.parent.name for path in source.glob("*/__init__.py")]
+    rooms += [path.stem for path in source.glob("*.py") if path.stem != "__init__"]
+    assert sorted(drawn) == sorted(rooms)
+
+
+def test_the_citation_is_of_this_version_and_of_the_paper() -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (cited["version"], cited["license"]) == (project["version"], project["license"])
+    assert f"## {project['version']}" in (ROOT / "CHANGELOG.md").read_text()
+    paper = cited["preferred-citation"]
+    entry = next(block.text for block in of("bibtex") if block.page == "README.md")
+    names = [f"{author['family-names']}, {author['given-names']}" for author in paper["authors"]]
+    assert f"{{{' and '.join(names)}}}" in entry
+    assert paper["title"] in entry.replace("{LDReg}", "LDReg") and f"{{{paper['year']}}}" in entry
