@@ -41,12 +41,13 @@ def lid_mom(
       ((k - 1) LID_text - 1) / k.
 
     Gradients flow only through `queries`: the reference is detached, also where it is the queries themselves.
-    Degenerate neighbourhoods have a finite positive LID and finite gradients (zero through a zero distance).
-    The means of r_i / w and of 1 - r_i / w over the first k - 1 neighbours are held to at least 2**-23
-    (float32's epsilon), hence LID_code in [2**-23, 2**23]; neighbours that are all equally far away read as
-    the upper end. A collapsed neighbourhood (w = 0: k exact copies of the query) reads as low, with zero
-    gradient: like k - 1 copies and one distinct neighbour, that is 2**-23 (code) or 1 / (k - 1) (text).
-    float32 distances below about 1e-22 count as zero.
+
+    Degenerate neighbourhoods have a finite positive LID and finite gradients, which are zero through a zero
+    distance. The means of r_i / w and of 1 - r_i / w over the first k - 1 neighbours are held to at least
+    `2**-23` (float32's epsilon), so that LID_code lies in `[2**-23, 2**23]`. Neighbours that are all equally
+    far away read as the upper end. A collapsed neighbourhood (w = 0: k exact copies of the query) reads as low,
+    with zero gradient: like k - 1 copies and one distinct neighbour, that is `2**-23` (code) or 1 / (k - 1)
+    (text). float32 distances below about 1e-22 count as zero.
 
     Args:
         queries: (n, dim), floating point. Half precision is computed in float32, also under autocast.
@@ -67,7 +68,7 @@ def lid_mom(
         ValueError: NaN, infinity or values whose squared distance overflows; not 2-D; widths that differ;
             fewer than 3 neighbours per query; k < 2; an index out of range; an unknown convention.
 
-    Example:
+    Examples:
         >>> line = torch.tensor([[0.0], [1.0], [3.0], [7.0], [20.0]])
         >>> lid_mom(line, k=3)[0]  # neighbours at 1, 3, 7: mu = 2, LID = 2 / (7 - 2)
         tensor(0.4000)
@@ -94,13 +95,15 @@ def lid_mle(
     - `convention="code"` (the public code's monitor): -k / sum_{i=1..k-1} ln(r_i / r_k + 1e-4): the same
       neighbours, and 1e-4 as a guard, which raises a LID well above 1 by a factor of about 1 + 1e-4 LID.
 
-    Arguments, gradients, dtype and errors are those of `lid_mom`. In degenerate neighbourhoods mean -ln(...)
-    is held to at least 2**-23, so LID <= 2**23 (equidistant neighbours, where the code's own form turns
-    negative), and the text's r_i / r_k to at least 2**-23. A collapsed neighbourhood (r_k = 0) reads as low,
-    with zero gradient: like k - 1 copies of the query and one distinct neighbour, that is k / ((k - 1) L),
-    L = ln 1e4 = 9.2 (code) or 23 ln 2 = 15.9 (text).
+    Arguments, gradients, dtype and errors are those of `lid_mom`.
 
-    Example:
+    In degenerate neighbourhoods the mean of -ln(...) is held to at least `2**-23`, so that LID is at most
+    `2**23` (equidistant neighbours, where the code's own form turns negative), and the text's r_i / r_k to at
+    least `2**-23`. A collapsed neighbourhood (r_k = 0) reads as low, with zero gradient: like k - 1 copies of
+    the query and one distinct neighbour, that is k / ((k - 1) L), where L is ln 1e4 = 9.2 (code) or
+    23 ln 2 = 15.9 (text).
+
+    Examples:
         >>> line = torch.tensor([[0.0], [1.0], [2.0], [4.0], [20.0]])
         >>> lid_mle(line, k=3, convention="text")[0]  # 3 / (ln 4 + ln 2)
         tensor(1.4427)
@@ -126,7 +129,7 @@ def mom_from_distances(distances: Tensor, convention: Convention = "code") -> Te
         TypeError: distances not of floating point.
         ValueError: another shape; a row that is negative, descending or not finite; an unknown convention.
 
-    Example:
+    Examples:
         >>> points = torch.randn(200, 8, generator=torch.Generator().manual_seed(0))
         >>> distances = neighbor_distances(points, None, k=64)
         >>> torch.allclose(mom_from_distances(distances[:, :16]), lid_mom(points, k=16))
@@ -139,9 +142,11 @@ def mom_from_distances(distances: Tensor, convention: Convention = "code") -> Te
 
 
 def mle_from_distances(distances: Tensor, convention: Convention = "code") -> Tensor:
-    """`lid_mle`'s LID (n,) from the distances (n, k); all else as in `mom_from_distances`.
+    """`lid_mle`'s LID (n,) from the distances (n, k).
 
-    Example:
+    Arguments, gradients and errors are those of `mom_from_distances`.
+
+    Examples:
         >>> mle_from_distances(torch.tensor([[1.0, 2.0, 4.0]]), convention="text")  # 3 / (ln 4 + ln 2)
         tensor([1.4427])
     """
@@ -154,11 +159,17 @@ def mle_from_distances(distances: Tensor, convention: Convention = "code") -> Te
 def geometric_mean(lid: Tensor) -> Tensor:
     """mLID = exp(mean ln LID_i), a scalar: the LID of the samples' Frechet mean (LDReg theorem 2).
 
-    Of all LIDs it has the least sum of squared asymptotic Fisher-Rao distances to `lid` (any shape; positive
-    and finite, else ValueError).
+    No other LID has a smaller sum of squared asymptotic Fisher-Rao distances to those in `lid`.
 
-    >>> geometric_mean(torch.tensor([1.0, 4.0]))
-    tensor(2.)
+    Args:
+        lid: LIDs in any shape.
+
+    Raises:
+        ValueError: LIDs that are not positive and finite, or none at all.
+
+    Examples:
+        >>> geometric_mean(torch.tensor([1.0, 4.0]))
+        tensor(2.)
     """
     return _log(lid).mean().exp()
 
@@ -166,10 +177,14 @@ def geometric_mean(lid: Tensor) -> Tensor:
 def fisher_rao_distance(lid_a: Tensor | float, lid_b: Tensor | float) -> Tensor:
     """Asymptotic Fisher-Rao distance |ln(LID_b / LID_a)|, elementwise with broadcasting (LDReg definition 3).
 
-    From a one-dimensional uniform distribution (LID 1) it is |ln LID_a|. LIDs as in `geometric_mean`.
+    The distance from a one-dimensional uniform distribution, whose LID is 1, is |ln LID_a|.
 
-    >>> fisher_rao_distance(torch.tensor([1.0, 2.0, 4.0]), 2.0)
-    tensor([0.6931, 0.0000, 0.6931])
+    Raises:
+        ValueError: LIDs that are not positive and finite, or none at all.
+
+    Examples:
+        >>> fisher_rao_distance(torch.tensor([1.0, 2.0, 4.0]), 2.0)
+        tensor([0.6931, 0.0000, 0.6931])
     """
     return (_log(lid_b) - _log(lid_a)).abs()
 
@@ -177,10 +192,14 @@ def fisher_rao_distance(lid_a: Tensor | float, lid_b: Tensor | float) -> Tensor:
 def frechet_variance(lid: Tensor) -> Tensor:
     """Frechet variance mean_i (ln LID_i - ln mLID)^2, a scalar (LDReg definition 4).
 
-    The mean squared asymptotic Fisher-Rao distance from the geometric mean. LIDs as in `geometric_mean`.
+    This is the mean squared asymptotic Fisher-Rao distance of the LIDs from their geometric mean.
 
-    >>> frechet_variance(torch.tensor([1.0, 4.0]))  # (ln 2)^2
-    tensor(0.4805)
+    Raises:
+        ValueError: LIDs that are not positive and finite, or none at all.
+
+    Examples:
+        >>> frechet_variance(torch.tensor([1.0, 4.0]))  # (ln 2)^2
+        tensor(0.4805)
     """
     return _log(lid).var(correction=0)
 

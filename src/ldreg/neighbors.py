@@ -33,7 +33,7 @@ def neighbor_distances(
     Arguments, dtype and errors are those of `ldreg.lid.lid_mom`; k is lowered where there are too few.
     Gradients flow only through `queries`, and are zero through a distance of zero.
 
-    Example:
+    Examples:
         >>> neighbor_distances(torch.tensor([[0.0], [1.0], [3.0], [7.0]]), None, k=2)[0]
         tensor([1., 3.])
     """

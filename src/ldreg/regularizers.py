@@ -2,24 +2,25 @@
 
     loss = ssl_loss + LDReg(beta=0.01, k=64)(representations)
 
-Of the local dimension, from LIDs estimated by the method of moments: `LDReg` raises it, `MinLID` lowers it,
-`TargetLID` sets it. The global alternatives that LDReg is compared with: `Covariance`, `CovarianceVariance`.
+`LDReg` raises the local intrinsic dimensionality (LID) of every sample, `MinLID` lowers it and `TargetLID`
+sets it; the LIDs are estimated by the method of moments. `Covariance` and `CovarianceVariance` act on global
+dimension and are what LDReg is compared with.
 
-All are stateless modules with one call, so that a training loop need not know which one it has:
+All are stateless modules that are called alike, so that a training loop need not know which one it has:
 
     regularizer(representations, reference=None, query_index=None, gather=None)
 
-- representations: (n, dim), of floating point: the encoder's output, before any projector. They alone receive
-  a gradient.
-- reference: (rows, dim), detached, among which neighbours are sought; None means the representations, each
-  without itself. The covariances have no use for it: they are those of the representations.
-- query_index: (n,), integers: each representation's own row of `reference`, which is left out. As above.
-- gather: None in one process. In a distributed run, a function that joins a tensor's rows from all processes
-  in the order of their ranks, whose backward pass sums the incoming gradients of all processes, each part to
-  its own process. Each process then seeks neighbours for its own rows alone, while the value is that of the
-  whole batch in every process; and once the gradients of the weights are averaged over the processes, as
-  DistributedDataParallel does, they are those of the whole batch too. It is given ln LID (n,), or for the
-  covariances the representations.
+- `representations`: (n, dim), of floating point. The encoder's output, before any projector. Only they
+  receive a gradient.
+- `reference`: (rows, dim), detached, among which neighbours are sought. None means the representations, each
+  without itself. The covariances ignore it and use the representations alone.
+- `query_index`: (n,), integers. Each representation's own row of `reference`, which is left out.
+- `gather`: None in one process. In a distributed run, a function that joins a tensor's rows from all
+  processes in the order of their ranks, and whose backward pass sums the incoming gradients of all processes,
+  each part for its own process. Each process then seeks neighbours for its own rows alone, and the value is
+  that of the whole batch in every process. Once the gradients of the weights are averaged over the processes,
+  as DistributedDataParallel does, they are those of the whole batch too. The function receives ln LID (n,),
+  or for the covariances the representations.
 
 The result is a scalar to add to the loss: float32, also under autocast, from half precision and where TF32 is
 allowed; float64 if an input is float64.
@@ -108,7 +109,7 @@ class LDReg(_LIDRegularizer):
         ValueError: beta, k or form not as above. A call raises what `ldreg.lid.lid_mom` does: on NaN or
             infinity, fewer than 4 rows, and so on.
 
-    Example:
+    Examples:
         >>> _ = torch.manual_seed(0)
         >>> encoder, images = torch.nn.Linear(8, 16), torch.randn(128, 8)
         >>> representations = encoder(images)
@@ -143,7 +144,7 @@ class MinLID(_LIDRegularizer):
     The opposite of `LDReg(beta, k, form="l1")`, with the same arguments, gradients and errors. The paper
     shows beta 0.01, 0.1, 1 and 10.
 
-    Example:
+    Examples:
         >>> _ = torch.manual_seed(0)
         >>> representations = torch.randn(128, 16)
         >>> MinLID(beta=0.1)(representations) == -LDReg(beta=0.1)(representations)
@@ -168,7 +169,7 @@ class TargetLID(_LIDRegularizer):
         k: neighbours per sample, as in `LDReg`.
         target: LID, finite and above 0 (1.0 to 2.0 in figure 3, for points in the plane).
 
-    Example:
+    Examples:
         >>> line = torch.tensor([[0.0], [9.0], [50.0]])
         >>> TargetLID(beta=1.0, k=2, target=2.0)(torch.tensor([[4.0]]), line)  # LID 4 / (5 - 4): ln(4 / 2)
         tensor(0.6931)
@@ -201,7 +202,7 @@ class Covariance(_Regularizer):
             overflows, another shape than (n, dim), and fewer than 2 rows; and TypeError if the
             representations are not of floating point.
 
-    Example:
+    Examples:
         >>> Covariance(beta=0.1)(torch.tensor([[0.0, 0.0], [2.0, 4.0]]))  # C_12 = C_21 = 4
         tensor(1.6000)
     """
@@ -234,7 +235,7 @@ class CovarianceVariance(Covariance):
     deviation of at least 1. Arguments and errors are those of `Covariance`. The gradient is finite, and zero,
     for a collapsed batch.
 
-    Example:
+    Examples:
         >>> CovarianceVariance(beta=1.0)(torch.zeros(8, 3))  # 1 - sqrt(1e-4)
         tensor(0.9900)
     """

@@ -38,7 +38,7 @@ def effective_rank(features: Tensor, matrix: Matrix = "correlation") -> Tensor:
         TypeError: not a floating-point tensor.
         ValueError: not 2-D, fewer than 2 rows, NaN or infinity, an unknown matrix.
 
-    Example:
+    Examples:
         >>> corners = torch.tensor([[1.0, 3.0], [-1.0, 3.0], [1.0, -3.0], [-1.0, -3.0]])
         >>> effective_rank(corners)  # two uncorrelated features: p = 0.5, 0.5
         tensor(2., dtype=torch.float64)
@@ -74,7 +74,7 @@ def rankme(features: Tensor) -> Tensor:
         TypeError: not a floating-point tensor.
         ValueError: not 2-D, fewer than 2 rows, NaN or infinity.
 
-    Example:
+    Examples:
         >>> corners = torch.tensor([[1.0, 3.0], [-1.0, 3.0], [1.0, -3.0], [-1.0, -3.0]])
         >>> rankme(corners)  # singular values 2, 6: p = 0.25, 0.75
         tensor(1.7548, dtype=torch.float64)

@@ -11,7 +11,7 @@ from documents import PAGES, ROOT, Block, blocks, prose
 from ldreg.files import read_yaml
 from ldreg.workflow.scale import Scale
 
-LANGUAGES = ("bibtex", "python", "sh", "text", "yaml")
+LANGUAGES = ("bibtex", "python", "sh", "snakemake", "text", "yaml")
 FOLDERS = "benchmarks|config|docs|profiles|src|tests|workflow"
 CONFIG = ROOT / "config"
 
@@ -91,20 +91,26 @@ def test_what_a_page_names_exists(path: Path) -> None:
     assert missing == []
 
 
-def test_the_drawing_has_every_room() -> None:
-    """The rooms of src/ldreg, packages and modules, stand in the drawing once each, and no others do."""
-    drawing = next(
-        block.text for block in of("text") if block.page == "docs/built.md" and "+--" in block.text
+def test_the_drawing_is_the_contract() -> None:
+    """The floors of `How it is built`, from top to bottom, are the layers that import-linter checks."""
+    (drawing,) = (block.text for block in of("text") if block.text.startswith("+---"))
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    contract = next(each for each in settings["contracts"] if each["containers"] == ["ldreg"])
+    layers = [layer.split(" | ") for layer in contract["layers"]]
+    rooms = {room for layer in layers for room in layer}
+    lines = re.findall(r"^\+-.*\n\|(.*)\|$", drawing, re.M)
+    cells = [[cell.strip() for cell in line.split("|")] for line in lines]
+    assert [[cell for cell in floor if cell in rooms] for floor in cells] == layers
+
+
+def test_the_module_is_the_one_that_is_deployed() -> None:
+    """The four lines that a page shows are those with which tests/workflow/test_module.py runs."""
+    (shown,) = of("snakemake")
+    tested = re.search(
+        r'SNAKEFILE = """\\\n(.*?)"""', (ROOT / "tests/workflow/test_module.py").read_text(), re.S
     )
-    floors = re.findall(r"^\+-+.*\n(\|.*)", drawing, re.M)
-    words = [
-        word for floor in floors for cell in floor.split("|") for word in re.split(r" {2,}", cell.strip())
-    ]
-    drawn = [word for word in words if re.fullmatch(r"[a-z_]+", word)]
-    source = ROOT / "src/ldreg"
-    rooms = [path.parent.name for path in source.glob("*/__init__.py")]
-    rooms += [path.stem for path in source.glob("*.py") if path.stem != "__init__"]
-    assert sorted(drawn) == sorted(rooms)
+    assert tested
+    assert re.fullmatch(re.sub(r"\\\{\w+\\\}", r"[^\\s\"]+", re.escape(tested[1])), shown.text)
 
 
 def test_the_citation_is_of_this_version_and_of_the_paper() -> None:
