@@ -40,7 +40,7 @@ test: setup
 	pytest
 
 docs: setup
-	NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict
 	@echo "documentation: build/docs/index.html"
 
 lock:

@@ -45,9 +45,9 @@ def lid_mom(
     Degenerate neighbourhoods have a finite positive LID and finite gradients, which are zero through a zero
     distance. The means of r_i / w and of 1 - r_i / w over the first k - 1 neighbours are held to at least
     `2**-23` (float32's epsilon), so that LID_code lies in `[2**-23, 2**23]`. Neighbours that are all equally
-    far away read as the upper end. A collapsed neighbourhood (w = 0: k exact copies of the query) reads as low,
-    with zero gradient: like k - 1 copies and one distinct neighbour, that is `2**-23` (code) or 1 / (k - 1)
-    (text). float32 distances below about 1e-22 count as zero.
+    far away read as the upper end. A collapsed neighbourhood (w = 0: k exact copies of the query) reads as
+    low, with zero gradient: like k - 1 copies and one distinct neighbour, that is `2**-23` (code) or
+    1 / (k - 1) (text). float32 distances below about 1e-22 count as zero.
 
     Args:
         queries: (n, dim), floating point. Half precision is computed in float32, also under autocast.

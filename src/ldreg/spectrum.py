@@ -20,15 +20,15 @@ Matrix = Literal["correlation", "covariance", "second_moment"]
 def effective_rank(features: Tensor, matrix: Matrix = "correlation") -> Tensor:
     """Effective rank of `features` (rows, dim): exp of the entropy of normalised eigenvalues.
 
-    Roy & Vetterli (2007), here of one of three matrices, which is named because LDReg only says "the
-    correlation matrix of the features" and its public code does not hold it. None depends on the order or
-    scale of all rows:
+    Roy & Vetterli (2007) define it for any matrix. LDReg only says "the correlation matrix of the features",
+    and its public code does not compute it, so that the matrix is an argument here. No result depends on the
+    order of the rows or on a common scale.
 
-    - "correlation": Pearson's; free of the shift and the scale of each single feature, but not of a rotation.
-      A constant feature has no correlation and is dropped.
-    - "covariance": of the centred features; free of a shift and of a rotation of all rows.
-    - "second_moment": X^T X, uncentred; free of a rotation. A common offset adds one large eigenvalue. The
-      eigenvalues are the squares of the singular values that `rankme` takes.
+    - "correlation": Pearson's correlation matrix. The result does not change with the shift and the scale of
+      each single feature, but it does with a rotation. A constant feature has no correlation and is dropped.
+    - "covariance": the covariance matrix. The result does not change with a shift or a rotation of all rows.
+    - "second_moment": X^T X of the uncentred features. The result does not change with a rotation. A common
+      offset adds one large eigenvalue. The eigenvalues are the squares of the singular values of `rankme`.
 
     Returns:
         Scalar float64 tensor in [1, min(rows, dim)]; 0 for a matrix of zeros, such as the covariance of
@@ -63,9 +63,9 @@ def effective_rank(features: Tensor, matrix: Matrix = "correlation") -> Tensor:
 def rankme(features: Tensor) -> Tensor:
     """RankMe of `features` (rows, dim): exp of the entropy of normalised singular values.
 
-    Garrido et al. (2023). The features are taken as they are, uncentred; free of a rotation and of one common
-    scale. Garrido et al. add 1e-7 to each normalised value to guard the logarithm; here 0 ln 0 = 0 instead,
-    so that the values keep their sum of one.
+    This is the measure of Garrido et al. (2023). The features are taken as they are, without centring. The
+    result does not change with a rotation or a common scale. Garrido et al. add 1e-7 to each normalised value
+    to guard the logarithm; here 0 ln 0 = 0 instead, so that the values keep their sum of one.
 
     Returns:
         Scalar float64 tensor in [1, min(rows, dim)]; 0 if every feature is zero.

@@ -72,6 +72,25 @@ def test_numbers_of_runs(page: str, name: str) -> None:
         assert f" {len(scale.runs)} |" in row[0]
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/found.md"])
+def test_effects_are_those_of_the_exhibits_shown(page: str) -> None:
+    """Each number with its interval stands in a table of docs/demo, where a unit may stand between the two."""
+    shown = "\n".join(path.read_text() for path in (ROOT / "docs/demo").glob("*.md"))
+    found = re.findall(r"([+-]\d+\.\d\d)\s(\[[+-][\d.]+, [+-][\d.]+\])", (ROOT / page).read_text())
+    assert len(found) >= 3
+    told = set(re.findall(r"([+-]\d+\.\d\d)[^|\[\n]*(\[[^]]+\])", shown))
+    assert set(found) - told == set()
+
+
+def test_accuracies_of_the_methods_are_those_of_the_tables_shown() -> None:
+    shown = "".join((ROOT / "docs/demo" / name).read_text() for name in ("table1.md", "table15.md"))
+    rows = re.findall(r"^\| .* \| `\w+\.py` \|.*\| (.*) \|$", (ROOT / "docs/reproduce.md").read_text(), re.M)
+    pairs = [pair for row in rows for pair in re.findall(r"(\d+\.\d+) / (\d+\.\d+)", row)]
+    table = re.findall(r"\| (?:none|LDReg [^|]*?) +\| +\**(\d\d\.\d\d)", shown)
+    assert len(pairs) == 8
+    assert sorted(pairs) == sorted(zip(table[::2], table[1::2], strict=True))
+
+
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().split()) <= 900
 
