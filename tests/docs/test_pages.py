@@ -74,7 +74,7 @@ def test_numbers_of_runs(page: str, name: str) -> None:
 
 @pytest.mark.parametrize("page", ["README.md", "docs/found.md"])
 def test_effects_are_those_of_the_exhibits_shown(page: str) -> None:
-    """Each number with its interval stands in a table of docs/demo, where a unit may stand between the two."""
+    """Each number with its interval stands in a table of docs/demo, perhaps with a unit between them."""
     shown = "\n".join(path.read_text() for path in (ROOT / "docs/demo").glob("*.md"))
     found = re.findall(r"([+-]\d+\.\d\d)\s(\[[+-][\d.]+, [+-][\d.]+\])", (ROOT / page).read_text())
     assert len(found) >= 3
