@@ -44,3 +44,10 @@ def test_pages_load_nothing_from_other_servers(site: Path) -> None:
 def test_the_reference_shows_the_library(site: Path, page: str, names: list[str]) -> None:
     text = (site / "reference" / f"{page}.html").read_text()
     assert [name for name in names if f'id="ldreg.{page}.{name}"' not in text] == []
+
+
+def test_no_block_of_code_falls_out_of_its_list(site: Path) -> None:
+    """Blocks that are indented by less than four spaces would: fences or numbers are then text."""
+    for path in site.rglob("*.html"):
+        text = re.sub(r"<(pre|code).*?</\1>", "", path.read_text(), flags=re.S)
+        assert "```" not in text and not re.search(r"[.:] \d\. <strong>", text), path
