@@ -111,6 +111,13 @@ def test_accuracies_of_the_methods_are_those_of_the_tables_shown() -> None:
     assert sorted(pairs) == sorted(zip(table[::2], table[1::2], strict=True))
 
 
+def test_every_exhibit_is_explained() -> None:
+    text = (ROOT / "docs/reproduce.md").read_text()
+    names = [name for name in read_yaml(CONFIG / "exhibits.yaml") if not re.fullmatch(r"table\d+", name)]
+    assert "`table1` to `table16`" in text
+    assert [name for name in names if f"`{name}`" not in text] == []
+
+
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().split()) <= 900
 

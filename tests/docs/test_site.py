@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from documents import ROOT
 
+# Of several processes, one builds it and runs all of these.
+pytestmark = pytest.mark.xdist_group("documentation")
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:

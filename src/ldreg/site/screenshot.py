@@ -1,4 +1,4 @@
-"""A picture of a page, by a headless Chromium: how the README's picture of the results is made."""
+"""A picture of a page, by a headless Chromium: how the documentation's picture of the page is made."""
 
 import shutil
 import subprocess
