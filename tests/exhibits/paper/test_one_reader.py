@@ -12,11 +12,11 @@ import pytest
 import ldreg
 from ldreg.errors import LdregError
 from ldreg.exhibits import render
+from ldreg.exhibits.claims.declared import LedgerSettings
 from ldreg.exhibits.paper import REPORTED_FILE, SETTINGS_FILE
 from ldreg.exhibits.paper.reported import HOURS, plane_numbers, read_reported
 from ldreg.exhibits.paper.settings import PaperSettings
 from ldreg.exhibits.runs.execution import percent
-from ldreg.exhibits.settings import LedgerSettings
 from ldreg.exhibits.tables.transfer_and_detection import _papers_detection, _papers_transfer
 from ldreg.files import read_yaml
 from ldreg.plane.experiments import CLOUD_MLIDS
@@ -104,17 +104,19 @@ def test_the_readers_alone_open_the_files(demo, opened) -> None:
     }
 
 
-def test_what_is_told_as_the_papers_is_computed() -> None:
-    """`paper=` and `paper_values=` of a claim's result hold names, no numbers but digits to round to."""
-    found = 0
-    for name in (name for name in TREES if name.startswith("exhibits/claims/")):
-        for keyword in (node for node in ast.walk(TREES[name]) if isinstance(node, ast.keyword)):
-            if keyword.arg in ("paper", "paper_values"):
-                found += 1
-                values = [node.value for node in constants(keyword.value)]
-                typed = [each for each in values if isinstance(each, float) or NUMBER.search(str(each))]
-                assert all(type(each) is int and each <= 4 for each in typed), (name, typed)
-    assert found > 10
+def test_what_is_quoted_of_the_paper_is_computed() -> None:
+    """What makes a claim's quote holds no numbers but digits to round to."""
+    quotes = [
+        (name, node)
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Quote"
+    ]
+    assert len(quotes) > 3
+    for name, call in quotes:
+        values = [node.value for node in constants(call)]
+        typed = [each for each in values if isinstance(each, float) or NUMBER.search(str(each))]
+        assert all(type(each) is int and each <= 4 for each in typed), (name, typed)
 
 
 def test_no_number_that_only_the_paper_has_is_written_into_code() -> None:
