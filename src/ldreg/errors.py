@@ -100,8 +100,8 @@ def refuse_booleans(
                     f"{file}: {dotted(where)}: {str(each).lower()} is not allowed; it should be no truth"
                     f" value, as which YAML reads {word}"
                 )
-            nested = next((kind for kind in kinds if hasattr(kind, "model_fields")), None)
-            if nested:
+            nested: Any = next((kind for kind in kinds if hasattr(kind, "model_fields")), None)
+            if nested is not None:
                 refuse_booleans(each, nested, origin, place)
 
 

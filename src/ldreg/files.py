@@ -88,7 +88,7 @@ class _Loader(yaml.SafeLoader):
     Checked where nodes are composed, before `<<` is merged: what is said over merged keys is meant.
     """
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         lines: dict[tuple[str, str], int] = {}
         for key, _ in node.value:
