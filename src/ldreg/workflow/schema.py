@@ -1,8 +1,8 @@
 """JSON schemas of the configuration files, from which editors complete keys and mark mistakes while you type.
 
 `make schema` (`python -m ldreg.workflow.schema`) writes them anew. A YAML file points to its schema in its
-first line: `# yaml-language-server: $schema=schema.json`. A schema says what single keys and values may be, as
-the models of the configuration do; what concerns several keys at once is checked by `ldreg.workflow.scale`
+first line: `# yaml-language-server: $schema=schema.json`. A schema says what single keys and values may be,
+as the models of the configuration do; what concerns several keys at once is checked by `ldreg.workflow.scale`
 alone.
 """
 
