@@ -1,6 +1,7 @@
 """What tests share: real images, and the smallest run that trains on them."""
 
 import os
+import shutil
 
 # Before torch is imported, and for subprocesses too: bits are compared, and jobs share the cores.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -121,8 +122,10 @@ def demo(tmp_path: Path) -> Callable[..., Scale]:
         content = read_yaml(CONFIG / "demo.yaml")
         change(content)
         for name in ("methods", "augmentations", "exhibits"):
-            value = files.get(name) or read_yaml(CONFIG / f"{name}.yaml")
-            (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(value))
+            if name in files:
+                (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(files[name]))
+            else:
+                shutil.copy(CONFIG / f"{name}.yaml", tmp_path)
         return Scale(content, "scale.yaml", tmp_path)
 
     return make
