@@ -19,6 +19,41 @@ from ldreg.data.datasets import ImageData, load, prepare
 from ldreg.files import read_yaml
 from ldreg.workflow.scale import Scale
 
+TESTS = Path(__file__).parent
+# Below these places tests take seconds, or start other programs: `make check` leaves them out.
+SLOW = (
+    "browser/",
+    "detection/",
+    "distributed/",
+    "exhibits/figures/",
+    "tracking/",
+    "workflow/test_dry_runs.py",
+    "workflow/test_workflow.py",
+)
+# Tests below one of these share what is costly to make: of several processes, one makes it and runs them all.
+TOGETHER = (
+    "browser/",
+    "detection/test_fine_tuning.py",
+    "distributed/",
+    "test_style.py",
+    "tracking/",
+    "workflow/test_workflow.py",
+)
+
+
+@pytest.hookimpl(tryfirst=True)  # before markers select tests and groups tell processes theirs
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if not item.path.is_relative_to(TESTS):
+            continue  # an example of a docstring
+        place = item.path.relative_to(TESTS).as_posix()
+        if place.startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+        for group in TOGETHER:
+            if place.startswith(group):
+                item.add_marker(pytest.mark.xdist_group(group))
+
+
 VIEW = {
     "crop_scale": (0.4, 1.0),
     "crop_ratio": (0.75, 1.33),
