@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 def test_the_core_is_made_and_shows_what_the_paper_claims_first(
     fresh_workflow: Callable[[Path], Workflow], tmp_path: Path
 ) -> None:
-    """On real images and three seeds LDReg raises mLID and effective rank; a second call has nothing to do."""
+    """On real images LDReg raises mLID and effective rank; a second call has nothing to do."""
     workflow = fresh_workflow(tmp_path)
     done = workflow.run("core", scale=None)
     assert done.returncode == 0, done.stdout + done.stderr
