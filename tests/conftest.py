@@ -25,9 +25,15 @@ SLOW = (
     "browser/",
     "detection/",
     "distributed/",
+    "docs/test_commands.py",
+    "exhibits/claims/test_claims_",
     "exhibits/figures/",
+    "exhibits/tables/test_paper_scale.py",
     "tracking/",
+    "workflow/importing/test_layouts.py",
+    "workflow/test_availability.py",
     "workflow/test_dry_runs.py",
+    "workflow/test_module.py",
     "workflow/test_workflow.py",
 )
 # Tests below one of these share what is costly to make: of several processes, one makes it and runs them all.
@@ -35,6 +41,7 @@ TOGETHER = (
     "browser/",
     "detection/test_fine_tuning.py",
     "distributed/",
+    "exhibits/tables/test_paper_scale.py",
     "test_style.py",
     "tracking/",
     "workflow/test_workflow.py",

@@ -1,4 +1,4 @@
-"""What a floor may import from outside. That imports run downward is checked with the style: test_style.py."""
+"""What floors import from outside. That imports run downward is checked with the style (test_style.py)."""
 
 import ast
 import sys
