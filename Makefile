@@ -52,7 +52,7 @@ test-all: setup
 	$(PYTEST) -m "" -rs
 
 docs: setup
-	NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict
 	@echo "documentation: build/docs/index.html"
 
 schema: setup

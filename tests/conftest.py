@@ -26,6 +26,7 @@ SLOW = (
     "detection/",
     "distributed/",
     "docs/test_commands.py",
+    "docs/test_site.py",
     "exhibits/claims/test_claims_",
     "exhibits/figures/",
     "exhibits/tables/test_paper_scale.py",

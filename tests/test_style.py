@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import SLOW, TESTS, TOGETHER
 
 ROOT = Path(__file__).resolve().parents[1]
 HOOKS = [
@@ -42,3 +43,8 @@ def test_users_get_the_types(tmp_path) -> None:
     assert done.returncode == 1, done.stdout + done.stderr
     wrong = [line for line in done.stdout.splitlines() if "[arg-type]" in line]
     assert ["program.py:3:" in wrong[0], "program.py:4:" in wrong[1]] == [True, True]
+
+
+@pytest.mark.parametrize("place", sorted({*SLOW, *TOGETHER}))
+def test_a_place_of_slow_or_grouped_tests_is_one_that_there_is(place) -> None:
+    assert list(TESTS.glob(f"{place.removesuffix('/')}*"))
