@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 READY := $(VENV)/.ready
 export PATH := $(abspath $(VENV))/bin:$(PATH)
-# Tests that share what is costly to make name a group, which stays in one process (tests/conftest.py).
+# Each process takes whole files, in the order of tests/conftest.py: the longest first.
 WORKERS ?= $(shell nproc)
-PYTEST = pytest --numprocesses $(WORKERS) --dist loadgroup
+PYTEST = pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup demo demo-all check test test-all docs schema lock
 help:

@@ -20,46 +20,39 @@ from ldreg.files import read_yaml
 from ldreg.workflow.scale import Scale
 
 TESTS = Path(__file__).parent
-# Below these places tests take seconds, or start other programs: `make check` leaves them out.
+# Below these places tests take seconds, or start other programs: `make check` leaves them out. Of several
+# processes each takes whole files, so that what a file's tests share is made once; the longest are begun
+# first, so that no process ends long after the others.
 SLOW = (
-    "browser/",
-    "detection/",
-    "distributed/",
+    "workflow/test_workflow.py",
+    "workflow/test_dry_runs.py",
     "docs/test_commands.py",
     "docs/test_site.py",
+    "distributed/",
     "exhibits/claims/test_claims_",
     "exhibits/figures/",
-    "exhibits/tables/test_paper_scale.py",
+    "detection/",
     "tracking/",
     "workflow/importing/test_layouts.py",
     "workflow/test_availability.py",
-    "workflow/test_dry_runs.py",
     "workflow/test_module.py",
-    "workflow/test_workflow.py",
-)
-# Tests below one of these share what is costly to make: of several processes, one makes it and runs them all.
-TOGETHER = (
-    "browser/",
-    "detection/test_fine_tuning.py",
-    "distributed/",
     "exhibits/tables/test_paper_scale.py",
-    "test_style.py",
-    "tracking/",
-    "workflow/test_workflow.py",
+    "browser/",
 )
 
 
-@pytest.hookimpl(tryfirst=True)  # before markers select tests and groups tell processes theirs
+@pytest.hookimpl(tryfirst=True)  # before markers select tests
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if not item.path.is_relative_to(TESTS):
-            continue  # an example of a docstring
-        place = item.path.relative_to(TESTS).as_posix()
-        if place.startswith(SLOW):
+        if _place(item) < len(SLOW):
             item.add_marker(pytest.mark.slow)
-        for group in TOGETHER:
-            if place.startswith(group):
-                item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    """Where the test's file stands in `SLOW`; its length for all others."""
+    path = item.path.relative_to(TESTS).as_posix() if item.path.is_relative_to(TESTS) else ""
+    return next((place for place, start in enumerate(SLOW) if path.startswith(start)), len(SLOW))
 
 
 VIEW = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import SLOW, TESTS, TOGETHER
+from conftest import SLOW, TESTS
 
 ROOT = Path(__file__).resolve().parents[1]
 HOOKS = [
@@ -45,6 +45,6 @@ def test_users_get_the_types(tmp_path) -> None:
     assert ["program.py:3:" in wrong[0], "program.py:4:" in wrong[1]] == [True, True]
 
 
-@pytest.mark.parametrize("place", sorted({*SLOW, *TOGETHER}))
-def test_a_place_of_slow_or_grouped_tests_is_one_that_there_is(place) -> None:
+@pytest.mark.parametrize("place", SLOW)
+def test_a_place_of_slow_tests_is_one_that_there_is(place) -> None:
     assert list(TESTS.glob(f"{place.removesuffix('/')}*"))

@@ -39,7 +39,6 @@ BEYOND = ("lid_in_batches", "measures", "accuracy_and_lid", "equal_cost")
 SMALL = (*CORE, *TABLES, *FIGURES, "claims_all", "significance", *BEYOND)
 
 
-@pytest.mark.xdist_group("planned")
 @pytest.mark.parametrize(
     ("scale", "runs", "exhibits", "probes"),
     [
@@ -92,7 +91,6 @@ def test_jobs_of_the_core(workflow: Workflow, scale: str | None, runs: int) -> N
     assert workflow.jobs("core", scale=scale) == {**expected, "core": 1}
 
 
-@pytest.mark.xdist_group("planned")
 @pytest.mark.parametrize(
     ("scale", "baseline", "seeds"),
     [
