@@ -1,17 +1,23 @@
-# Two commands to know: `make demo` and `make test`. Both set up what they need first.
+# Two commands to know: `make demo` and `make check`. All set up what they need first.
 PYTHON ?= python3
 VENV ?= .venv
 READY := $(VENV)/.ready
 export PATH := $(abspath $(VENV))/bin:$(PATH)
+# Each process takes whole files, in the order of tests/conftest.py: the longest first.
+WORKERS ?= $(shell nproc)
+PYTEST = pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo demo-all test docs lock
+.PHONY: help setup demo demo-all check test test-all docs schema lock
 help:
-	@echo "make demo   the main job on real images, on this machine's CPU: tables, figures, claims, report"
-	@echo "make demo-all   all exhibits of the demo, in miniature"
-	@echo "make test   the test suite, linters included"
-	@echo "make docs   the documentation, as pages in build/docs"
-	@echo "make setup  the virtual environment alone (.venv), from requirements.lock"
-	@echo "make lock   requirements.lock anew from pyproject.toml (needs uv)"
+	@echo "make demo      the main job on real images, on this machine's CPU: tables, figures, claims, report"
+	@echo "make demo-all  all exhibits of the demo, in miniature"
+	@echo "make check     in daily work: the style and the quick tests, in less than two minutes"
+	@echo "make test      what CI runs: the style and the tests, on all cores (WORKERS=2 for fewer)"
+	@echo "make test-all  the long tests too; says which were skipped for want of a program"
+	@echo "make docs      the documentation, as pages in build/docs"
+	@echo "make schema    config/*schema.json anew, from which editors complete the configuration"
+	@echo "make lock      requirements.lock anew from pyproject.toml (needs uv)"
+	@echo "make setup     the virtual environment alone (.venv), from requirements.lock"
 
 setup: $(READY)
 
@@ -36,12 +42,21 @@ demo-all: setup
 	snakemake --report results/demo/report.html
 	@ldreg show results/demo
 
+check: setup
+	$(PYTEST) -m "not slow and not long"
+
 test: setup
-	pytest
+	$(PYTEST) -m "not long"
+
+test-all: setup
+	$(PYTEST) -m "" -rs
 
 docs: setup
 	NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict
 	@echo "documentation: build/docs/index.html"
+
+schema: setup
+	python -m ldreg.workflow.schema
 
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate \

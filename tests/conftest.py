@@ -1,6 +1,7 @@
 """What tests share: real images, and the smallest run that trains on them."""
 
 import os
+import shutil
 
 # Before torch is imported, and for subprocesses too: bits are compared, and jobs share the cores.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -17,6 +18,42 @@ from ldreg.config.run_spec import RunSpec
 from ldreg.data.datasets import ImageData, load, prepare
 from ldreg.files import read_yaml
 from ldreg.workflow.scale import Scale
+
+TESTS = Path(__file__).parent
+# Below these places tests take seconds, or start other programs: `make check` leaves them out. Of several
+# processes each takes whole files, so that what a file's tests share is made once; the longest are begun
+# first, so that no process ends long after the others.
+SLOW = (
+    "workflow/test_workflow.py",
+    "workflow/test_dry_runs.py",
+    "docs/test_commands.py",
+    "docs/test_site.py",
+    "distributed/",
+    "exhibits/claims/test_claims_",
+    "exhibits/figures/",
+    "detection/",
+    "tracking/",
+    "workflow/importing/test_layouts.py",
+    "workflow/test_availability.py",
+    "workflow/test_module.py",
+    "exhibits/tables/test_paper_scale.py",
+    "browser/",
+)
+
+
+@pytest.hookimpl(tryfirst=True)  # before markers select tests
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if _place(item) < len(SLOW):
+            item.add_marker(pytest.mark.slow)
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    """Where the test's file stands in `SLOW`; its length for all others."""
+    path = item.path.relative_to(TESTS).as_posix() if item.path.is_relative_to(TESTS) else ""
+    return next((place for place, start in enumerate(SLOW) if path.startswith(start)), len(SLOW))
+
 
 VIEW = {
     "crop_scale": (0.4, 1.0),
@@ -121,8 +158,10 @@ def demo(tmp_path: Path) -> Callable[..., Scale]:
         content = read_yaml(CONFIG / "demo.yaml")
         change(content)
         for name in ("methods", "augmentations", "exhibits"):
-            value = files.get(name) or read_yaml(CONFIG / f"{name}.yaml")
-            (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(value))
+            if name in files:
+                (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(files[name]))
+            else:
+                shutil.copy(CONFIG / f"{name}.yaml", tmp_path)
         return Scale(content, "scale.yaml", tmp_path)
 
     return make

@@ -8,16 +8,30 @@
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-REGULARIZERS = ("Covariance", "CovarianceVariance", "LDReg", "MinLID", "TargetLID")
-__all__ = [*REGULARIZERS, "lid", "regularizers", "spectrum"]
+if TYPE_CHECKING:
+    from ldreg import lid, neighbors, regularizers, spectrum
+    from ldreg.regularizers import Covariance, CovarianceVariance, LDReg, MinLID, TargetLID
+
+__all__ = [
+    "Covariance",
+    "CovarianceVariance",
+    "LDReg",
+    "MinLID",
+    "TargetLID",
+    "lid",
+    "neighbors",
+    "regularizers",
+    "spectrum",
+]
+_MODULES = ("lid", "neighbors", "regularizers", "spectrum")
 
 
 def __getattr__(name: str) -> Any:
     # Imported on first use: the workflow's command line must not wait for torch to read a YAML file.
-    if name in REGULARIZERS:
-        return getattr(import_module("ldreg.regularizers"), name)
-    if name in __all__:
+    if name in _MODULES:
         return import_module(f"ldreg.{name}")
+    if name in __all__:
+        return getattr(import_module("ldreg.regularizers"), name)
     raise AttributeError(f"module 'ldreg' has no attribute {name!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, get_args
 
 if TYPE_CHECKING:
@@ -90,8 +91,7 @@ def refuse_booleans(
     if not isinstance(values, Mapping):
         return
     for key, value in values.items():
-        field = model.model_fields.get(key)
-        kinds = set(_parts(field.annotation)) if field else {Any}
+        kinds = _kinds(model).get(key, frozenset({Any}))
         for place, each in _leaves(value, (*at, key)):
             if isinstance(each, bool) and not kinds & {bool, Any}:
                 file, where = origin(place)
@@ -100,9 +100,15 @@ def refuse_booleans(
                     f"{file}: {dotted(where)}: {str(each).lower()} is not allowed; it should be no truth"
                     f" value, as which YAML reads {word}"
                 )
-            nested = next((kind for kind in kinds if hasattr(kind, "model_fields")), None)
-            if nested:
+            nested: Any = next((kind for kind in kinds if hasattr(kind, "model_fields")), None)
+            if nested is not None:
                 refuse_booleans(each, nested, origin, place)
+
+
+@cache
+def _kinds(model: type[BaseModel]) -> dict[str, frozenset[Any]]:
+    """The types that each field of a model is made of."""
+    return {key: frozenset(_parts(field.annotation)) for key, field in model.model_fields.items()}
 
 
 def _parts(annotation: Any) -> Iterator[Any]:

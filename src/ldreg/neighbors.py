@@ -54,7 +54,8 @@ def neighbor_distances(
     queries, reference = queries.to(dtype), reference.to(dtype)
     with torch.autocast(queries.device.type, enabled=False):
         neighbors = _nearest(queries.detach(), reference, k, query_index, chunk_size)
-        return _Distances.apply(queries, reference, neighbors, chunk_size).sort(dim=1).values
+        distances: Tensor = _Distances.apply(queries, reference, neighbors, chunk_size)
+        return distances.sort(dim=1).values
 
 
 def checked_features(features: Tensor, name: str) -> Tensor:

@@ -131,7 +131,8 @@ class LDReg(_LIDRegularizer):
             return -log_lid.mean()
         if self.form == "l2":
             # A norm instead of sqrt(mean of squares): its gradient is zero, not NaN, where every LID is 1.
-            return -torch.linalg.vector_norm(log_lid) / math.sqrt(len(log_lid))
+            norm: Tensor = torch.linalg.vector_norm(log_lid)
+            return -norm / math.sqrt(len(log_lid))
         return -log_lid.abs().mean()
 
     def extra_repr(self) -> str:

@@ -96,4 +96,5 @@ def _exp_entropy(spectrum: Tensor) -> Tensor:
     total = spectrum.sum()
     if not total > 0:
         return torch.zeros_like(total)
-    return torch.special.entr(spectrum / total).sum().exp()
+    entropy: Tensor = torch.special.entr(spectrum / total).sum()
+    return entropy.exp()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from published import COUNTS, MAKE, birdsnap, cars, food101, picture
+from dataset_trees import COUNTS, MAKE, birdsnap, cars, food101, picture
 from scipy.io import savemat
 
 from ldreg.catalogue.data_sets import DATA_SETS

@@ -42,8 +42,9 @@ def folder(tmp_path_factory, tiny_spec, data_root):
 @pytest.fixture(scope="module")
 def trained(folder):
     """Results of one process and of the two ranks, with their whole share at once and in micro-batches."""
-    names = ("one", "rank0", "rank1", "cached0", "cached1")
-    return {name: torch.load(folder / f"equivalence/{name}.pt") for name in names}
+    names = ("one0", "one1", "rank0", "rank1", "cached0", "cached1")
+    found = {name: torch.load(folder / f"equivalence/{name}.pt") for name in names}
+    return {"one": found.pop("one0") | found.pop("one1"), **found}
 
 
 @pytest.mark.parametrize("way", ["rank", "cached"])

@@ -1,10 +1,11 @@
 """What `test_two_ranks.py` runs under torchrun: `two_ranks.py FOLDER DATASET_JSON`.
 
-Trains each `equivalence/*.yaml` of the folder on the ranks and, before, in one process; keeps the results in
-`equivalence/{one,rank0,rank1,cached0,cached1}.pt`. Then does the whole job of `job/spec.yaml` and
-times a step of `timed/spec.yaml`.
+Trains each `equivalence/*.yaml` of the folder in one process (half of them in each of the two, before they
+meet) and then on both ranks; keeps the results in `equivalence/{one,rank,cached}{0,1}.pt`. Then does the
+whole job of `job/spec.yaml` and times a step of `timed/spec.yaml`.
 """
 
+import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -34,8 +35,9 @@ def main(folder: Path, dataset: Path) -> None:
     equivalence = folder / "equivalence"
     specs = {path.stem: read_spec(path)[1] for path in sorted(equivalence.glob("*.yaml"))}
     data = {name: load("digits", dataset.parent.parent, spec.train_images) for name, spec in specs.items()}
-    one = {name: train(spec, data[name], CPU) for name, spec in specs.items()}
-    torch.save(one, equivalence / "one.pt")
+    number = int(os.environ["RANK"])
+    one = {name: train(specs[name], data[name], CPU) for name in list(specs)[number::2]}
+    torch.save(one, equivalence / f"one{number}.pt")
     with process_group(gpus=0) as device:
         found = {name: train(spec, data[name], device) for name, spec in specs.items()}
         torch.save(found, equivalence / f"rank{rank()}.pt")

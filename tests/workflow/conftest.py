@@ -63,6 +63,14 @@ TINY = {
 ARMS = ("none", "ldreg_l1-beta0.1-k8", "ldreg_l1-beta1-k8")
 
 
+def job_counts(told: str) -> dict[str, int]:
+    """How many jobs of each rule a dry run has announced; none where nothing is to be done."""
+    if NOTHING in told:
+        return {}
+    table = told.partition("Job stats:")[2].partition("total")[0]
+    return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, flags=re.MULTILINE)}
+
+
 class Workflow:
     """A folder with a copy of the workflow, and a scale file `tiny.yaml` with these runs and exhibits."""
 
@@ -82,13 +90,13 @@ class Workflow:
 
     def jobs(self, *arguments: str, scale: str | None = "tiny.yaml") -> dict[str, int]:
         """How many jobs of each rule a dry run announces; none where nothing is to be done."""
+        return job_counts(self.dry_run(*arguments, scale=scale))
+
+    def dry_run(self, *arguments: str, scale: str | None = "tiny.yaml") -> str:
+        """What a dry run says."""
         done = self.run("--dry-run", *arguments, scale=scale)
         assert done.returncode == 0, done.stderr
-        told = done.stdout + done.stderr
-        if NOTHING in told:
-            return {}
-        table = told.partition("Job stats:")[2].partition("total")[0]
-        return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, flags=re.MULTILINE)}
+        return done.stdout + done.stderr
 
     def edit(self, change: Callable[[dict[str, Any]], Any]) -> None:
         """Change the scale file."""

@@ -1,23 +1,34 @@
-"""What Snakemake says before anything runs: the plan of every scale, mistakes, style, profiles."""
+"""What Snakemake says before anything runs: the plan of every scale, mistakes, profiles."""
 
 import re
-import subprocess
-import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from workflow.conftest import job_counts
 
 Workflow = Any  # tests/workflow/conftest.py
-REPOSITORY = Path(__file__).resolve().parents[2]
-BIN = Path(sys.executable).parent
+Planned = Callable[[str | None], tuple[str, Workflow]]
 
 
 @pytest.fixture
 def workflow(fresh_workflow: Callable[[Path], Workflow], tmp_path: Path) -> Workflow:
     return fresh_workflow(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def planned(fresh_workflow: Callable[[Path], Workflow], tmp_path_factory: pytest.TempPathFactory) -> Planned:
+    """`planned(scale)`: what a dry run of a whole scale says, made once, and the folder in which it was."""
+
+    @cache
+    def plan(scale: str | None) -> tuple[str, Workflow]:
+        workflow = fresh_workflow(tmp_path_factory.mktemp("planned"))
+        return workflow.dry_run(scale=scale), workflow
+
+    return plan
 
 
 # Runs, counted by hand in tests/test_scale_files.py. ImageNet is nobody's here: a plan needs no data.
@@ -54,8 +65,9 @@ SMALL = (*CORE, *TABLES, *FIGURES, "claims_all", "significance", *BEYOND)
     ],
 )
 def test_jobs_of_a_scale(
-    workflow: Workflow, scale: str | None, runs: int, exhibits: tuple[str, ...], probes: dict[str, int] | None
+    planned: Planned, scale: str | None, runs: int, exhibits: tuple[str, ...], probes: dict[str, int] | None
 ) -> None:
+    told, workflow = planned(scale)
     expected = {
         "data": 1,
         "pretrain": runs,
@@ -66,7 +78,7 @@ def test_jobs_of_a_scale(
     }
     if probes:
         expected |= {"synthetic": 2, "tsne": 4, **probes}
-    assert workflow.jobs(scale=scale) == expected
+    assert job_counts(told) == expected
     name = Path(scale).stem if scale else "demo"
     assert [path.name for path in workflow.path("results").iterdir()] == [name]
 
@@ -89,12 +101,12 @@ def test_jobs_of_the_core(workflow: Workflow, scale: str | None, runs: int) -> N
     ],
 )
 def test_a_shared_baseline_is_trained_once(
-    workflow: Workflow, scale: str | None, baseline: str, seeds: int
+    planned: Planned, scale: str | None, baseline: str, seeds: int
 ) -> None:
     """Though Tables 1, 12, 13 and 14 show SimCLR's, and Tables 1 and 16 BYOL's."""
-    done = workflow.run("--dry-run", scale=scale)
-    told = re.findall(rf"Pretrain {baseline}/seed(\d+)$", done.stdout + done.stderr, re.MULTILINE)
-    assert sorted(told) == [str(seed) for seed in range(seeds)]
+    told, _ = planned(scale)
+    trained = re.findall(rf"Pretrain {baseline}/seed(\d+)$", told, re.MULTILINE)
+    assert sorted(trained) == [str(seed) for seed in range(seeds)]
 
 
 def test_one_exhibit_by_its_name(workflow: Workflow) -> None:
@@ -203,17 +215,6 @@ def test_data_that_is_not_there(workflow: Workflow) -> None:
         r"^error: nowhere/imagenet/train: no such folder; .*execution\.data", done.stderr, re.MULTILINE
     )
     assert not workflow.path("nowhere/imagenet/dataset.json").exists()
-
-
-def test_lint(workflow: Workflow) -> None:
-    done = workflow.run("--lint", scale=None)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_style_of_the_rules() -> None:
-    command = [BIN / "snakefmt", "--check", "Snakefile", "workflow/rules"]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
 
 
 def test_slurm_takes_the_same_workflow(workflow: Workflow) -> None:

@@ -12,11 +12,13 @@ CARS = ("AM General Hummer SUV 2000", "Acura RL Sedan 2012", "Ram C/V Cargo Van 
 
 
 def picture(path: Path) -> None:
+    """A colour image of noise, 40 pixels wide and 30 high."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.effect_noise((40, 30), 60).convert("RGB").save(path)
 
 
 def food101(root: Path) -> None:
+    """Food-101: images by class, and the splits as JSON in `meta`."""
     listed = {
         "train": {"waffles": ["waffles/7", "waffles/3"], "apple_pie": ["apple_pie/10"]},
         "test": {"waffles": ["waffles/5"], "apple_pie": ["apple_pie/2", "apple_pie/11"]},
@@ -30,6 +32,7 @@ def food101(root: Path) -> None:
 
 
 def dtd(root: Path) -> None:
+    """DTD: images by class, and the splits as lists in `labels`."""
     (root / "labels").mkdir(parents=True)
     for split in ("train1", "val1", "test1"):
         images = [f"{label}/{label}_{split}{i}.jpg" for label in ("woven", "banded") for i in range(2)]
@@ -39,6 +42,7 @@ def dtd(root: Path) -> None:
 
 
 def cars(root: Path) -> None:
+    """Cars: images by split, and the annotations as Matlab files."""
     kind = [("bbox_x1", object), ("class", object), ("fname", object)]
     (root / "devkit").mkdir(parents=True)
     savemat(root / "devkit" / "cars_meta.mat", {"class_names": np.array(CARS, dtype=object)})
@@ -53,6 +57,7 @@ def cars(root: Path) -> None:
 
 
 def birdsnap(root: Path) -> None:
+    """Birdsnap: images by class, and a list of those to test on, one of which is missing."""
     for label in ("Green_Jay", "Acadian_Flycatcher"):
         for i in range(4):
             picture(root / "images" / label / f"{i}.jpg")
