@@ -17,6 +17,7 @@ from ldreg.exhibits.figures.declared import (
     FIGURE3,
     LID_ERROR,
     SCATTER,
+    SUMMARY,
     SURFACE,
     TSNE,
 )
@@ -52,6 +53,7 @@ _REGISTERED = (
     EQUAL_COST,
     FIGURE1,
     FIGURE3,
+    SUMMARY,
     LEDGER,
 )
 RENDERERS: dict[str, Renderer] = {renderer.key: renderer for renderer in _REGISTERED}
