@@ -11,16 +11,17 @@ _QUIET = ("not run", "not given")
 
 
 def body(markdown: str, caption: str = "", title: str = "") -> str:
-    """The exhibit's Markdown as HTML, without the title and the caption, which the page sets itself.
+    """The exhibit's Markdown as HTML, without title, caption and notes, which the page sets itself.
 
-    Headings begin at h4, so that they stand below the exhibit's own; `title` begins the tables' labels.
+    Headings begin at h4, so that they stand below the exhibit's own; `title` begins the tables' labels. A
+    list that has a heading of its own folds away behind it.
 
     >>> print(body("## Title\\n\\n### Block\\n\\n| a |\\n| - |\\n| 1 |").replace("\\n", ""))
     ... # doctest: +ELLIPSIS
     <h4>Block</h4><div class="table" role="region" tabindex="0" aria-label="Block"><table>...
     """
-    parser = MarkdownIt("commonmark").enable("table")
-    tokens = _without_title(parser.parse(markdown), caption)
+    parser = _parser()
+    tokens = _folded(_without_notes(_without_title(parser.parse(markdown), caption)))
     label, opening = "Table", True
     for place, token in enumerate(tokens):
         if token.type == "heading_open":
@@ -42,6 +43,71 @@ def body(markdown: str, caption: str = "", title: str = "") -> str:
     parser.add_render_rule("table_open", _table_open)
     parser.add_render_rule("table_close", lambda *_: "</table></div>\n")
     return parser.renderer.render(tokens, parser.options, {})
+
+
+def notes_of(markdown: str) -> list[str]:
+    """The notes of an exhibit: the items of the list that ends its Markdown, below a table.
+
+    >>> notes_of("## Title\\n\\n| a |\\n| - |\\n| 1 |\\n\\n- One.\\n- Two.")
+    ['One.', 'Two.']
+    """
+    tokens = _parser().parse(markdown)
+    return [token.content for token in tokens[_notes_at(tokens) :] if token.type == "inline"]
+
+
+def inline(text: str) -> str:
+    """A sentence of Markdown as HTML."""
+    return _parser().renderInline(text)
+
+
+def fold(summary: str, content: str) -> str:
+    """HTML that is hidden until a reader opens its one line; it needs no script."""
+    return f"<details>\n<summary>{summary}</summary>\n{content}\n</details>\n"
+
+
+def _parser() -> MarkdownIt:
+    return MarkdownIt("commonmark").enable("table")
+
+
+def _notes_at(tokens: list[Token]) -> int:
+    """Where the notes begin; the end if there are none."""
+    if not tokens or tokens[-1].type != "bullet_list_close":
+        return len(tokens)
+    start = max(place for place, token in enumerate(tokens) if _opens_list(token))
+    below_table = start > 0 and tokens[start - 1].type == "table_close"
+    return start if below_table else len(tokens)
+
+
+def _opens_list(token: Token) -> bool:
+    return token.type == "bullet_list_open" and token.level == 0
+
+
+def _without_notes(tokens: list[Token]) -> list[Token]:
+    return tokens[: _notes_at(tokens)]
+
+
+def _folded(tokens: list[Token]) -> list[Token]:
+    """Each list with a heading of its own as a fold, whose line is the heading."""
+    found: list[Token] = []
+    for token in tokens:
+        if _opens_list(token) and found and found[-1].type == "heading_close":
+            heading = found[-2].content
+            found[-3:] = [_html(f"<details>\n<summary>{escape(heading)}</summary>\n"), token]
+        elif token.type == "bullet_list_close" and token.level == 0 and _is_folded(found):
+            found += [token, _html("</details>\n")]
+        else:
+            found.append(token)
+    return found
+
+
+def _is_folded(tokens: list[Token]) -> bool:
+    """Whether the list that is open at the end of `tokens` stands in a fold."""
+    start = max(place for place, token in enumerate(tokens) if _opens_list(token))
+    return start > 0 and tokens[start - 1].content.startswith("<details>")
+
+
+def _html(content: str) -> Token:
+    return Token("html_block", "", 0, content=content)
 
 
 def badge(verdict: str, count: str = "") -> str:

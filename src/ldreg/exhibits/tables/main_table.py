@@ -145,10 +145,10 @@ def table_notes(
     notes.append(f"Paper: ImageNet, one number a cell, no interval. Beside the rows run here: {theirs}.")
     if counts[-1] > 1:
         fewer = " or fewer" if counts[0] < counts[-1] else ""
-        notes.append(
-            f"Means over {seeds(counts[-1])}{fewer}; ± and brackets are 95 % t-intervals over seeds, for "
-            "effects of the differences paired by seed."
-        )
+        notes += [
+            f"Means over {seeds(counts[-1])}{fewer}.",
+            "± and brackets are 95 % t-intervals over seeds, for effects of the differences paired by seed.",
+        ]
     if counts[0] == 1:
         rows = "" if counts[-1] == 1 else " Rows of "
         notes.append(f"{rows}1 seed: no interval, and no statement about noise.".strip())
