@@ -71,7 +71,7 @@ td[style] { white-space: nowrap; }
 td:not([style]):not(:empty) { min-width: 7rem; }
 th:not(:first-child), td:not(:first-child) { padding-left: .75rem; }
 th:last-child, td:last-child { padding-right: .25rem; }
-tr.more td:empty { border-top-color: transparent; }
+tr.more td:empty:not([style]) { border-top-color: transparent; }
 td.quiet { color: var(--quiet); }
 .verdict { display: inline-block; padding: .05rem .55rem; border-radius: 99px; font-size: .8125rem;
   font-weight: 600; background: var(--open-ground); color: var(--open); }
