@@ -34,7 +34,7 @@ from ldreg.exhibits.tables.declared import (
 )
 from ldreg.files import replacing
 
-# Every kind of exhibit. A terminal shows them in this order.
+# Every kind of exhibit. A terminal shows the last one of these that has been made and has something to print.
 _REGISTERED = (
     MAIN_TABLE,
     SWEEP,

@@ -90,7 +90,9 @@ def exhibit_section(each: Shown, folder: Path, shared: Sequence[str], heading: s
 def _notes(each: Shown, shared: Sequence[str]) -> str:
     """What was run and what of it differs from the paper, and what else the exhibit's notes say, folded."""
     text = each.markdown
-    notes = [left for note in notes_of(text) if (left := remaining(note, shared))] if text else []
+    notes = (
+        [left for note in notes_of(text, each.caption) if (left := remaining(note, shared))] if text else []
+    )
     items = "".join(f"<li>{inline(note)}</li>\n" for note in notes)
     content = _setting(each) + (f"<ul>\n{items}</ul>" if items else "")
     return f'<div class="notes">{fold("What was run, and notes", content)}</div>\n' if content else ""

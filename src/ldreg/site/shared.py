@@ -49,12 +49,9 @@ def shared_section(shared: Iterable[str]) -> str:
 def remaining(note: str, shared: Iterable[str]) -> str:
     """What a note says beyond the shared ones; '' if nothing.
 
-    >>> remaining("mLID: MLE.", ["mLID: MLE."]), remaining("mLID: MLE. Slow.", ["mLID: MLE."])
-    ('', 'Slow.')
+    >>> remaining("mLID: MLE.", ["mLID: MLE."]), remaining("Here: 1. mLID: MLE. Slow.", ["mLID: MLE."])
+    ('', 'Here: 1. Slow.')
     """
     for text in shared:
-        if note == text:
-            return ""
-        if note.startswith(f"{text} "):
-            return note.removeprefix(f"{text} ")
-    return note
+        note = note.replace(text, "")
+    return " ".join(note.split())

@@ -45,7 +45,7 @@ a:focus-visible, [tabindex]:focus-visible { outline: 2px solid var(--link); outl
 .contents p { margin: 0; color: var(--quiet); font-size: .85rem; font-weight: 600; }
 .exhibit { background: var(--card); border: 1px solid var(--line); border-radius: 10px;
   padding: 1.25rem 1.5rem; margin: 0 0 1.5rem; scroll-margin-top: 1rem; }
-.notes, .shared, .body li, .body .opening { color: var(--quiet); font-size: .875rem; }
+.notes, .shared, .body li { color: var(--quiet); font-size: .875rem; }
 .body li strong { color: var(--text); }
 .body ul, .notes ul, .shared ul { padding-left: 1.1rem; margin: .75rem 0; max-width: 56rem; }
 .shared { margin: 1.5rem 0; }

@@ -21,15 +21,14 @@ def body(markdown: str, caption: str = "", title: str = "") -> str:
     <h4>Block</h4><div class="table" role="region" tabindex="0" aria-label="Block"><table>...
     """
     parser = _parser()
-    tokens = _folded(_without_notes(_without_title(parser.parse(markdown), caption)))
-    label, opening = "Table", True
+    tokens = _without_title(parser.parse(markdown), caption)
+    tokens = _folded(tokens[_opening(tokens) : _notes_at(tokens)])
+    label = "Table"
     for place, token in enumerate(tokens):
         if token.type == "heading_open":
-            label, opening = tokens[place + 1].content, False
+            label = tokens[place + 1].content
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(int(token.tag[1]) + 1, 6)}"
-        elif token.type == "paragraph_open" and opening and token.level == 0:
-            token.attrSet("class", "opening")
         elif token.type == "table_open":
             token.meta["label"] = f"{title}: {label}" if title else label
         elif token.type == "th_open":
@@ -45,14 +44,15 @@ def body(markdown: str, caption: str = "", title: str = "") -> str:
     return parser.renderer.render(tokens, parser.options, {})
 
 
-def notes_of(markdown: str) -> list[str]:
-    """The notes of an exhibit: the items of the list that ends its Markdown, below a table.
+def notes_of(markdown: str, caption: str = "") -> list[str]:
+    """The notes of an exhibit: paragraphs that begin its Markdown, and the list that ends it below a table.
 
-    >>> notes_of("## Title\\n\\n| a |\\n| - |\\n| 1 |\\n\\n- One.\\n- Two.")
-    ['One.', 'Two.']
+    >>> notes_of("## Title\\n\\nFirst.\\n\\n### Block\\n\\n| a |\\n| - |\\n| 1 |\\n\\n- One.\\n- Two.")
+    ['First.', 'One.', 'Two.']
     """
-    tokens = _parser().parse(markdown)
-    return [token.content for token in tokens[_notes_at(tokens) :] if token.type == "inline"]
+    tokens = _without_title(_parser().parse(markdown), caption)
+    told = [*tokens[: _opening(tokens)], *tokens[_notes_at(tokens) :]]
+    return [token.content for token in told if token.type == "inline"]
 
 
 def inline(text: str) -> str:
@@ -82,8 +82,12 @@ def _opens_list(token: Token) -> bool:
     return token.type == "bullet_list_open" and token.level == 0
 
 
-def _without_notes(tokens: list[Token]) -> list[Token]:
-    return tokens[: _notes_at(tokens)]
+def _opening(tokens: list[Token]) -> int:
+    """Where the paragraphs that begin an exhibit end, if blocks with headings follow; else 0."""
+    place = 0
+    while place < len(tokens) and tokens[place].type == "paragraph_open":
+        place += 3
+    return place if place < len(tokens) and tokens[place].type == "heading_open" else 0
 
 
 def _folded(tokens: list[Token]) -> list[Token]:

@@ -1,20 +1,17 @@
 """The summary as it is rendered: the words on the figure, and the lines of its CSV."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from drawings import drawn
 from exhibits.conftest import Runs
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from ldreg.errors import LdregError
 from ldreg.exhibits import render
-from ldreg.exhibits.output import style
-from ldreg.site.section import png_size
 
-Rendered = tuple[list[str], pd.DataFrame, Path]
 # By method: the effects of seeds 0, 1 and 2 on accuracy, effective rank and mLID.
 EFFECTS = {
     "simclr": [(0.5, 1.0, -0.2), (0.6, 1.2, -0.3), (0.4, 1.1, -0.25)],
@@ -34,23 +31,14 @@ def methods(runs: Runs) -> Runs:
     return runs
 
 
-@pytest.fixture
-def rendered(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Rendered]:
-    """Renders an exhibit: the words on its figure as it is written, the lines of its CSV, and its PNG."""
-    drawn: list[Figure] = []
-    write = style.pdf
-    monkeypatch.setattr(style, "pdf", lambda figure: drawn.append(figure) or write(figure))
-
-    def render_it(path: Path) -> Rendered:
-        png, _, csv = render(path)
-        words = [text.get_text() for text in drawn[-1].findobj(Text) if text.get_visible()]
-        return words, pd.read_csv(csv), png
-
-    return render_it
+def rendered(spec: Path) -> tuple[list[str], pd.DataFrame, Figure]:
+    """The words on the figure, the lines of the CSV, and the figure."""
+    figure, table = drawn(spec)
+    return [text.get_text() for text in figure.findobj(Text) if text.get_visible()], table, figure
 
 
-def test_each_method_has_a_row_with_its_seeds_and_a_verdict_in_words(methods: Runs, rendered) -> None:
-    text, table, png = rendered(methods.spec("summary"))
+def test_each_method_has_a_row_with_its_seeds_and_a_verdict_in_words(methods: Runs) -> None:
+    text, table, figure = rendered(methods.spec("summary"))
     for words in ("SimCLR", "VICReg", "BYOL", "small CNN, 3 seeds", "small CNN, 1 seed"):
         assert words in text
     assert text.count("small CNN, 3 seeds") == 2
@@ -62,10 +50,10 @@ def test_each_method_has_a_row_with_its_seeds_and_a_verdict_in_words(methods: Ru
     assert signs["byol"].tolist() == ["undecided"] * 3
     assert [text.count(word) for word in ("agrees", "differs", "undecided")] == [3, 1 + 1, 5 + 1]  # legend
     assert "signs of 9 effects beside the paper's: agrees 3, differs 1, undecided 5" in text
-    assert png_size(png)[0] == 1100  # the paper's column
+    assert figure.get_figwidth() == 5.5  # the paper's column, in inches
 
 
-def test_sizes_share_an_axis_at_the_papers_scale_alone(methods: Runs, rendered) -> None:
+def test_sizes_share_an_axis_at_the_papers_scale_alone(methods: Runs) -> None:
     text, table, _ = rendered(methods.spec("summary"))
     assert {"here", "paper", "the paper's (upper axis)"} <= set(text)
     assert table["difference"].isna().all()
@@ -74,7 +62,7 @@ def test_sizes_share_an_axis_at_the_papers_scale_alone(methods: Runs, rendered) 
     assert "the paper's" in text and not {"here", "paper"} & set(text)
 
 
-def test_what_was_not_run_is_shown_where_it_is_asked_for(methods: Runs, rendered) -> None:
+def test_what_was_not_run_is_shown_where_it_is_asked_for(methods: Runs) -> None:
     assert "ResNet-50, not run" not in rendered(methods.spec("summary"))[0]
     text, table, _ = rendered(
         methods.spec("summary", "more", not_run=True, stands_for={"small_cnn": "resnet50"})
@@ -84,7 +72,7 @@ def test_what_was_not_run_is_shown_where_it_is_asked_for(methods: Runs, rendered
     assert (table["status"] == "not run").sum() == 9
 
 
-def test_a_method_with_two_settings_names_them(runs: Runs, rendered) -> None:
+def test_a_method_with_two_settings_names_them(runs: Runs) -> None:
     for seed in range(2):
         runs.add(seed)
         for beta in (0.01, 0.1):

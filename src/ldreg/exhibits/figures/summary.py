@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ldreg.exhibits.figures.declared import SummarySettings
 from ldreg.exhibits.output import style
+from ldreg.exhibits.output.drawing import Drawing
 from ldreg.exhibits.output.estimates import AGREES, DIFFERS, NOT_REPORTED, NOT_RUN, UNDECIDED, sign
 from ldreg.exhibits.output.labels import METRICS, listed, name, seeds
 from ldreg.exhibits.output.legends import lid_words
@@ -51,22 +52,16 @@ class Line:
     row: Row
 
 
-def summary(exhibit: ExhibitSpec) -> dict[str, str | bytes]:
-    """The figure as PNG, PDF and the CSV of the effects, as of a main table."""
+def summary(exhibit: ExhibitSpec) -> Drawing:
+    """The forest plot, and the effects that it shows as in the CSV of a main table."""
     settings = settings_of(exhibit, SummarySettings)
     frame = load_runs(exhibit, settings.metrics, settings)
     found, paper = contexts(frame), Reported(exhibit.paper, settings)
     groups = comparison.effects(found, paper, settings.metrics, settings.not_run)
-    figure = draw(groups, settings)
-    csv = comparison.table("effect", groups, settings.scale_of_paper).round(10)
-    return {
-        "png": style.png(figure),
-        "pdf": style.pdf(figure),
-        "csv": csv.to_csv(index=False, lineterminator="\n"),
-    }
+    return Drawing(_draw(groups, settings), comparison.table("effect", groups, settings.scale_of_paper))
 
 
-def draw(groups: Groups, settings: SummarySettings) -> Figure:
+def _draw(groups: Groups, settings: SummarySettings) -> Figure:
     """The forest plot of the effects of `comparison.effects`."""
     lines = _lines(groups)
     height = ABOVE + ROW * len(lines) + BELOW
