@@ -76,6 +76,29 @@ def test_tables_and_figures_are_shown_by_number_and_others_as_declared() -> None
     ]
 
 
+def test_notes_are_folded_and_what_all_share_is_said_once(made) -> None:
+    text = build_site(made.root).read_text()
+    head, _, below = text.partition("</header>")
+    for words in ("t-interval over seeds", "paired by seed", "mLID: method of moments", "Effective rank:"):
+        assert words in head
+    assert "mLID: method of moments" not in below and "± and brackets" not in text
+    notes = below.split("<details>")[1].split("</details>")[0]
+    assert "Here: the demo scale" in notes and "Differs from the paper" in notes
+    assert "Means over 2 seeds." in notes
+    assert "How each was tested</summary>" in below and "<details open" not in text
+
+
+def test_the_summary_of_most_runs_opens_the_page(made) -> None:
+    for name, runs in (("small", made.folders[:4]), ("large", made.folders)):
+        path = made.spec("summary", name, runs, base=BASE)
+        path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"category": "Figures"}))
+        render(path)
+    text = build_site(made.root).read_text()
+    assert text.index('<article class="exhibit" id="large"') < text.index("<dl")
+    assert text.index("</header>") < text.index('<article class="exhibit" id="small"')
+    assert text.count('id="large"') == 1
+
+
 def test_what_is_declared_is_shown_and_nothing_else(made) -> None:
     render(made.root / "exhibits/curve.spec.yaml")
     (made.root / "exhibits.yaml").write_text("exhibits: [table, curve]\n")
@@ -153,7 +176,8 @@ def test_how_accuracy_is_measured_otherwise() -> None:
 def test_markdown_becomes_tables_in_boxes_without_title_and_caption() -> None:
     text = body(
         "## Title\n\nThe\ncaption.\n\n### One & two\n\n"
-        "| a | b |\n| - | -: |\n| x | not run |\n|  | supported |",
+        "| a | b |\n| - | -: |\n| x | not run |\n|  | supported |\n\n- A note.\n\n### More\n\n- One\n\n"
+        "| c |\n| - |\n\n- Its note.",
         "The caption.",
         "Main results",
     )
@@ -164,7 +188,9 @@ def test_markdown_becomes_tables_in_boxes_without_title_and_caption() -> None:
     )
     assert '<tr class="more">' in text and '<th scope="col">a</th>' in text
     assert 'class="quiet">not run' in text and '<span class="verdict supported">supported</span>' in text
-    assert '<p class="opening">Other' in body("## Title\n\nOther <b>.\n", "The caption.")
+    assert "<summary>More</summary>\n<ul>" in text and "<h4>More" not in text and text.count("<details>") == 1
+    assert "A note." in text and "Its note." not in text  # those at the end are told by the page
+    assert "<p>Other <b>." in body("## Title\n\nOther <b>.\n", "The caption.")
     assert "&lt;script&gt;" in body("a `<script>` b")
 
 

@@ -32,11 +32,11 @@ def planned(fresh_workflow: Callable[[Path], Workflow], tmp_path_factory: pytest
 
 
 # Runs, counted by hand in tests/test_scale_files.py. ImageNet is nobody's here: a plan needs no data.
-CORE = ("table1_simclr", "figure3", "figure5", "claims")
+CORE = ("table1_simclr", "summary_simclr", "figure3", "figure5", "claims")
 TABLES = [f"table{number}" for number in (1, 2, *range(4, 17))]
 FIGURES = ["figure1", "figure2a", "figure2b", "figure2cd", "figure4"]
 BEYOND = ("lid_in_batches", "measures", "accuracy_and_lid", "equal_cost")
-SMALL = (*CORE, *TABLES, *FIGURES, "claims_all", "significance", *BEYOND)
+SMALL = (*CORE, *TABLES, *FIGURES, "summary", "claims_all", "significance", *BEYOND)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ SMALL = (*CORE, *TABLES, *FIGURES, "claims_all", "significance", *BEYOND)
             (*SMALL, "surface"),
             {"offer": 3, "transfer": 6, "lid_error": 6, "step_cost": 6 + 3 * 8},
         ),
-        ("config/cifar10_cpu.yaml", 2, ("table1_simclr", "claims"), None),
+        ("config/cifar10_cpu.yaml", 2, ("table1_simclr", "summary_simclr", "claims"), None),
         (
             "config/imagenet.yaml",
             44,

@@ -11,7 +11,7 @@ from ldreg.workflow.scale import Scale
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 # Counted by hand, without seeds. Figure 5: none, 3 betas and 4 ks, whose axes cross in one run. Table 13:
 # none, LDReg and 4 betas of Min LID. Table 16: none, LDReg, and 2 betas each of Cov and Cov + Var.
-CORE = {"table1_simclr": 2, "figure3": 0, "figure5": 7, "claims": 7}
+CORE = {"table1_simclr": 2, "summary_simclr": 2, "figure3": 0, "figure5": 7, "claims": 7}
 SMALL = {
     **CORE,
     "figure1": 0,
@@ -26,6 +26,7 @@ SMALL = {
     "table14": 6,
     "table15": 6,
     "table16": 6,
+    "summary": 10 + 6,
     **{
         "table4": 2,
         "table5": 4,
@@ -49,7 +50,7 @@ RUNS = {
         "equal_cost": 3 + 4 + 1,
     },
     "cifar10": {**SMALL, "accuracy_and_lid": 25, "equal_cost": 3 + 4 + 1, "surface": 2 + 3 * 3 * 2},
-    "cifar10_cpu": {"table1_simclr": 2, "claims": 2},
+    "cifar10_cpu": {"table1_simclr": 2, "summary_simclr": 2, "claims": 2},
     "imagenet": {
         **SMALL,
         "table2_encoders": 4,
@@ -58,6 +59,7 @@ RUNS = {
         "table3": 6,
         "figure2b": 5,
         "table15": 7,  # MoCo has two betas
+        "summary": 10 + 7,
         "accuracy_and_lid": 8 + 5 + 8 - 2 - 2 + 7 + 6 - 4,  # figure5, table12, figure2cd, table15, table16
         "equal_cost": 3 + 4 + 1,
     },
@@ -88,7 +90,7 @@ ADDED_BY_SCALE = {
 WITH_TAKEN = {
     "demo": {
         **{"table1": 10 + 4, "figure2cd": 8 + 4, "table12": 5 + 4, "table13": 6 + 4, "table14": 6 + 4},
-        "significance": 10 + 4,
+        **{"significance": 10 + 4, "summary": 10 + 6 + 4},
     }
 }
 SEEDS = {"demo": 3, "cifar10": 3, "cifar10_cpu": 1, "imagenet": 1}

@@ -17,6 +17,7 @@ from ldreg.exhibits.figures.declared import (
     FIGURE3,
     LID_ERROR,
     SCATTER,
+    SUMMARY,
     SURFACE,
     TSNE,
 )
@@ -33,7 +34,7 @@ from ldreg.exhibits.tables.declared import (
 )
 from ldreg.files import replacing
 
-# Every kind of exhibit. A terminal shows them in this order.
+# Every kind of exhibit. A terminal shows the last one of these that has been made and has something to print.
 _REGISTERED = (
     MAIN_TABLE,
     SWEEP,
@@ -52,6 +53,7 @@ _REGISTERED = (
     EQUAL_COST,
     FIGURE1,
     FIGURE3,
+    SUMMARY,
     LEDGER,
 )
 RENDERERS: dict[str, Renderer] = {renderer.key: renderer for renderer in _REGISTERED}

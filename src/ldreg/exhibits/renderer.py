@@ -114,6 +114,7 @@ class Renderer:
             prints what suits a terminal. None: the terminal names their files alone.
         count_verdicts: Given an exhibit's spec, how many of its claims came out in which way, for the head of
             the page. None: this renderer tests no claims.
+        opens_page: Whether an exhibit of this kind stands before all others on the page.
     """
 
     key: str
@@ -127,6 +128,7 @@ class Renderer:
     defaults: Callable[[Any, ExhibitInScale, Callable[[str], str]], dict[str, Any]] = shared_defaults
     print_made: "Callable[[Sequence[Path], Console], None] | None" = None
     count_verdicts: Callable[[Path], Mapping[str, int]] | None = None
+    opens_page: bool = False
 
     @property
     def function(self) -> Callable[[Any], dict[str, str | bytes]]:

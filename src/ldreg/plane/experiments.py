@@ -51,7 +51,7 @@ CLOUD_MLIDS = (1.1, 1.3, 1.5, 1.9)  # figure 1 c
 CLOUD_K = 20
 TURNS = 5  # of the spiral
 ANCHOR_POINTS, ANCHOR_K = 1000, 40  # figure 1 a and b: one LID, so more neighbours for a steadier one
-STRIP = (0.3, 0.12)  # half length and half height of the region that collapses in figure 1 b
+STRIP = (0.3, 0.12)  # half length and half height of the region that collapses in figure 1 a
 KS = (5, 10, 16, 20, 32, 64)  # at which mLID is shown, beside the one k that was trained
 THIN = 0.05  # height of the rectangle that figure 3 starts from, in widths
 WIDTH, FREQUENCY = 512, 60.0  # Fourier features: how many, and radians per diameter of the spiral
@@ -75,8 +75,8 @@ def figure1(
 ) -> dict[str, Any]:
     """Figure 1: local collapse in the plane, and LDReg undoing it.
 
-    - `spread`, `collapsed` (a, b): `lid` of an anchor at the origin, among uniform points, and after those
-      around it have fallen onto a curve through it.
+    - `collapsed`, `spread` (a, b): `lid` of an anchor at the origin, with the points around it fallen onto a
+      curve through it, and among the uniform points before that.
     - `cloud_1.1` ... `cloud_1.9` (c): points on a spiral that fills a disc, with Gaussian noise of a standard
       deviation (`noise`, in diameters of the disc) at which mLID is 1.1 ... 1.9.
     - `restored` (d): the first of these clouds through a layer trained on LDReg alone, on other such clouds.
@@ -125,7 +125,7 @@ def _figure1_of(seed: int, points: int, width: int, steps: int) -> dict[str, Pan
     spread = _square(ANCHOR_POINTS, generator)
     panels = {
         name: {"points": cloud, "lid": float(lid_mom(torch.zeros(1, 2), cloud, ANCHOR_K))}
-        for name, cloud in (("spread", spread), ("collapsed", collapsed_near_origin(spread)))
+        for name, cloud in (("collapsed", collapsed_near_origin(spread)), ("spread", spread))
     }
     curve, normal = spiral(points, generator), torch.randn(points, 2, generator=generator)
     for mlid in CLOUD_MLIDS:

@@ -16,12 +16,14 @@ from ldreg.exhibits.paper import SETTINGS_FILE
 from ldreg.exhibits.paper.settings import PaperSettings
 from ldreg.files import read_json, read_yaml, write_text
 from ldreg.site.differences import measured_otherwise
-from ldreg.site.section import Shown, category_section, missing_section, read_shown
+from ldreg.site.section import Shown, category_section, exhibit_section, missing_section, read_shown
+from ldreg.site.shared import shared_notes, shared_section
 from ldreg.site.stylesheet import STYLESHEET
 from ldreg.site.tables import badge
 from ldreg.workflow.inputs import declared_exhibits
 
 CATEGORIES = (
+    "Summary",
     "Tables",
     "Figures",
     "Claims",
@@ -68,7 +70,13 @@ def build_site(folder: Path, exhibits: Iterable[str] = ()) -> Path:
     if not exhibits:
         shown.sort(key=_place)
     made = [each for each in shown if each.files]
-    parts = [category_section(name, made, folder) for name in dict.fromkeys(each.category for each in made)]
+    shared = shared_notes(each.markdown for each in made)
+    first = _opening(made)
+    below = [each for each in made if each is not first]
+    parts = [
+        category_section(name, below, folder, shared)
+        for name in dict.fromkeys(each.category for each in below)
+    ]
     missing = [each for each in shown if not each.files]
     parts += [missing_section(missing)] if missing else []
     title = f"LDReg at the {folder.resolve().name} scale"
@@ -78,7 +86,9 @@ def build_site(folder: Path, exhibits: Iterable[str] = ()) -> Path:
         _PAGE.format(
             title=escape(title),
             stylesheet=STYLESHEET,
-            header=_header(title, shown, made),
+            header=_header(
+                title, shown, made, exhibit_section(first, folder, shared, "h2") if first else "", shared
+            ),
             main="\n".join(parts),
             evaluation=_evaluation(folder, shown[0].paper),
             folder=escape(f"results/{folder.resolve().name}"),
@@ -115,7 +125,15 @@ def _by_number(path: Path) -> list[str | int]:
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
 
 
-def _header(title: str, shown: Sequence[Shown], made: Sequence[Shown]) -> str:
+def _opening(made: Sequence[Shown]) -> Shown | None:
+    """The exhibit that opens the page: of those that may, the one of most runs."""
+    opening = [each for each in made if each.renderer.opens_page]
+    return max(opening, key=lambda each: len(each.runs), default=None)
+
+
+def _header(
+    title: str, shown: Sequence[Shown], made: Sequence[Shown], opening: str, shared: Sequence[str]
+) -> str:
     declared = dict.fromkeys(run for each in shown for run in each.runs)
     finished = {run: read_json(run / "summary.json") for run in declared if (run / "summary.json").is_file()}
     specs = [read_yaml(run / "spec.yaml") for run in finished or declared]
@@ -135,10 +153,12 @@ def _header(title: str, shown: Sequence[Shown], made: Sequence[Shown]) -> str:
 <h1>{escape(title)}</h1>
 <p class="lead">Tables, figures and claims of the LDReg paper, made here and set beside its own numbers. At
 another scale than the paper's, only effects are comparable: LDReg minus none, paired by seed.</p>
+{opening}
 {"".join(_verdicts(each) for each in made)}
 <dl class="facts">
 {terms}
 </dl>
+{shared_section(shared)}
 {_contents(shown)}
 </header>"""
 

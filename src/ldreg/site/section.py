@@ -14,7 +14,8 @@ from ldreg.exhibits.paper.settings import PaperSettings
 from ldreg.exhibits.renderer import Renderer
 from ldreg.files import read_json, read_yaml
 from ldreg.site.differences import about_points, about_runs, differences
-from ldreg.site.tables import body
+from ldreg.site.shared import remaining
+from ldreg.site.tables import body, fold, inline, notes_of
 
 FILES = {"png": "PNG", "pdf": "PDF", "csv": "CSV", "tex": "LaTeX", "md": "Markdown", "json": "JSON"}
 _DOTS_PER_PIXEL = (
@@ -36,6 +37,11 @@ class Shown:
     path: Path  # of its spec
     paper: Path  # the folder of the paper's numbers and settings
     files: dict[str, Path]
+
+    @property
+    def markdown(self) -> str:
+        """What the exhibit's Markdown says; '' where it has none."""
+        return self.files["md"].read_text(encoding="utf-8") if "md" in self.files else ""
 
 
 def read_shown(path: Path) -> Shown:
@@ -60,35 +66,47 @@ def read_shown(path: Path) -> Shown:
     )
 
 
-def category_section(category: str, made: Sequence[Shown], folder: Path) -> str:
+def category_section(category: str, made: Sequence[Shown], folder: Path, shared: Sequence[str]) -> str:
+    """All exhibits of a category; `shared` notes are those that the top of the page has."""
     anchor = _anchor(category)
-    sections = "\n".join(_section(each, folder) for each in made if each.category == category)
+    sections = "\n".join(exhibit_section(each, folder, shared) for each in made if each.category == category)
     return (
         f'<section aria-labelledby="{anchor}">\n<h2 id="{anchor}">{escape(category)}</h2>\n'
         f"{sections}\n</section>"
     )
 
 
-def _section(each: Shown, folder: Path) -> str:
-    """One exhibit: title, caption, what its runs are and what differs, picture or tables, files."""
+def exhibit_section(each: Shown, folder: Path, shared: Sequence[str], heading: str = "h3") -> str:
+    """One exhibit: title, caption, picture or tables, its notes behind one line, and its files."""
     return f"""<article class="exhibit" id="{each.name}">
-<h3>{escape(each.title)}</h3>
+<{heading}>{escape(each.title)}</{heading}>
 <p>{escape(each.caption)}</p>
-{_setting(each)}{_figure(each, folder)}{_tables(each)}<ul class="files" aria-label="Files">
+{_figure(each, folder)}{_tables(each)}{_notes(each, shared)}<ul class="files" aria-label="Files">
 {_links(each, folder)}
 </ul>
 </article>"""
 
 
+def _notes(each: Shown, shared: Sequence[str]) -> str:
+    """What was run and what of it differs from the paper, and what else the exhibit's notes say, folded."""
+    text = each.markdown
+    notes = (
+        [left for note in notes_of(text, each.caption) if (left := remaining(note, shared))] if text else []
+    )
+    items = "".join(f"<li>{inline(note)}</li>\n" for note in notes)
+    content = _setting(each) + (f"<ul>\n{items}</ul>" if items else "")
+    return f'<div class="notes">{fold("What was run, and notes", content)}</div>\n' if content else ""
+
+
 def _setting(each: Shown) -> str:
     """What the exhibit's runs are and what of them differs from the paper; without runs, its points."""
     if not each.runs:
-        return f'<p class="setting">{escape(text)}.</p>\n' if (text := _points(each)) else ""
+        return f"<p>{escape(text)}.</p>\n" if (text := _points(each)) else ""
     specs = [read_yaml(run / "spec.yaml") for run in each.runs]
     here = about_runs(each.scale, specs)
     paper, settings = PaperSettings(each.paper / SETTINGS_FILE), read_yaml(each.path).get("settings") or {}
     differs = differences(each.name, specs, paper, settings.get("stands_for", STAND_INS))
-    return f'<p class="setting">{escape(here)}. {escape(differs)}</p>\n'
+    return f"<p>{escape(here)}. {escape(differs)}</p>\n"
 
 
 def _points(each: Shown) -> str:
@@ -118,8 +136,7 @@ def _figure(each: Shown, folder: Path) -> str:
 def _tables(each: Shown) -> str:
     if "md" not in each.files:
         return ""
-    text = each.files["md"].read_text(encoding="utf-8")
-    return f'<div class="body">\n{body(text, each.caption, each.title)}</div>\n'
+    return f'<div class="body">\n{body(each.markdown, each.caption, each.title)}</div>\n'
 
 
 def _links(each: Shown, folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""What a scale has found, on the screen: what suits it of the exhibits, and where everything lies."""
+"""What a scale has found, in a dozen lines on the screen: claims that were tested, and where to read on."""
 
 from pathlib import Path
 
@@ -12,9 +12,9 @@ from ldreg.workflow.inputs import declared_exhibits
 
 
 def show(folder: Path, console: Console | None = None) -> None:
-    """Print the exhibits of `results/<scale>` that a terminal can show, and where the others lie.
+    """Print what was tested with the runs of `results/<scale>`, or else Table 1, and where to read on.
 
-    Those that the scale file no longer declares are left out.
+    Exhibits that the scale file no longer declares are left out.
 
     Raises:
         LdregError: `folder` holds no exhibit that has been made.
@@ -23,32 +23,30 @@ def show(folder: Path, console: Console | None = None) -> None:
     specs = sorted((folder / "exhibits").glob("*.spec.yaml"))
     if (declared := declared_exhibits(folder)) is not None:
         specs = [path for name in declared if (path := folder / f"exhibits/{name}.spec.yaml") in specs]
-    made = {path: _made(path) for path in specs if _made(path)}
+    made = [path for path in specs if _is_made(path)]
     if not made:
         raise LdregError(f"{folder / 'exhibits'}: no exhibit has been made; make some first: snakemake core")
-    contents = {path: read_yaml(path) for path in made}
-    for renderer in RENDERERS.values():
-        of_kind = [path for path in made if contents[path]["renderer"] == renderer.key]
-        if renderer.print_made and of_kind:
-            renderer.print_made(of_kind, console)
-    console.print("[bold]Where to look[/bold]")
-    pages = [
-        ("index.html", "all exhibits on one page"),
-        ("report.html", "the workflow's report, with captions"),
-    ]
-    lines = [(str(folder / name), what) for name, what in pages if (folder / name).exists()]
-    for path, suffixes in made.items():
-        stem = str(path).removesuffix(".spec.yaml")
-        lines.append((f"{stem}.{{{','.join(suffixes)}}}", contents[path]["title"]))
-    lines += [(str(folder / "runs"), "one folder a run"), (str(folder / "logs"), "one log a job")]
-    for place, what in lines:
-        console.print(f"  {place:<50} {what}", highlight=False, markup=False)
-    uri = tracking_uri(folder.parent)
-    if uri.startswith("sqlite"):
-        console.print(f"  mlflow ui --backend-store-uri {uri}", highlight=False)
+    kinds = {path: read_yaml(path)["renderer"] for path in made}
+    printed = [each for each in RENDERERS.values() if each.print_made and each.key in kinds.values()]
+    if printed:  # the claims if there are any, which say more than Table 1
+        last = printed[-1]
+        last.print_made([path for path in made if kinds[path] == last.key], console)
+    for line in _places(folder):
+        console.print(line, highlight=False, markup=False)
 
 
-def _made(spec: Path) -> list[str]:
-    """The suffixes of the files that lie beside an exhibit's spec."""
+def _is_made(spec: Path) -> bool:
+    """Whether an exhibit's files lie beside its spec."""
     stem = spec.name.removesuffix(".spec.yaml")
-    return sorted(path.suffix[1:] for path in spec.parent.glob(f"{stem}.*") if path != spec)
+    return any(path != spec for path in spec.parent.glob(f"{stem}.*"))
+
+
+def _places(folder: Path) -> list[str]:
+    """Where to read on: the page, the report, and the runs in MLflow."""
+    pages = {"index.html": "All exhibits", "report.html": "Workflow report"}
+    lines = [f"{what + ':':<17} {folder / name}" for name, what in pages.items() if (folder / name).exists()]
+    uri = tracking_uri(folder.parent)
+    return [
+        *lines,
+        *([f"{'Runs:':<17} mlflow ui --backend-store-uri {uri}"] if uri.startswith("sqlite") else []),
+    ]

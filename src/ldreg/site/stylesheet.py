@@ -45,9 +45,17 @@ a:focus-visible, [tabindex]:focus-visible { outline: 2px solid var(--link); outl
 .contents p { margin: 0; color: var(--quiet); font-size: .85rem; font-weight: 600; }
 .exhibit { background: var(--card); border: 1px solid var(--line); border-radius: 10px;
   padding: 1.25rem 1.5rem; margin: 0 0 1.5rem; scroll-margin-top: 1rem; }
-.setting, .body li, .body .opening { color: var(--quiet); font-size: .875rem; }
+.notes, .shared, .body li { color: var(--quiet); font-size: .875rem; }
 .body li strong { color: var(--text); }
-.body ul { padding-left: 1.1rem; margin: .75rem 0; max-width: 56rem; }
+.body ul, .notes ul, .shared ul { padding-left: 1.1rem; margin: .75rem 0; max-width: 56rem; }
+.shared { margin: 1.5rem 0; }
+.shared h2 { font-size: 1.1rem; margin: 0; color: var(--text); }
+.shared p { margin: .5rem 0; }
+header .exhibit { margin: 1.5rem 0; }
+header .exhibit > h2 { font-size: 1.1rem; margin: 0; }
+details { margin: .75rem 0; }
+summary { cursor: pointer; color: var(--link); width: fit-content; font-size: .875rem; }
+summary:focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
 /* The shadow at an edge says that there is more to scroll to; covers that scroll along hide it at the end. */
 .table { overflow-x: auto; margin: .5rem 0 1rem; background:
   linear-gradient(90deg, var(--card) 40%, transparent) 0 0 / 2.5rem 100% no-repeat local,
@@ -63,7 +71,7 @@ td[style] { white-space: nowrap; }
 td:not([style]):not(:empty) { min-width: 7rem; }
 th:not(:first-child), td:not(:first-child) { padding-left: .75rem; }
 th:last-child, td:last-child { padding-right: .25rem; }
-tr.more td:empty { border-top-color: transparent; }
+tr.more td:empty:not([style]) { border-top-color: transparent; }
 td.quiet { color: var(--quiet); }
 .verdict { display: inline-block; padding: .05rem .55rem; border-radius: 99px; font-size: .8125rem;
   font-weight: 600; background: var(--open-ground); color: var(--open); }
@@ -110,5 +118,8 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
   th, td, th:not(:first-child), td:not(:first-child) { padding: .2rem; }
   h2, h3, h4 { break-after: avoid; }
   figure, tr { break-inside: avoid; }
+  /* Paper has nothing to open: folds are printed open. */
+  details::details-content { content-visibility: visible; block-size: auto; }
+  summary { list-style: none; color: var(--text); font-weight: 600; }
 }
 """

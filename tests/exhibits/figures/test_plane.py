@@ -72,10 +72,10 @@ def marks(axes) -> np.ndarray:
 
 def test_figure_1_draws_every_point_and_says_what_was_measured_beside_the_papers(draw) -> None:
     figure, panels = draw("figure1")[0], content("figure1")["panels"]
-    spread, collapsed, distances, first, second, before, after, wide = figure.axes
-    assert [axes.get_title("left") for axes in (spread, collapsed)] == [
-        f"{bold('a')} no collapse\nLID 2.10",
-        f"{bold('b')} local collapse\nLID 1.10",
+    collapsed, spread, distances, first, second, before, after, wide = figure.axes
+    assert [axes.get_title("left") for axes in (collapsed, spread)] == [
+        f"{bold('a')} local collapse\nLID 1.10",
+        f"{bold('b')} no collapse\nLID 2.10",
     ]
     assert first.get_title("left") == f"{bold('c')} mLID 1.25 (1.1)\nFR 0.50 (0.65)\nGID 2.0 (1.9)"
     assert second.get_title("left") == "mLID 1.25 (1.9)\nFR 0.50 (0.16)\nGID 2.0 (2.0)"
@@ -94,7 +94,7 @@ def test_figure_1_draws_every_point_and_says_what_was_measured_beside_the_papers
 
 def test_the_neighbours_and_distances_of_an_anchor_are_its_own(draw) -> None:
     figure, _ = draw("figure1")
-    points = np.asarray(content("figure1")["panels"]["spread"]["points"])
+    points = np.asarray(content("figure1")["panels"]["collapsed"]["points"])
     radii = np.sort(np.linalg.norm(points, axis=1))
     near = figure.axes[0].lines[1].get_xydata()
     assert np.linalg.norm(near, axis=1) == pytest.approx(radii[:8])
@@ -169,7 +169,7 @@ def test_means_and_intervals_of_figure_3_are_in_its_csv_as_drawn(draw) -> None:
 def test_the_csv_holds_what_is_plotted(draw) -> None:
     rows = draw("figure1")[1].set_index(["panel", "series"])
     panels = content("figure1")["panels"]
-    names = {"a": "spread", "b": "collapsed", "c1": "cloud_1.1", "c2": "cloud_1.9", "d": "restored"}
+    names = {"a": "collapsed", "b": "spread", "c1": "cloud_1.1", "c2": "cloud_1.9", "d": "restored"}
     for panel, name in names.items():
         assert rows.loc[(panel, "points"), ["x", "y"]].to_numpy().tolist() == panels[name]["points"]
     for panel, name in (("d", "restored"), ("c1", "cloud_1.1"), ("uniform", "uniform")):

@@ -50,16 +50,17 @@ def test_effects_are_paired_and_stand_beside_the_papers(pair) -> None:
         "linear accuracy (points)",
         "+0.5",
         interval,
-        "+2.50",
+        "agrees",
         "3",
     ]
     assert "+0.50 [+0.50, +0.50]" in effects and "-1.00 [-1.00, -1.00]" in effects
     cells = pd.read_csv(io.StringIO(files[".csv"])).set_index(["kind", "method", "backbone", "metric"])
     ours = cells.loc[("effect", "simclr", "small_cnn", "linear_top1")]
     assert ours["mean"] == pytest.approx(3) and ours["high"] == pytest.approx(3 + HALF, abs=1e-5)
-    assert (ours["paper"], ours["difference"], ours["n"], ours["status"]) == (0.5, 2.5, 3, "run")
+    assert (ours["paper"], ours["sign"], ours["n"], ours["status"]) == (0.5, "agrees", 3, "run")
+    assert cells["difference"].isna().all()  # of two tasks
     levels = cells.loc["level"]
-    assert levels["difference"].isna().all() and levels["paper"].notna().any()  # of another task
+    assert levels["sign"].isna().all() and levels["paper"].notna().any()  # of another task
 
 
 def test_levels_are_never_beside_the_papers_at_another_scale(pair) -> None:
@@ -84,6 +85,8 @@ def test_levels_stand_beside_the_papers_at_its_own_scale(runs) -> None:
     assert cells[3][2:4] == ["**64.90 ± 0.00**", "**64.8**"]
     table = pd.read_csv(io.StringIO(files[".csv"])).set_index(["kind", "regularizer", "metric"])
     assert table.loc[("level", "ldreg_l1", "linear_top1"), "difference"].max() == pytest.approx(0.1)
+    assert table.loc[("effect", "ldreg_l1", "linear_top1"), "difference"].max() == pytest.approx(0.2)
+    assert "| difference |" in files[".md"] and "Difference: the effect here minus" in files[".md"]
     assert ["MAE, ViT-B/16", "none", "not run", "57.0"] in [row[:4] for row in cells]
 
 

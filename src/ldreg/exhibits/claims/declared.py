@@ -78,11 +78,13 @@ def _count_verdicts(spec: Path) -> dict[str, int]:
 
 
 def _print_made(specs: Sequence[Path], console: "Console") -> None:
-    """Print the verdicts of the ledger that tests most: claims would stand there tested and not tested."""
-    from ldreg.exhibits.claims.terminal import verdict_table
+    """Print the claims of the ledger that tests most: others have the same ones as not tested."""
+    from ldreg.exhibits.claims.terminal import claim_lines
 
-    made = [_claims(spec) for spec in specs]
-    console.print(verdict_table(max(made, key=lambda claims: sum("context" in each for each in claims))))
+    made = {spec: _claims(spec) for spec in specs}
+    spec = max(made, key=lambda path: sum("context" in claim for claim in made[path]))
+    for line in claim_lines(made[spec], spec):
+        console.print(line, highlight=False, markup=False)
 
 
 def _claims(spec: Path) -> list[Mapping[str, Any]]:

@@ -1,30 +1,53 @@
-"""The claims and their verdicts on the screen."""
+"""The claims that were tested, on the screen, in some eight lines."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.table import Table
+from ldreg.exhibits.claims.declared import NOT_TESTED
+
+DECIDED, INCONCLUSIVE = ("contradicted", "supported"), "inconclusive"
+MOST = 6  # lines of decided claims: with all that `ldreg show` prints there are a dozen
+Claim = Mapping[str, Any]
 
 
-def verdict_table(claims: Sequence[Mapping[str, Any]]) -> Table:
-    """The claims of a ledger's JSON with their verdicts, as a table."""
-    title = "Claims of the paper, tested here"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
-    several = len({claim.get("context") for claim in claims} - {None}) > 1
-    for head in ("claim", *(["of"] if several else []), "verdict", "here [95 % interval]"):
-        table.add_column(head)
-    for claim in claims:
-        where = [claim.get("context", "")] if several else []
-        table.add_row(claim["claim"], *where, claim["verdict"], _interval(claim))
-    return table
+def claim_lines(claims: Sequence[Claim], spec: Path) -> list[str]:
+    """The decided claims one by one, those that contradict the paper first; the others counted.
+
+    `claims` are those of the ledger that `spec` describes, beside which its pages lie.
+    """
+    tested = [claim for claim in claims if "context" in claim]
+    scale = spec.resolve().parents[1].name
+    lines = [f"Claims of the paper, tested at the {scale} scale: {len(tested)}"]
+    decided = [claim for verdict in DECIDED for claim in tested if claim["verdict"].startswith(verdict)]
+    several = len({claim["context"] for claim in tested}) > 1
+    shown = decided if len(decided) <= MOST else decided[: MOST - 1]
+    lines += [_line(claim["verdict"], _words(claim, several)) for claim in shown]
+    if rest := Counter(claim["verdict"] for claim in decided[len(shown) :]):
+        lines.append(
+            _line("and", f"{', '.join(f'{count} more {verdict}' for verdict, count in rest.items())}")
+        )
+    if undecided := [claim for claim in tested if claim not in decided]:
+        single = sum(claim["low"] is None for claim in undecided)
+        of_one = f", {single} of them with one seed, which has no interval" if single else ""
+        lines.append(_line(INCONCLUSIVE, f"{len(undecided)}{of_one}"))
+    if absent := len(claims) - len(tested):
+        lines.append(
+            _line(
+                NOT_TESTED,
+                f"{absent}; what each needs: {spec.with_name(spec.name.replace('.spec.yaml', '.md'))}",
+            )
+        )
+    return lines
 
 
-def _interval(claim: Mapping[str, Any]) -> str:
-    if claim.get("estimate") is None:
-        return ""
-    text = f"{claim['estimate']:+.2f}"
-    if claim["low"] is not None:
-        # Escaped, since rich would take a plain bracket for a style.
-        text += f" \\[{claim['low']:+.2f}, {claim['high']:+.2f}]"
-    return f"{text} {claim['unit']}".rstrip()
+def _line(head: str, text: str) -> str:
+    return f"  {head:<13} {text}"
+
+
+def _words(claim: Claim, several: bool) -> str:
+    """'LDReg raises mLID: +0.16 [+0.02, +0.30]', with the method and encoder where there are several."""
+    interval = "" if claim["low"] is None else f" [{claim['low']:+.2f}, {claim['high']:+.2f}]"
+    of = f" ({claim['context']})" if several else ""
+    return f"{claim['claim']}{of}: {claim['estimate']:+.2f}{interval} {claim['unit']}".rstrip()

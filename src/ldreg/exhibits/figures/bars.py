@@ -37,8 +37,8 @@ def bars(exhibit: ExhibitSpec) -> Drawing:
     levels = comparison.levels(found, paper, settings.metrics, not_run=False)
     effects = comparison.effects(found, paper, settings.metrics, not_run=False)
     tables = [
-        comparison.table("level", levels, comparable=settings.scale_of_paper),
-        comparison.table("effect", effects, comparable=True),
+        comparison.table("level", levels, settings.scale_of_paper),
+        comparison.table("effect", effects, settings.scale_of_paper),
     ]
     return Drawing(_draw_panels(levels, effects, settings), pd.concat(tables, ignore_index=True))
 

@@ -61,6 +61,22 @@ BARS = Renderer("bars", "ldreg.exhibits.figures.bars", BarSettings, FIGURE)
 SCATTER = Renderer("scatter", "ldreg.exhibits.figures.scatter", Settings, FIGURE)
 
 
+class SummarySettings(Settings):
+    """Settings of `summary`: one panel for each metric, three at most, since they stand side by side.
+
+    not_run: whether to show the pairs of the exhibit named first in paper_exhibits that were not run.
+    """
+
+    metrics: tuple[MetricName, ...] = Field(
+        default=("linear_top1", "effective_rank", "mlid"), min_length=1, max_length=3
+    )
+    paper_exhibits: tuple[str, ...] = ("table1", "table15")
+    not_run: bool = False
+
+
+SUMMARY = Renderer("summary", "ldreg.exhibits.figures.summary", SummarySettings, FIGURE, opens_page=True)
+
+
 class TsneSettings(Settings):
     """Settings of `tsne`, which has none of its own."""
 

@@ -31,6 +31,11 @@ ZOOM = 0.33  # half side of figure 1's panels around the anchor
 TOLERANCE = 0.05  # of figure 3: how near the target mLID should come
 CLOUD_MARK = {"marker": ".", "linestyle": "none", "markeredgewidth": 0}
 ANCHOR_MARK = {"marker": "*", "markersize": 9, "color": "black", "markeredgecolor": "white"}
+# Of figure 1 a and b, in the paper's order: words, colour, and the letter's offset from its curve in points.
+ANCHORS = {
+    "a": ("local collapse", style.COLOURS[1], (-8, 9)),
+    "b": ("no collapse", style.COLOURS[0], (8, -4)),
+}
 VIEW = 3  # of figure 3: radii of the anchor's neighbourhood to either side of it; half as many up and down
 TARGET_COLOURS = (
     "#0072B2",
@@ -73,9 +78,7 @@ def _draw_figure1(rows: pd.DataFrame, content: Mapping[str, Any]) -> Figure:
         figure = Figure(figsize=(style.WIDTH, 6.0), layout="constrained")
         rows_of = figure.add_gridspec(3, 1, height_ratios=[1.85, 1.85, 1.8])
         *anchors, wide = _row(rows_of[0], (1, 1, 1.7))
-        for axes, panel, words, colour in zip(
-            anchors, "ab", ("no collapse", "local collapse"), style.COLOURS, strict=False
-        ):
+        for axes, (panel, (words, colour, _)) in zip(anchors, ANCHORS.items(), strict=True):
             _cloud(axes, rows, panel, f"{_bold(panel)} {words}\n{_number_words(rows, panel, 'lid')}", ZOOM)
             near = {**CLOUD_MARK, "markersize": 3.5, "color": colour}
             axes.plot(*xy(rows, panel, "neighbours"), **near)
@@ -166,7 +169,7 @@ def _cloud(
 
 def _distances(axes: Axes, rows: pd.DataFrame, k: int) -> None:
     """F(r) of both anchors on logarithmic axes up to three neighbourhoods: LID is the slope at the left."""
-    for panel, colour, offset in zip("ab", style.COLOURS, ((8, -4), (-8, 9)), strict=False):
+    for panel, (_, colour, offset) in ANCHORS.items():
         r, share = (values[: 3 * k] for values in xy(rows, panel, "distances"))
         axes.plot(r, share, color=colour)
         axes.plot(r[k - 1], share[k - 1], "o", color=colour)

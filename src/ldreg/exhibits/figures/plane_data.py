@@ -19,7 +19,7 @@ LOSSES = {"mlid": "offset", "mlid_per_sample": "offset_per_sample"}  # figure 3:
 def figure1_table(content: Mapping[str, Any], paper: Mapping[str, float]) -> pd.DataFrame:
     """All that figure 1 shows; `paper` are its metrics in reported.csv, such as gid_at_mlid_1.1."""
     panels, rows = content["panels"], []
-    for letter, name in (("a", "spread"), ("b", "collapsed")):
+    for letter, name in (("a", "collapsed"), ("b", "spread")):
         by_distance = sorted(panels[name]["points"], key=lambda point: math.hypot(*point))
         distances = [math.hypot(*point) for point in by_distance]
         shares = [(place + 1) / len(distances) for place in range(len(distances))]

@@ -1,11 +1,19 @@
 """Estimates and their differences from the paper, as tables and figures write them."""
 
+import math
+
 from ldreg.exhibits.output.labels import number
 from ldreg.exhibits.output.markup import Cell
 from ldreg.exhibits.stats.intervals import Estimate
 
 NOT_RUN = "not run"
 NOT_REPORTED = "not given"
+AGREES, DIFFERS, UNDECIDED = "agrees", "differs", "undecided"
+SIGN_NOTE = (
+    "Sign: whether the effect here has the sign of the paper's. It agrees or differs where the interval "
+    "excludes zero; it is undecided where the interval includes zero, and where one seed gives no interval. "
+    "The two sizes are of different tasks and are not compared."
+)
 
 
 def best_in_bold(texts: list[str], values: list[float | None]) -> list[Cell]:
@@ -20,6 +28,34 @@ def best_in_bold(texts: list[str], values: list[float | None]) -> list[Cell]:
 def gap(ours: Estimate | None, theirs: float | None) -> str:
     """Ours minus the paper's; '' where one of them is missing."""
     return "" if ours is None or theirs is None else number(ours.mean - theirs, True, _decimals(ours))
+
+
+def sign(ours: Estimate | None, theirs: float | None) -> str:
+    """Whether our effect has the sign of the paper's; '' where one of them is missing.
+
+    An interval without width, as of equal differences in a few seeds, decides nothing.
+
+    >>> ends = ((0.1, 0.9, 3), (-0.1, 1.1, 3), (None, None, 1))
+    >>> clear, wide, one_seed = (Estimate(0.5, *each) for each in ends)
+    >>> sign(clear, 1.2), sign(clear, -1.2), sign(wide, 1.2), sign(one_seed, 1.2)
+    ('agrees', 'differs', 'undecided', 'undecided')
+    """
+    if ours is None or theirs is None:
+        return ""
+    if ours.low is None or ours.low <= 0 <= ours.high or math.isclose(ours.low, ours.high):
+        return UNDECIDED
+    # Two printed numbers that are equal may differ in the last bit of their difference.
+    return AGREES if ours.mean * round(theirs, 6) > 0 else DIFFERS
+
+
+def beside_paper(scale_of_paper: bool) -> str:
+    """Head of the column that sets an effect beside the paper's: a size is compared at its scale alone."""
+    return "difference" if scale_of_paper else "sign"
+
+
+def compared(ours: Estimate | None, theirs: float | None, scale_of_paper: bool) -> str:
+    """A cell of the column `beside_paper`."""
+    return gap(ours, theirs) if scale_of_paper else sign(ours, theirs)
 
 
 def level(estimate: Estimate | None) -> str:

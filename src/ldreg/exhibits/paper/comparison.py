@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ldreg.exhibits.output.estimates import sign
 from ldreg.exhibits.output.labels import METRICS, name, regularizer
 from ldreg.exhibits.paper.reported import PaperRow, Reported, difference
 from ldreg.exhibits.runs.arms import Context
@@ -72,8 +73,12 @@ def effects(found: list[Context], paper: Reported, metrics: tuple[str, ...], not
     return [group for group in groups if group]
 
 
-def table(kind: str, groups: Groups, comparable: bool) -> pd.DataFrame:
-    """One line per number, for the CSV. `comparable`: whether `paper` may be set beside ours."""
+def table(kind: str, groups: Groups, scale_of_paper: bool) -> pd.DataFrame:
+    """One line per number, for the CSV; `kind` is "level" or "effect".
+
+    At another scale than the paper's its levels are not comparable with ours, and of an effect only the sign.
+    """
+    comparable = scale_of_paper or kind == "effect"
     lines = []
     for row in (row for group in groups for row in group):
         for metric, ours in row.ours.items():
@@ -86,7 +91,8 @@ def table(kind: str, groups: Groups, comparable: bool) -> pd.DataFrame:
                     "status": "run" if ours else "not run",
                     **estimate_columns(ours),
                     "paper": row.paper[metric],
-                    "difference": _difference(ours, row.paper[metric], comparable),
+                    "difference": _difference(ours, row.paper[metric], scale_of_paper),
+                    "sign": sign(ours, row.paper[metric]) if kind == "effect" else "",
                     "paper_setting": row.theirs.setting if row.theirs else None,
                     "comparable": comparable and row.paper[metric] is not None,
                 }

@@ -9,7 +9,15 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ldreg.exhibits.output.estimates import NOT_REPORTED, best_in_bold, effect, gap, level
+from ldreg.exhibits.output.estimates import (
+    NOT_REPORTED,
+    SIGN_NOTE,
+    beside_paper,
+    best_in_bold,
+    compared,
+    effect,
+    level,
+)
 from ldreg.exhibits.output.labels import METRICS, name, printed, seeds
 from ldreg.exhibits.output.markup import Block, Cell
 from ldreg.exhibits.paper import comparison
@@ -49,8 +57,8 @@ def build(exhibit: ExhibitSpec) -> Content:
     levels = comparison.levels(found, paper, settings.metrics, settings.not_run)
     effects = comparison.effects(found, paper, settings.metrics, settings.not_run)
     tables = [
-        comparison.table("effect", effects, comparable=True),
-        comparison.table("level", levels, comparable=settings.scale_of_paper),
+        comparison.table("effect", effects, settings.scale_of_paper),
+        comparison.table("level", levels, settings.scale_of_paper),
     ]
     blocks = [
         _effect_block(exhibit.scale, effects, settings),
@@ -92,7 +100,8 @@ def _level_rows(group: list[Row], settings: TableSettings) -> list[list[Cell]]:
 
 
 def _effect_block(scale: str, groups: Groups, settings: TableSettings) -> Block:
-    header = ("method", "regulariser", "change in", "paper", "here [95 % interval]", "difference", "seeds")
+    header = ("method", "regulariser", "change in", "paper", "here [95 % interval]")
+    header += (beside_paper(settings.scale_of_paper), "seeds")
     title = f"Effect of the regulariser (with minus without): the paper's and at the {scale} scale"
     cells = [
         [line for place, row in enumerate(group) for line in _effect_rows(row, place == 0, settings)]
@@ -111,7 +120,7 @@ def _effect_rows(row: Row, first: bool, settings: TableSettings) -> list[list[Ce
             METRICS[metric].effect,
             _paper(row, metric, signed=True),
             effect(ours),
-            gap(ours, row.paper[metric]),
+            compared(ours, row.paper[metric], settings.scale_of_paper),
             str(ours.n if ours else 0),
         ]
         lines.append([Cell(text) for text in texts])
@@ -136,15 +145,14 @@ def table_notes(
     notes.append(f"Paper: ImageNet, one number a cell, no interval. Beside the rows run here: {theirs}.")
     if counts[-1] > 1:
         fewer = " or fewer" if counts[0] < counts[-1] else ""
-        notes.append(
-            f"Means over {seeds(counts[-1])}{fewer}; ± and brackets are 95 % t-intervals over seeds, for "
-            "effects of the differences paired by seed."
-        )
+        notes += [
+            f"Means over {seeds(counts[-1])}{fewer}.",
+            "± and brackets are 95 % t-intervals over seeds, for effects of the differences paired by seed.",
+        ]
     if counts[0] == 1:
         rows = "" if counts[-1] == 1 else " Rows of "
         notes.append(f"{rows}1 seed: no interval, and no statement about noise.".strip())
-    task = "" if settings.scale_of_paper else ", which is that of another task"
-    notes.append(f"Difference: the effect here minus the paper's{task}.")
+    notes.append("Difference: the effect here minus the paper's." if settings.scale_of_paper else SIGN_NOTE)
     return [*notes, *measured_by(frame, settings), *settings.notes]
 
 

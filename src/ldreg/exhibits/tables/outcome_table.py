@@ -9,7 +9,14 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from ldreg.exhibits.output.estimates import NOT_REPORTED, best_in_bold, effect, gap, level
+from ldreg.exhibits.output.estimates import (
+    NOT_REPORTED,
+    beside_paper,
+    best_in_bold,
+    compared,
+    effect,
+    level,
+)
 from ldreg.exhibits.output.labels import name, number, present
 from ldreg.exhibits.output.markup import Block, Cell
 from ldreg.exhibits.paper import comparison
@@ -56,15 +63,17 @@ def outcome_table(
     levels = _completed(comparison.levels(found, paper, keys, settings.not_run))
     effects = _completed(comparison.effects(found, paper, keys, settings.not_run))
     blocks = [
-        *([_effect_block(exhibit.scale, effects, columns)] if effects else []),
+        *([_effect_block(exhibit.scale, effects, columns, settings.scale_of_paper)] if effects else []),
         _level_block(exhibit.scale, title, levels, columns, settings.scale_of_paper),
     ]
     cells = [
-        *_lines("effect", effects, columns, comparable=True),
-        *_lines("level", levels, columns, comparable=settings.scale_of_paper),
+        *_lines("effect", effects, columns, settings.scale_of_paper),
+        *_lines("level", levels, columns, settings.scale_of_paper),
     ]
     # What these measurements share with Table 1 is said in the same words.
-    shared = table_notes(exhibit, TableSettings(metrics=()), frame, effects)
+    shared = table_notes(
+        exhibit, TableSettings(metrics=(), scale_of_paper=settings.scale_of_paper), frame, effects
+    )
     notes = [*shared, *about, BOLD, *settings.notes]
     return table_files(exhibit, blocks, notes, pd.concat(cells, ignore_index=True))
 
@@ -107,7 +116,7 @@ def _completed_row(row: Row) -> Row:
     return replace(row, ours=ours, method=f"{row.method}, {budget}", keys=row.keys | {"setting": budget})
 
 
-def _lines(kind: str, groups: Groups, columns: list[Column], comparable: bool) -> list[pd.DataFrame]:
+def _lines(kind: str, groups: Groups, columns: list[Column], scale_of_paper: bool) -> list[pd.DataFrame]:
     """Lines of the CSV, column by column. All are in percent, as the linear accuracy that `table` knows."""
     tables = []
     for column in columns if groups else ():
@@ -118,7 +127,7 @@ def _lines(kind: str, groups: Groups, columns: list[Column], comparable: bool) -
             for group in groups
             for row in group
         ]
-        lines = comparison.table(kind, [rows], comparable).assign(metric=column.metric)
+        lines = comparison.table(kind, [rows], scale_of_paper).assign(metric=column.metric)
         lines.insert(lines.columns.get_loc("metric"), "dataset", column.dataset)
         # Where the paper gives none they would be objects, which cannot be rounded.
         tables.append(lines.astype({"paper": float}))
@@ -130,17 +139,20 @@ def _stacked(label: str, rows: list[list[Cell]]) -> list[list[Cell]]:
     return [[Cell("" if place else label), *row] for place, row in enumerate(rows)]
 
 
-def _effect_block(scale: str, groups: Groups, columns: list[Column]) -> Block:
-    header = ("encoder", "regulariser", "change in", "paper", "here [95 % interval]", "difference", "seeds")
+def _effect_block(scale: str, groups: Groups, columns: list[Column], scale_of_paper: bool) -> Block:
+    header = ("encoder", "regulariser", "change in", "paper", "here [95 % interval]")
+    header += (beside_paper(scale_of_paper), "seeds")
     title = f"Effect of the regulariser (with minus without): the paper's and at the {scale} scale"
     cells = [
-        _stacked(group[0].method, [line for row in group for line in _effect_rows(row, columns)])
+        _stacked(
+            group[0].method, [line for row in group for line in _effect_rows(row, columns, scale_of_paper)]
+        )
         for group in groups
     ]
     return Block(title, header, cells, words=3)
 
 
-def _effect_rows(row: Row, columns: list[Column]) -> list[list[Cell]]:
+def _effect_rows(row: Row, columns: list[Column], scale_of_paper: bool) -> list[list[Cell]]:
     lines = []
     for column in columns:
         ours, theirs = row.ours[column.key], row.paper[column.key]
@@ -149,7 +161,7 @@ def _effect_rows(row: Row, columns: list[Column]) -> list[list[Cell]]:
             f"{column.label} (points)",
             _printed(theirs, column, signed=True),
             effect(ours),
-            gap(ours, theirs),
+            compared(ours, theirs, scale_of_paper),
             str(ours.n if ours else 0),
         ]
         lines.append([Cell(text) for text in texts])
