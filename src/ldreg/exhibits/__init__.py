@@ -2,7 +2,8 @@
 
 Importing this module is cheap (no pandas, scipy or matplotlib), because the workflow reads `RENDERERS` when
 it is parsed. The function that draws an exhibit takes its `ExhibitSpec` and returns the content of each file
-by its ending. It computes everything first and `render` writes it: a failing exhibit leaves nothing behind.
+by its ending or, for a figure, a `Drawing`, which has it. It computes everything first and `render` writes
+it: a failing exhibit leaves nothing behind.
 """
 
 from pathlib import Path

@@ -30,7 +30,6 @@ class ExhibitInScale:
     """One exhibit within its scale: what a renderer is asked about before any job runs.
 
     Attributes:
-        name: The exhibit's name.
         block: Its block in the configuration.
         scale: The content of the scale file.
         scale_file: The scale file's name, for error messages.
@@ -42,7 +41,6 @@ class ExhibitInScale:
             certain file of each run, such as `taken_with("step_cost.json")`.
     """
 
-    name: str
     block: Exhibit
     scale: ScaleFile
     scale_file: str
@@ -100,7 +98,7 @@ class Renderer:
     Attributes:
         key: What `renderer:` says in YAML. The drawing function is called the same.
         module: The module of the drawing function, which takes an `ExhibitSpec` and returns the content of
-            each file by its ending. It is imported only when an exhibit is drawn.
+            each file by its ending or, for a figure, a `Drawing`. It is imported when an exhibit is drawn.
         settings: The pydantic model of what `settings:` may say.
         suffixes: The endings of the files that are made. "html" is made from "md" by `ldreg.exhibits.render`.
         synthetic: What is shown by a renderer that needs no runs; None for one that needs some.
@@ -131,7 +129,7 @@ class Renderer:
     opens_page: bool = False
 
     @property
-    def function(self) -> Callable[[Any], dict[str, str | bytes]]:
+    def function(self) -> Callable[[Any], Any]:
         """The drawing function; its module is imported only now."""
         return getattr(import_module(self.module), self.key)
 

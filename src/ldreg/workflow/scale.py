@@ -103,7 +103,6 @@ class Scale:
     def in_scale(self, exhibit: str) -> ExhibitInScale:
         """What an exhibit's renderer is asked about."""
         return ExhibitInScale(
-            name=exhibit,
             block=self.exhibits[exhibit],
             scale=self.content,
             scale_file=self.file,
