@@ -29,7 +29,7 @@ SMALL = (*CORE, *TABLES, *FIGURES, "claims_all", "significance", *BEYOND)
 
 
 @pytest.mark.parametrize(
-    ("scale", "runs", "exhibits", "probes"),
+    ("scale", "runs", "exhibits", "measurements"),
     [
         # 3 seeds in the core, 1 elsewhere; two data sets to transfer to.
         (
@@ -54,7 +54,11 @@ SMALL = (*CORE, *TABLES, *FIGURES, "claims_all", "significance", *BEYOND)
     ],
 )
 def test_jobs_of_a_scale(
-    workflow: Workflow, scale: str | None, runs: int, exhibits: tuple[str, ...], probes: dict[str, int] | None
+    workflow: Workflow,
+    scale: str | None,
+    runs: int,
+    exhibits: tuple[str, ...],
+    measurements: dict[str, int] | None,
 ) -> None:
     expected = {
         "data": 1,
@@ -62,10 +66,11 @@ def test_jobs_of_a_scale(
         "measure": runs,
         **dict.fromkeys(exhibits, 1),
         "site": 1,
+        "track": 1,
         "all": 1,
     }
-    if probes:
-        expected |= {"synthetic": 2, "tsne": 4, **probes}
+    if measurements:
+        expected |= {"synthetic": 2, "tsne": 4, **measurements}
     assert workflow.jobs(scale=scale) == expected
     name = Path(scale).stem if scale else "demo"
     assert [path.name for path in workflow.path("results").iterdir()] == [name]
@@ -76,7 +81,7 @@ def test_jobs_of_a_scale(
 )
 def test_jobs_of_the_core(workflow: Workflow, scale: str | None, runs: int) -> None:
     expected = {"data": 1, "pretrain": runs, "measure": runs, "synthetic": 1, **dict.fromkeys(CORE, 1)}
-    assert workflow.jobs("core", scale=scale) == {**expected, "core": 1}
+    assert workflow.jobs("core", scale=scale) == {**expected, "track": 1, "core": 1}
 
 
 @pytest.mark.parametrize(
@@ -103,7 +108,14 @@ def test_one_exhibit_by_its_name(workflow: Workflow) -> None:
 
 def test_core_is_what_the_scale_says(workflow: Workflow) -> None:
     workflow.edit(lambda content: content.update(core=["claims"]))
-    assert workflow.jobs("core") == {"data": 1, "pretrain": 4, "measure": 4, "claims": 1, "core": 1}
+    assert workflow.jobs("core") == {
+        "data": 1,
+        "pretrain": 4,
+        "measure": 4,
+        "claims": 1,
+        "track": 1,
+        "core": 1,
+    }
 
 
 def test_the_launch_follows_from_the_resources(workflow: Workflow) -> None:
