@@ -49,13 +49,10 @@ if TRANSFERRED:
         shell:
             "ldreg transfer {input.spec} --settings {input.settings} --pretrained-on {input.pretrained_on}"
             " --data {input.data} --threads {threads} {resources.options} --log {log}"
-
-
-# Measurements that need the run's data and no settings of their own: one rule for each that is declared.
-for measurement in MEASUREMENTS.values():
-    if not measurement.has_plain_rule:
-        continue
-
+# fmt: off
+# Each measurement that needs the run's data and no settings of its own. A function, and not a loop's body, as
+# Snakemake composes the command when a job starts, at which time a loop's variable has its last value.
+def rule_of(measurement):
     rule:
         name:
             measurement.key
@@ -82,6 +79,10 @@ for measurement in MEASUREMENTS.values():
             " {resources.options} --log {log}"
 
 
+for measurement in MEASUREMENTS.values():
+    if measurement.has_plain_rule:
+        rule_of(measurement)
+# fmt: on
 if SCALE.content.detection:
 
     rule compose:
