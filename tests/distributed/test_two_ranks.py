@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from ldreg.catalogue.measurements import PRETRAINED
 from ldreg.catalogue.methods import METHODS
 from ldreg.config.run_spec import write_spec
 from ldreg.runtime.distributed import gather_rows, process_group, rank, replicate, world_size
-from ldreg.workflow.inputs import PRETRAINED
 
 RUN = "simclr-small_cnn/ldreg_l1-beta0.1-k8/seed0"
 CASES = [(method, name) for method in METHODS for name in ("none", "ldreg_l1", "cov_var")]
@@ -89,7 +89,8 @@ def test_a_job_of_two_ranks_writes_its_files_once(folder):
 
 def test_two_ranks_time_the_same_steps_and_write_once(folder):
     timed = folder / "timed"
-    assert {path.name for path in timed.iterdir()} == {"spec.yaml", "step_cost.json"}
+    assert {path.name for path in timed.iterdir()} == {"spec.yaml", "step_cost.json", "records"}
+    assert [path.name for path in (timed / "records").iterdir()] == ["step_cost.json"]
     found = json.loads((timed / "step_cost.json").read_text())
     assert (found["world_size"], found["pairs"]) == (2, 8)  # rank 0's plan
     assert found["ratio_low"] <= found["ratio"] <= found["ratio_high"]

@@ -17,7 +17,9 @@ import torch
 from norm_free import build_norm_free, float64_batches, float_keeping_float64
 from torch import nn
 
-import ldreg.jobs.runs
+import ldreg.jobs.pretrain
+import ldreg.jobs.shared
+import ldreg.jobs.step_cost
 import ldreg.training.pretrain
 import ldreg.training.step_cost
 from ldreg.config.run_spec import RunSpec, read_spec
@@ -45,14 +47,13 @@ def main(folder: Path, dataset: Path) -> None:
         cached = {name: train(spec, data[name], device, micro_batch=10) for name, spec in specs.items()}
         torch.save(cached, equivalence / f"cached{rank()}.pt")
         ldreg.training.pretrain.build_method, ldreg.training.pretrain.batches = build_method, batches
-        ldreg.jobs.runs.Tracker = NoTracker
+        ldreg.jobs.pretrain.Tracker = NoTracker
         # Processes meet once: a second group would look for the first one's addresses.
-        ldreg.jobs.runs.process_group = lambda gpus: nullcontext(device)
+        ldreg.jobs.shared.process_group = lambda gpus: nullcontext(device)
         with (folder / "terminal.txt").open("a") as terminal:
-            ldreg.jobs.runs.pretrain_job(folder / "job/spec.yaml", dataset, Execution(), folder, terminal)
-        ldreg.training.step_cost.process_group = ldreg.jobs.runs.process_group
+            ldreg.jobs.pretrain.pretrain_job(folder / "job/spec.yaml", dataset, Execution(), folder, terminal)
         ldreg.training.step_cost.BUDGET = float(rank())  # the ranks would take different numbers of steps
-        ldreg.training.step_cost.step_cost_job(folder / "timed/spec.yaml", dataset, Execution())
+        ldreg.jobs.step_cost.step_cost_job(folder / "timed/spec.yaml", dataset, Execution())
 
 
 def train(spec: RunSpec, data: ImageData, device: torch.device, **execution: Any) -> dict[str, Any]:

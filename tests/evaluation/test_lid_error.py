@@ -1,17 +1,10 @@
-"""The mini-batch LID's error, by the estimators themselves, and the job that writes it."""
-
-import json
+"""The mini-batch LID's error, by the estimators themselves."""
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
-from ldreg.config.run_spec import write_spec
-from ldreg.config.scale_file import Execution
-from ldreg.errors import LdregError
-from ldreg.evaluation.lid_error import BATCHES, lid_error_job, lid_errors, random_batches
+from ldreg.evaluation.lid_error import lid_errors, random_batches
 from ldreg.lid import lid_mle, lid_mom
-from ldreg.models.networks import build_encoder
 
 
 def cloud(rows: int = 300, dim: int = 6) -> torch.Tensor:
@@ -74,42 +67,3 @@ def test_scale_changes_nothing_and_collapse_is_finite(recwarn) -> None:
     (mom, _) = lid_errors(torch.ones(100, 3), (64,), (8,))
     assert mom["bias"] == 1 and mom["rms"] == 0
     assert not recwarn.list
-
-
-@pytest.fixture
-def run(tmp_path, tiny_spec):
-    """A run folder with an untrained encoder."""
-    spec = tiny_spec()
-    write_spec(tmp_path / "run/spec.yaml", spec, "simclr-small_cnn/none/seed0")
-    torch.manual_seed(0)
-    encoder, _ = build_encoder(spec, 1)
-    save_file(encoder.state_dict(), tmp_path / "run/encoder.safetensors")
-    return tmp_path / "run"
-
-
-def test_the_job_measures_the_training_split_and_writes_the_same_again(run, data_root) -> None:
-    threads = torch.get_num_threads()
-    manifest = data_root / "digits/dataset.json"
-    lid_error_job(run / "spec.yaml", manifest, Execution())
-    text = (run / "lid_error.json").read_text()
-    content = json.loads(text)
-    assert (content["split"], content["rows"], content["batches"]) == ("train", 100, BATCHES)
-    assert {entry["batch_rows"] for entry in content["entries"]} == {32, 64}
-    assert {entry["k"] for entry in content["entries"]} == {4, 8, 16, 32}
-    assert all(len(entry["batch_rms"]) == BATCHES for entry in content["entries"])
-    lid_error_job(run / "spec.yaml", manifest, Execution())
-    assert (run / "lid_error.json").read_text() == text
-    torch.set_num_threads(threads)
-
-
-def test_mistakes_are_named_and_leave_nothing_behind(run, data_root, tiny_spec) -> None:
-    manifest = data_root / "digits/dataset.json"
-    write_spec(run / "spec.yaml", tiny_spec(train_images=32), "simclr-small_cnn/none/seed0")
-    with pytest.raises(LdregError, match="32 training images; the smallest mini-batch here has 32"):
-        lid_error_job(run / "spec.yaml", manifest, Execution())
-    (run / "encoder.safetensors").unlink()
-    with pytest.raises(
-        LdregError, match=r"encoder\.safetensors: no such file; train it first: ldreg pretrain"
-    ):
-        lid_error_job(run / "spec.yaml", manifest, Execution())
-    assert not (run / "lid_error.json").exists()

@@ -1,21 +1,10 @@
-"""t-SNE of the first classes: the same each time, true to clusters, and the job that writes it."""
-
-import csv
+"""t-SNE of the first classes: the same each time, and true to clusters."""
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
-from ldreg.config.run_spec import read_spec, write_spec
-from ldreg.config.scale_file import Execution
-from ldreg.data.datasets import Split
-from ldreg.errors import LdregError
-from ldreg.evaluation import tsne
-from ldreg.evaluation.features import represent
-from ldreg.evaluation.tsne import CLASSES, embed, first_classes, perplexity, tsne_job
-from ldreg.models.load import load_encoder
-from ldreg.models.networks import build_encoder
+from ldreg.evaluation.tsne import embed, first_classes, perplexity
 
 
 def clusters(rows: int = 30) -> torch.Tensor:
@@ -72,53 +61,3 @@ def test_the_first_images_of_the_first_classes_in_their_order() -> None:
     assert first_classes(labels).tolist() == [1, 2, 3, 4, 6, 7]
     assert first_classes(labels, per_class=1).tolist() == [1, 2, 7]
     assert len(first_classes(torch.arange(20).repeat(500))) == 2000
-
-
-@pytest.fixture
-def run(tmp_path, tiny_spec):
-    """A run folder with an untrained encoder."""
-    spec = tiny_spec()
-    write_spec(tmp_path / "run/spec.yaml", spec, "simclr-small_cnn/none/seed0")
-    torch.manual_seed(0)
-    encoder, _ = build_encoder(spec, 1)
-    save_file(encoder.state_dict(), tmp_path / "run/encoder.safetensors")
-    return tmp_path / "run"
-
-
-def test_the_job_writes_one_line_per_test_image_and_the_same_bytes_again(run, data_root, digits) -> None:
-    threads = torch.get_num_threads()
-    manifest = data_root / "digits/dataset.json"
-    tsne_job(run / "spec.yaml", manifest, Execution(threads=2))
-    content = (run / "tsne.csv").read_bytes()
-    lines = list(csv.DictReader(content.decode().splitlines()))
-    assert list(lines[0]) == ["x", "y", "label", "perplexity"]
-    assert [int(line["label"]) for line in lines] == digits.test.labels.tolist()
-    assert {line["perplexity"] for line in lines} == {"30"} and digits.classes == CLASSES
-    assert np.isfinite([[float(line["x"]), float(line["y"])] for line in lines]).all()
-    tsne_job(run / "spec.yaml", manifest, Execution())
-    assert (run / "tsne.csv").read_bytes() == content
-    torch.set_num_threads(threads)
-
-
-def test_a_line_holds_the_place_and_the_label_of_one_image(run, data_root, digits, monkeypatch) -> None:
-    few = torch.tensor([5, 40, 7, 300])  # out of order on purpose
-    monkeypatch.setattr(tsne, "first_classes", lambda labels: few)
-    monkeypatch.setattr(tsne, "embed", lambda features: features[:, :2].double().numpy())
-    tsne_job(run / "spec.yaml", data_root / "digits/dataset.json", Execution())
-    lines = list(csv.DictReader((run / "tsne.csv").read_text().splitlines()))
-    assert [int(line["label"]) for line in lines] == digits.test.labels[few].tolist()
-    _, spec = read_spec(run / "spec.yaml")
-    encoder = load_encoder(run / "encoder.safetensors", spec, 1, torch.device("cpu"))
-    for line, row in zip(lines, few.tolist(), strict=True):
-        one = Split(digits.test.images[row : row + 1], digits.test.labels[row : row + 1])
-        alone, _ = represent(encoder, one, spec.image_size, torch.device("cpu"))
-        assert [float(line["x"]), float(line["y"])] == pytest.approx(alone[0, :2].tolist(), abs=2e-6)
-
-
-def test_an_untrained_run_is_named(run, data_root) -> None:
-    (run / "encoder.safetensors").unlink()
-    with pytest.raises(
-        LdregError, match=r"encoder\.safetensors: no such file; train it first: ldreg pretrain"
-    ):
-        tsne_job(run / "spec.yaml", data_root / "digits/dataset.json", Execution())
-    assert not (run / "tsne.csv").exists()

@@ -1,6 +1,5 @@
 """The experiments in the plane at their full size, for one seed: figures 1 and 3."""
 
-import json
 import math
 
 import numpy as np
@@ -137,26 +136,6 @@ def test_danco_tells_a_surface_from_a_line_and_refuses_exact_lines() -> None:
     assert experiments.global_dimension(points * torch.tensor([1.0, 1e-4]), 0) == pytest.approx(1.0, abs=0.1)
     with pytest.raises(ValueError, match="no dimension"):
         experiments.global_dimension(points.repeat(2, 1), 0)
-
-
-def test_one_seed_gives_the_same_file_each_time_and_several_their_numbers(tmp_path, monkeypatch) -> None:
-    small = {"points": 200, "steps": 3}
-    monkeypatch.setattr(experiments, "figure1", lambda seeds: figure1(seeds, **small, width=32))
-    monkeypatch.setattr(experiments, "figure3", lambda seeds: figure3(seeds, **small))
-    for figure in ("figure1", "figure3"):
-        files = [tmp_path / f"{figure}-{place}.json" for place in range(3)]
-        for path, seeds in zip(files, ([3], [3], [3, 4]), strict=True):
-            experiments.compute(figure, seeds, path)
-        assert files[0].read_bytes() == files[1].read_bytes()
-        alone, both = (json.loads(path.read_text()) for path in files[1:])
-        assert both["figure"] == figure and both["seeds"] == [3, 4]
-        for name, panel in both["panels"].items():
-            first = alone["panels"][name]
-            assert panel.get("points") == first.get("points")
-            for key in panel.keys() - {"points"}:
-                assert panel[key][:1] == first[key] and len(panel[key]) == 2
-        name = {"figure1": "cloud_1.1", "figure3": "1.0"}[figure]
-        assert both["panels"][name]["fr_distance"][0] != both["panels"][name]["fr_distance"][1]
 
 
 figure1, figure3 = experiments.figure1, experiments.figure3

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ldreg.errors import LdregError
-from ldreg.tracking import log_folder, record, store
+from ldreg.tracking import log_folder, run_files, store
 
 JOB = """
 import logging, sys, time
@@ -95,7 +95,7 @@ def test_a_real_server(results, database, monkeypatch, capfd):
         server.communicate()
     artifacts = results.path / "server-artifacts" / training.info.experiment_id / training.info.run_id
     assert (artifacts / "artifacts/history.csv").read_text() == (folder / "history.csv").read_text()
-    assert record.notes(folder)["pretrain"]["uri"] == f"http://127.0.0.1:{port}"
+    assert run_files.notes(folder)["pretrain"]["uri"] == f"http://127.0.0.1:{port}"
     assert not any(secret in "".join(capfd.readouterr()) for secret in ("mallory", "secret"))
 
 

@@ -3,14 +3,13 @@
 import json
 import socket
 import sqlite3
-import subprocess
 import sys
 import threading
 
 import pytest
 
 from ldreg.errors import LdregError
-from ldreg.tracking import Tracker, git_state, log_exhibit, log_folder, record, store, tracker, tracking_uri
+from ldreg.tracking import Tracker, log_folder, run_files, store, tracker, tracking_uri
 
 
 def test_live_and_later_give_mlflow_the_same(results, tmp_path, database):
@@ -108,7 +107,7 @@ def test_a_run_that_breaks_off_is_completed_not_repeated(results, monkeypatch, w
     assert "division by zero" in warned()
     (partial,) = results.runs()
     assert partial.info.status == "RUNNING"
-    assert record.notes(folder)["pretrain"]["complete"] is False
+    assert run_files.notes(folder)["pretrain"]["complete"] is False
     assert "completed" in log_folder(folder, results.path)[0]
     (run,) = results.runs()
     assert (run.info.run_id, run.info.status) == (partial.info.run_id, "FINISHED")
@@ -119,14 +118,14 @@ def test_a_failed_and_a_killed_attempt_and_the_retry(results):
     folder = results.plan()
     with pytest.raises(ZeroDivisionError), Tracker(folder, "pretrain", results.path):
         _ = 1 / 0
-    assert record.notes(folder) == {}
+    assert run_files.notes(folder) == {}
     store.Store(tracking_uri(results.path), "demo").create(
         folder, "pretrain", 1, {}
     )  # as a killed job leaves it
     results.pretrain(folder)
     assert sorted(run.info.status for run in results.runs()) == ["FAILED", "FINISHED", "KILLED"]
     (finished,) = [run for run in results.runs() if run.info.status == "FINISHED"]
-    assert record.notes(folder)["pretrain"]["run_id"] == finished.info.run_id
+    assert run_files.notes(folder)["pretrain"]["run_id"] == finished.info.run_id
 
 
 def test_an_unreachable_server_costs_a_warning_and_is_made_up_for_later(results, monkeypatch, warned):
@@ -180,46 +179,6 @@ def test_without_mlflow(results, monkeypatch, warned):
         log_folder(folder, results.path)
 
 
-@pytest.fixture
-def exhibit(results):
-    """An exhibit's spec and its rendered files."""
-    spec, picture = (results.path / f"figure5.{suffix}" for suffix in ("spec.yaml", "png"))
-    spec.write_text("scale: demo\n")
-    picture.write_text("a picture")
-    return spec, [picture]
-
-
-def test_an_exhibit_and_its_next_rendering_are_runs_with_their_files(results, exhibit):
-    commit, dirty = git_state()
-    tags = {"kind": "exhibit", "exhibit": "figure5", "scale": "demo"}
-    tags |= {"git_commit": commit, "git_dirty": str(dirty).lower()}
-    for _ in range(2):
-        log_exhibit(*exhibit, results.path)
-    expected = ("figure5", "FINISHED", {}, tags, {}, ["figure5.png", "figure5.spec.yaml"])
-    assert [results.content(run) for run in results.runs()] == [expected] * 2
-
-
-@pytest.mark.parametrize("trouble", ["refused", "no answer in time", "figure5.png", "key scale", "mlflow"])
-def test_an_exhibit_that_mlflow_does_not_get(results, exhibit, monkeypatch, warned, trouble):
-    spec, (picture,) = exhibit
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        if trouble == "refused":
-            monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-        elif trouble == "no answer in time":
-            monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.getsockname()[1]}")
-            monkeypatch.setattr(tracker, "_CLOSING_SECONDS", 0.2)
-        elif trouble == "figure5.png":
-            picture.unlink()
-        elif trouble == "key scale":
-            spec.write_text("title: a\n")
-        else:
-            for module in ("mlflow", "mlflow.tracking"):
-                monkeypatch.setitem(sys.modules, module, None)
-        log_exhibit(spec, [picture], results.path)
-    assert trouble in warned()
-    assert f"exhibit {spec} is not fully logged" in warned()
-
-
 def test_a_folder_that_cannot_be_logged(results):
     folder = results.plan()
     with pytest.raises(LdregError, match=r"seed0/summary.json: no such file"):
@@ -234,29 +193,3 @@ def test_a_folder_that_cannot_be_logged(results):
     (folder / "spec.yaml").write_text("run: a\n")
     with pytest.raises(LdregError, match=r"spec.yaml: key scale is missing"):
         log_folder(folder, results.path)
-
-
-def test_git_state(tmp_path, monkeypatch):
-    def state():
-        git_state.cache_clear()
-        return git_state()
-
-    def git(*arguments):
-        command = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert state() == ("unknown", False)
-    git("init")
-    assert state() == ("unknown", False)
-    (tmp_path / "code.py").write_text("1")
-    git("add", "code.py")
-    git("commit", "-m", "first")
-    commit = git("rev-parse", "HEAD").strip()
-    assert state() == (commit, False)
-    (tmp_path / "code.py").write_text("2")
-    assert state() == (commit, True)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert state() == ("unknown", False)
-    git_state.cache_clear()

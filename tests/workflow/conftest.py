@@ -80,13 +80,26 @@ class Workflow:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def run(self, *arguments: str, scale: str | None = "tiny.yaml") -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, scale: str | None = "tiny.yaml", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         """`snakemake` with these arguments, as a user in the activated environment would start it."""
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
-        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-        given = ["--configfile", scale] if scale else []
-        command = ["snakemake", *arguments, *given]
-        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True)
+        return self._command(
+            "snakemake", *arguments, *(["--configfile", scale] if scale else []), **environment
+        )
+
+    def ldreg(self, *arguments: str) -> str:
+        """What `ldreg` with these arguments prints."""
+        done = self._command("ldreg", *arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def _command(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+        kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
+        return subprocess.run(
+            command, cwd=self.folder, env=kept | environment, capture_output=True, text=True
+        )
 
     def jobs(self, *arguments: str, scale: str | None = "tiny.yaml") -> dict[str, int]:
         """How many jobs of each rule a dry run announces; none where nothing is to be done."""

@@ -12,7 +12,8 @@ import yaml
 from PIL import Image
 
 from ldreg.catalogue.data_sets import DATA_SETS
-from ldreg.workflow.availability import AGAIN, write_rechecks
+from ldreg.data.availability import AGAIN
+from ldreg.workflow.rechecks import write_rechecks
 from ldreg.workflow.scale import Scale
 
 Workflow = Any  # tests/workflow/conftest.py
@@ -92,7 +93,7 @@ def scale(tmp_path: Path) -> Scale:
     return Scale(content, "demo.yaml", REPOSITORY / "config")
 
 
-def _looks(scale: Scale, results: Path) -> dict[str, str]:
+def _rechecks(scale: Scale, results: Path) -> dict[str, str]:
     write_rechecks(scale, results)
     return {path.stem: path.read_text() for path in (results / "demo/transfer").glob("*.yaml")}
 
@@ -103,11 +104,11 @@ def test_what_was_left_out_is_looked_for_once_its_download_answers(
     asked: list[set[str]] = []
     online: set[str] = set()
     monkeypatch.setattr(
-        "ldreg.workflow.availability.answering", lambda names: asked.append(set(names)) or names & online
+        "ldreg.workflow.rechecks.answering", lambda names: asked.append(set(names)) or names & online
     )
     nowhere = replace(DATA_SETS["fashion_mnist"], installed=None)
     monkeypatch.setitem(DATA_SETS, "fashion_mnist", nowhere)
-    first = _looks(scale, tmp_path)
+    first = _rechecks(scale, tmp_path)
     assert set(first) == {"mnist", "fashion_mnist", "cars"}
     folder = tmp_path / "demo/transfer"
     (folder / "mnist.json").write_text(
@@ -116,13 +117,13 @@ def test_what_was_left_out_is_looked_for_once_its_download_answers(
     for name in ("fashion_mnist", "cars"):
         (folder / f"{name}.json").write_text(json.dumps({"dataset": name, "unavailable": "no way"}))
     times = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-    assert _looks(scale, tmp_path) == first  # without a network, nothing runs again
+    assert _rechecks(scale, tmp_path) == first  # without a network, nothing runs again
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == times
     online |= {"mnist", "fashion_mnist"}
-    second = _looks(scale, tmp_path)
+    second = _rechecks(scale, tmp_path)
     changed = {name for name in first if second[name] != first[name]}
     assert changed == {"fashion_mnist"} and asked == [set(), *[{"fashion_mnist", "cars"}] * 2]
-    assert _looks(scale, tmp_path) == second  # reading the workflow twice changes nothing
+    assert _rechecks(scale, tmp_path) == second  # reading the workflow twice changes nothing
     # The download broke off and the set is left out once more: so once more it is looked for.
     os.utime(folder / "fashion_mnist.json", ns=(0, times[folder / "fashion_mnist.json"] + 10**9))
-    assert _looks(scale, tmp_path)["fashion_mnist"] != second["fashion_mnist"]
+    assert _rechecks(scale, tmp_path)["fashion_mnist"] != second["fashion_mnist"]

@@ -40,7 +40,7 @@ SMALL = (*CORE, *TABLES, *FIGURES, "summary", "claims_all", "significance", *BEY
 
 
 @pytest.mark.parametrize(
-    ("scale", "runs", "exhibits", "probes"),
+    ("scale", "runs", "exhibits", "measurements"),
     [
         # 3 seeds in the core, 1 elsewhere; two data sets to transfer to.
         (
@@ -65,7 +65,11 @@ SMALL = (*CORE, *TABLES, *FIGURES, "summary", "claims_all", "significance", *BEY
     ],
 )
 def test_jobs_of_a_scale(
-    planned: Planned, scale: str | None, runs: int, exhibits: tuple[str, ...], probes: dict[str, int] | None
+    planned: Planned,
+    scale: str | None,
+    runs: int,
+    exhibits: tuple[str, ...],
+    measurements: dict[str, int] | None,
 ) -> None:
     told, workflow = planned(scale)
     expected = {
@@ -74,10 +78,11 @@ def test_jobs_of_a_scale(
         "measure": runs,
         **dict.fromkeys(exhibits, 1),
         "site": 1,
+        "track": 1,
         "all": 1,
     }
-    if probes:
-        expected |= {"synthetic": 2, "tsne": 4, **probes}
+    if measurements:
+        expected |= {"synthetic": 2, "tsne": 4, **measurements}
     assert job_counts(told) == expected
     name = Path(scale).stem if scale else "demo"
     assert [path.name for path in workflow.path("results").iterdir()] == [name]
@@ -88,7 +93,7 @@ def test_jobs_of_a_scale(
 )
 def test_jobs_of_the_core(workflow: Workflow, scale: str | None, runs: int) -> None:
     expected = {"data": 1, "pretrain": runs, "measure": runs, "synthetic": 1, **dict.fromkeys(CORE, 1)}
-    assert workflow.jobs("core", scale=scale) == {**expected, "core": 1}
+    assert workflow.jobs("core", scale=scale) == {**expected, "track": 1, "core": 1}
 
 
 @pytest.mark.parametrize(
@@ -115,7 +120,14 @@ def test_one_exhibit_by_its_name(workflow: Workflow) -> None:
 
 def test_core_is_what_the_scale_says(workflow: Workflow) -> None:
     workflow.edit(lambda content: content.update(core=["claims"]))
-    assert workflow.jobs("core") == {"data": 1, "pretrain": 4, "measure": 4, "claims": 1, "core": 1}
+    assert workflow.jobs("core") == {
+        "data": 1,
+        "pretrain": 4,
+        "measure": 4,
+        "claims": 1,
+        "track": 1,
+        "core": 1,
+    }
 
 
 def test_the_launch_follows_from_the_resources(workflow: Workflow) -> None:

@@ -21,7 +21,7 @@ from ldreg.config.scale_file import Evaluation, Transfer
 from ldreg.detection.model import build_detector
 from ldreg.evaluation.linear import LinearSettings
 from ldreg.evaluation.transfer import paper_setting
-from ldreg.jobs.probes import job_settings
+from ldreg.jobs.transfer import classifier_settings
 from ldreg.models.networks import build_backbone
 from ldreg.training.optim import build_optimizer
 from ldreg.workflow.scale import Scale
@@ -109,7 +109,7 @@ def detector() -> dict[str, Any]:
 def transfer(spec: RunSpec) -> dict[str, Any]:
     """How encoders of this run's scale are tested on other data sets, as the job has it of transfer.yaml."""
     block = SCALE.content.transfer
-    settings = job_settings(block)
+    settings = classifier_settings(block)
     # Of each data set, and of all but the one that has a rate of its own.
     one_by_one = {name: paper_setting(name) for name in block.datasets}
     rates = {f"lr.{name}": setting.lr for name, setting in one_by_one.items()}

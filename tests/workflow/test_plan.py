@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ldreg.catalogue.measurements import PRETRAINED
 from ldreg.files import read_yaml
-from ldreg.workflow.inputs import PRETRAINED, run_folder
+from ldreg.workflow.inputs import run_folder
 from ldreg.workflow.plan import plan
 from ldreg.workflow.scale import Scale
 

@@ -12,15 +12,16 @@ from typing import Any
 
 import pytest
 
+from ldreg.catalogue.measurements import MEASURED, PRETRAINED
 from ldreg.exhibits import RENDERERS
-from ldreg.workflow.inputs import MEASURED, PRETRAINED
 
 Workflow = Any  # tests/workflow/conftest.py
 RENDERER = {"table1_simclr": "main_table", "figure5": "sweep", "claims": "ledger"}
 OUTPUTS = {
     name: [f"{name}.{suffix}" for suffix in RENDERERS[kind].suffixes] for name, kind in RENDERER.items()
 }
-MEASURED_AND_SHOWN = {"measure": 6, "table1_simclr": 1, "figure5": 1, "claims": 1, "site": 1, "all": 1}
+SHOWN = {"table1_simclr": 1, "figure5": 1, "claims": 1, "site": 1, "track": 1, "all": 1}
+MEASURED_AND_SHOWN = {"measure": 6, **SHOWN}
 ALL = {"pretrain": 6, **MEASURED_AND_SHOWN}
 
 Change = Callable[[dict[str, Any]], Any]
@@ -47,12 +48,13 @@ def workflow(finished: Workflow, tmp_path: Path) -> Workflow:
 def test_every_output_is_there_and_nothing_half_written(finished: Workflow) -> None:
     folder = finished.path("results/tiny")
     expected = {"evaluation.yaml", "exhibits.yaml", "index.html", "logs/site.log"}
+    expected |= {"logs/track/all.log", "tracked/all.txt"}
     for run in finished.runs:
         expected |= {f"runs/{run}/{name}" for name in ("spec.yaml", "mlflow.json", *PRETRAINED, *MEASURED)}
         expected |= {f"logs/{rule}/{run}.log" for rule in ("pretrain", "measure")}
     for exhibit in finished.exhibits:
         expected |= {f"exhibits/{name}" for name in (f"{exhibit}.spec.yaml", *OUTPUTS[exhibit])}
-        expected.add(f"logs/exhibits/{exhibit}.log")
+        expected |= {f"logs/exhibits/{exhibit}.log", f"exhibits/records/exhibit-{exhibit}.json"}
     expected.add("logs/data/digits.log")
     found = {
         str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()
@@ -67,17 +69,52 @@ def test_a_run_tells_its_progress(finished: Workflow) -> None:
         assert run in log and "2/2 epochs" in log
 
 
-def test_mlflow_has_a_run_per_job_in_the_scales_experiment(finished: Workflow) -> None:
-    with closing(sqlite3.connect(finished.path("results/mlflow.db"))) as database:
-        runs = database.execute(
+def _mlflow_runs(workflow: Workflow) -> list[tuple[str, str, str]]:
+    """Experiment, name and status of all MLflow runs."""
+    with closing(sqlite3.connect(workflow.path("results/mlflow.db"))) as database:
+        return database.execute(
             "select e.name, r.name, r.status from runs r join experiments e using (experiment_id)"
         ).fetchall()
+
+
+def test_mlflow_has_a_run_per_job_in_the_scales_experiment(finished: Workflow) -> None:
+    runs = _mlflow_runs(finished)
     names = {name for run in finished.runs for name in (run, f"{run} measure")}
     names |= {"table1_simclr", "figure5", "claims"}
     assert len(runs) == len(names)
     assert {experiment for experiment, _, _ in runs} == {"ldreg-tiny"}
     assert {name for _, name, _ in runs} == names
     assert {status for _, _, status in runs} == {"FINISHED"}
+
+
+def _every_measurement(content: dict[str, Any]) -> None:
+    """Exhibits that between them need each job of one run and of the plane."""
+    grid = {"method": "simclr", "regularizer": ["none", "ldreg_l1"]}
+    content |= {"seeds": [0], "core": ["figure3"]}
+    content["exhibits"] = {
+        "figure3": None,
+        "figure4": {"runs": [grid]},
+        "table4": {"runs": [grid]},
+        "lid_in_batches": {"runs": [grid], "settings": {"ks": [8, 16], "rows_per_neighbour": 4}},
+    }
+
+
+def test_short_jobs_have_their_mlflow_runs_too_and_an_unreachable_server_stops_nothing(
+    workflow: Workflow,
+) -> None:
+    before = len(_mlflow_runs(workflow))
+    workflow.edit(_every_measurement)
+    done = workflow.run("--cores", "2", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    told = done.stdout + done.stderr
+    assert done.returncode == 0, told
+    assert len([line for line in told.splitlines() if line.startswith("warning: ")]) == 1
+    assert len(_mlflow_runs(workflow)) == before
+    assert workflow.jobs() == {}
+    kinds = ("tsne", "lid_error", "step_cost")
+    expected = {f"{run} {kind}" for run in (workflow.runs[0], workflow.runs[2]) for kind in kinds}
+    expected |= {"figure3 synthetic", "figure3", "figure4", "table4", "lid_in_batches"}
+    assert workflow.ldreg("track", "results/tiny").count("logged as run") == len(expected)
+    assert {name for _, name, _ in _mlflow_runs(workflow)[before:]} == expected
 
 
 def test_runs_of_one_seed_are_paired_until_the_regulariser_sets_in(finished: Workflow) -> None:
@@ -122,15 +159,15 @@ def _execution(content: dict[str, Any]) -> None:
 
 CHANGES: dict[str, tuple[Change, dict[str, int]]] = {
     # That run, with two seeds, and the only exhibit that shows it.
-    "a beta": (_beta, {"pretrain": 2, "measure": 2, "figure5": 1, "site": 1, "all": 1}),
-    "a caption": (_caption, {"table1_simclr": 1, "site": 1, "all": 1}),
+    "a beta": (_beta, {"pretrain": 2, "measure": 2, "figure5": 1, "site": 1, "track": 1, "all": 1}),
+    "a caption": (_caption, {"table1_simclr": 1, "site": 1, "track": 1, "all": 1}),
     "how it is executed": (_execution, {}),
     "how it is measured": (lambda content: content["evaluation"].update(linear_epochs=3), MEASURED_AND_SHOWN),
     "a setting of every run": (lambda content: content["run"].update(epochs=3), ALL),
     "one more seed": (lambda content: content["seeds"].append(2), {**ALL, "pretrain": 3, "measure": 3}),
     "one seed less": (
         lambda content: content["seeds"].pop(),
-        {"table1_simclr": 1, "figure5": 1, "claims": 1, "site": 1, "all": 1},
+        SHOWN,
     ),
 }
 

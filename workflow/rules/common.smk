@@ -7,13 +7,12 @@ from snakemake.utils import update_config
 
 try:
     from ldreg.catalogue.backbones import STAND_INS
+    from ldreg.catalogue.measurements import MEASURED, MEASUREMENTS, PRETRAINED
     from ldreg.errors import LdregError
     from ldreg.exhibits.paper import SETTINGS_FILE
     from ldreg.exhibits.paper.settings import PaperSettings
     from ldreg.files import read_yaml
     from ldreg.workflow.inputs import (
-        MEASURED,
-        PRETRAINED,
         exhibit_inputs,
         exhibit_outputs,
         exhibit_settings,
@@ -69,6 +68,8 @@ COCO = f"{RESULTS}/{SCALE.name}/coco.json"
 COMPOSED = f"{RESULTS}/{SCALE.name}/composed_digits/composed.json"
 AVAILABILITY = f"{RESULTS}/{SCALE.name}/transfer/{{dataset}}.json"
 RECHECK = f"{RESULTS}/{SCALE.name}/transfer/{{dataset}}.yaml"
+TRACKED = f"{RESULTS}/{SCALE.name}/tracked/{{target}}.txt"
+EXHIBITS_OF = {"all": tuple(SCALE.exhibits), "core": SCALE.content.core}
 TRANSFERRED = SCALE.content.transfer.datasets if SCALE.content.transfer else ()
 
 

@@ -6,41 +6,26 @@ Everything heavy is imported by the command that needs it, so that the light one
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from ldreg.errors import LdregError
-from ldreg.runtime.console import say
+from ldreg.catalogue.measurements import MEASUREMENTS, Measurement
 
 if TYPE_CHECKING:
     from ldreg.config.scale_file import Execution
 
 RESULTS = Path("results")
+Command = Callable[[argparse.Namespace, TextIO], None]
 
 
 def _data(arguments: argparse.Namespace, terminal: TextIO) -> None:
-    from ldreg.data.datasets import prepare
-    from ldreg.data.fetch import Absent
-    from ldreg.workflow.availability import write_availability
+    from ldreg.jobs.data import data_job
 
-    output = arguments.output or Path("data", arguments.dataset, "dataset.json")
-    if output.parts[-2:] != (arguments.dataset, "dataset.json"):
-        raise LdregError(
-            f"--output: {output} is not allowed; it must end in {arguments.dataset}/dataset.json"
-        )
-    if arguments.offer is None:
-        prepare(arguments.dataset, output.parent.parent)
-        return
-    absent = None
-    try:
-        if not output.is_file():
-            prepare(arguments.dataset, output.parent.parent)
-    except Absent as error:  # anything else is a mistake to be mended, not a set to do without
-        say(terminal, f"{arguments.dataset} is left out: {error}")
-        absent = error
-    write_availability(arguments.offer, arguments.dataset, output, absent)
+    manifest = arguments.output or Path("data", arguments.dataset, "dataset.json")
+    data_job(arguments.dataset, manifest, arguments.offer, terminal)
 
 
 def _execution(arguments: argparse.Namespace) -> "Execution":
@@ -75,7 +60,7 @@ def _pretrain(arguments: argparse.Namespace, terminal: TextIO) -> None:
     read_spec(arguments.spec)  # a mistake there is told once, before ranks start
     with _gpus(arguments):
         _start_ranks(arguments, terminal)
-        from ldreg.jobs.runs import pretrain_job
+        from ldreg.jobs.pretrain import pretrain_job
 
         pretrain_job(arguments.spec, arguments.data, _execution(arguments), RESULTS, terminal)
 
@@ -86,78 +71,59 @@ def _import(arguments: argparse.Namespace, terminal: TextIO) -> None:
     print(import_weights(arguments.weights, arguments.scale, arguments.run, RESULTS, arguments.force))
 
 
+def _measurement(measurement: Measurement) -> Command:
+    """The command of a measurement whose job is told the run's spec, its data and how it is executed."""
+
+    def command(arguments: argparse.Namespace, terminal: TextIO) -> None:
+        with _gpus(arguments):
+            if measurement.as_pretraining:
+                _start_ranks(arguments, terminal)
+            job = getattr(import_module(f"ldreg.jobs.{measurement.key}"), f"{measurement.key}_job")
+            job(arguments.spec, arguments.data, _execution(arguments))
+
+    return command
+
+
 def _measure(arguments: argparse.Namespace, terminal: TextIO) -> None:
-    from ldreg.jobs.runs import measure_job
+    from ldreg.jobs.measure import measure_job
 
     with _gpus(arguments):
-        execution = _execution(arguments)
-        measure_job(arguments.spec, arguments.evaluation, arguments.data, execution, RESULTS, terminal)
+        measure_job(arguments.spec, arguments.evaluation, arguments.data, _execution(arguments), RESULTS)
 
 
 def _transfer(arguments: argparse.Namespace, terminal: TextIO) -> None:
-    from ldreg.jobs.probes import transfer_job
+    from ldreg.jobs.transfer import transfer_job
 
     with _gpus(arguments):
-        transfer_job(
-            arguments.spec,
-            arguments.settings,
-            arguments.pretrained_on,
-            arguments.data,
-            _execution(arguments),
-            RESULTS,
-        )
-
-
-def _tsne(arguments: argparse.Namespace, terminal: TextIO) -> None:
-    from ldreg.evaluation.tsne import tsne_job
-
-    with _gpus(arguments):
-        tsne_job(arguments.spec, arguments.data, _execution(arguments))
-
-
-def _lid_error(arguments: argparse.Namespace, terminal: TextIO) -> None:
-    from ldreg.evaluation.lid_error import lid_error_job
-
-    with _gpus(arguments):
-        lid_error_job(arguments.spec, arguments.data, _execution(arguments))
-
-
-def _step_cost(arguments: argparse.Namespace, terminal: TextIO) -> None:
-    with _gpus(arguments):
-        _start_ranks(arguments, terminal)
-        from ldreg.training.step_cost import step_cost_job
-
-        step_cost_job(arguments.spec, arguments.data, _execution(arguments))
-
-
-def _synthetic(arguments: argparse.Namespace, terminal: TextIO) -> None:
-    import torch
-
-    from ldreg.plane.experiments import compute
-
-    torch.set_num_threads(1)  # so that equal seeds give equal bytes
-    compute(arguments.figure, arguments.seeds, arguments.output)
-
-
-def _compose(arguments: argparse.Namespace, terminal: TextIO) -> None:
-    from ldreg.jobs.probes import compose_job
-
-    compose_job(arguments.settings, arguments.data, arguments.output)
-
-
-def _coco(arguments: argparse.Namespace, terminal: TextIO) -> None:
-    from ldreg.jobs.probes import coco_job
-
-    coco_job(arguments.folder, arguments.output)
+        files = (arguments.spec, arguments.settings, arguments.pretrained_on, arguments.data)
+        transfer_job(*files, _execution(arguments), RESULTS)
 
 
 def _detect(arguments: argparse.Namespace, terminal: TextIO) -> None:
     with _gpus(arguments):
         _start_ranks(arguments, terminal)
-        from ldreg.jobs.probes import detect_job
+        from ldreg.jobs.detect import detect_job
 
         files = (arguments.spec, arguments.settings, arguments.pretrained_on, arguments.data)
         detect_job(*files, _execution(arguments), RESULTS, terminal)
+
+
+def _synthetic(arguments: argparse.Namespace, terminal: TextIO) -> None:
+    from ldreg.jobs.synthetic import synthetic_job
+
+    synthetic_job(arguments.figure, arguments.seeds, arguments.output)
+
+
+def _compose(arguments: argparse.Namespace, terminal: TextIO) -> None:
+    from ldreg.jobs.compose import compose_job
+
+    compose_job(arguments.settings, arguments.data, arguments.output)
+
+
+def _coco(arguments: argparse.Namespace, terminal: TextIO) -> None:
+    from ldreg.jobs.coco import coco_job
+
+    coco_job(arguments.folder, arguments.output)
 
 
 def _export_detectron2(arguments: argparse.Namespace, terminal: TextIO) -> None:
@@ -167,13 +133,10 @@ def _export_detectron2(arguments: argparse.Namespace, terminal: TextIO) -> None:
 
 
 def _exhibit(arguments: argparse.Namespace, terminal: TextIO) -> None:
-    from ldreg.exhibits import render
-    from ldreg.tracking import log_exhibit
+    from ldreg.jobs.exhibit import exhibit_job
 
-    files = render(arguments.spec)
-    for path in files:
+    for path in exhibit_job(arguments.spec):
         print(path)
-    log_exhibit(arguments.spec, files, RESULTS)
 
 
 def _show(arguments: argparse.Namespace, terminal: TextIO) -> None:
@@ -199,17 +162,14 @@ def _plan(arguments: argparse.Namespace, terminal: TextIO) -> None:
 
 
 def _track(arguments: argparse.Namespace, terminal: TextIO) -> None:
-    from ldreg.tracking import log_folder
+    from ldreg.jobs.track import track_job
 
-    for folder in arguments.folder:
-        # A scale's folder stands for all its runs.
-        found = sorted(path.parent for path in (folder / "runs").glob("*/*/*/summary.json"))
-        lines = [line for each in found or [folder] for line in log_folder(each, RESULTS)]
-        print("\n".join(lines) or f"{folder}: nothing new to log")
+    print("\n".join(track_job(arguments.folder, RESULTS, arguments.output, terminal)))
 
 
 # Each is called with its arguments and the terminal, for what is to be seen though all output goes to a log.
-COMMANDS = {
+COMMANDS: dict[str, Command] = {
+    **{each.command: _measurement(each) for each in MEASUREMENTS.values() if each.has_plain_rule},
     "data": _data,
     "pretrain": _pretrain,
     "import": _import,
@@ -219,10 +179,7 @@ COMMANDS = {
     "compose": _compose,
     "coco": _coco,
     "export-detectron2": _export_detectron2,
-    "tsne": _tsne,
     "synthetic": _synthetic,
-    "lid-error": _lid_error,
-    "step-cost": _step_cost,
     "exhibit": _exhibit,
     "show": _show,
     "site": _site,

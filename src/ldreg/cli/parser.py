@@ -8,10 +8,11 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
+from ldreg.catalogue.measurements import MEASUREMENTS
 from ldreg.cli.commands import COMMANDS
 from ldreg.errors import LdregError
 from ldreg.runtime.console import logging_to, say, tell
@@ -110,23 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         "--force", action="store_true", help="replace a finished run and remove its measurements"
     )
 
-    measure = command("measure", "measure a trained run's representations", logs=True)
-    measure.add_argument("spec", type=Path)
-    measure.add_argument("--evaluation", type=Path, required=True, help="the scale's evaluation.yaml")
-
-    transfer = command("transfer", "test a trained run's encoder on other data sets", logs=True)
-    transfer.add_argument("spec", type=Path)
-    transfer.add_argument("--settings", type=Path, required=True, help="the scale's transfer.yaml")
-    transfer.add_argument("--pretrained-on", type=Path, required=True, help="dataset.json of the run's own")
-    transfer.add_argument(
-        "--data", type=Path, required=True, nargs="+", help="what `ldreg data --offer` said of each other"
-    )
-
-    detect = command("detect", "fine-tune a detector from a trained run's encoder", logs=True)
-    detect.add_argument("spec", type=Path)
-    detect.add_argument("--settings", type=Path, required=True, help="the scale's detection.yaml")
-    detect.add_argument("--pretrained-on", type=Path, required=True, help="dataset.json of the run's own")
-    detect.add_argument("--data", type=Path, required=True, help="composed.json or instances_train2017.json")
+    measurements = _add_measurements(command)
 
     composed = command("compose", "compose a small detection set of digits", logs=True)
     composed.add_argument("--settings", type=Path, required=True, help="the scale's detection.yaml")
@@ -143,37 +128,12 @@ def _parser() -> argparse.ArgumentParser:
         "output", type=Path, help="a .pkl file; the recipe appears beside it, a .yaml and a .py"
     )
 
-    tsne = command("tsne", "embed a trained run's test representations by t-SNE", logs=True)
-    tsne.add_argument("spec", type=Path)
-
     synthetic = command("synthetic", "compute what Figure 1 or 3 shows: points in the plane", logs=True)
     synthetic.add_argument("figure", choices=("figure1", "figure3"))
     synthetic.add_argument("--seeds", type=_at_least(0), nargs="+", default=[0])
     synthetic.add_argument("--output", type=Path, required=True, help="its .json, beside the exhibit's spec")
 
-    lid_error = command("lid-error", "compare the LID of mini-batches with the whole split's", logs=True)
-    lid_error.add_argument("spec", type=Path)
-
-    step_cost = command("step-cost", "time a training step with and without its regulariser", logs=True)
-    step_cost.add_argument("spec", type=Path)
-
-    for job in (pretrain, step_cost):
-        job.add_argument("--micro-batch", type=_at_least(1), help="images per forward pass of a GPU")
-        job.add_argument("--accumulation", choices=("cached", "plain"), default="cached")
-    for job in (pretrain, measure, tsne, lid_error, step_cost):
-        job.add_argument("--data", type=Path, required=True, help="dataset.json of the run's data set")
-    for job in (pretrain, detect, step_cost):
-        job.add_argument("--nodes", type=_at_least(1), default=1, help="several are started by SLURM's srun")
-        job.add_argument("--precision", choices=("float32", "bf16", "fp16"), default="float32")
-    for job in (pretrain, measure, transfer, tsne, lid_error, detect, step_cost):
-        job.add_argument("--gpus", type=int, default=0, help="per node; 0 is the CPU, several start torchrun")
-        job.add_argument("--threads", type=_at_least(1), default=1)
-        job.add_argument(
-            "--workers", type=_at_least(0), default=0, help="processes per GPU that decode images from files"
-        )
-        job.add_argument(
-            "--corrupt-images", choices=("stop", "skip"), default="stop", help="at files that hold no image"
-        )
+    _add_execution(pretrain, measurements)
 
     exhibit = command("exhibit", "render the exhibit that a .spec.yaml describes", logs=True)
     exhibit.add_argument("spec", type=Path)
@@ -197,9 +157,55 @@ def _parser() -> argparse.ArgumentParser:
     planned = command("plan", "runs, GPU-hours and disk that a scale needs")
     planned.add_argument("scale", type=Path, help="e.g. config/imagenet.yaml")
 
-    track = command("track", "log finished run folders to MLflow")
-    track.add_argument("folder", type=Path, nargs="+", help="of a run, or of a scale for all its runs")
+    track = command("track", "log what finished jobs have left to MLflow", logs=True)
+    track.add_argument("folder", type=Path, nargs="+", help="of a run, or of a scale for all that it has")
+    track.add_argument(
+        "--output", type=Path, help="file to say what was logged: that MLflow fails is then one warning"
+    )
     return parser
+
+
+def _add_measurements(command: Callable[..., argparse.ArgumentParser]) -> dict[str, argparse.ArgumentParser]:
+    """The measurements' commands by key; those with settings of their own are told these and more."""
+    measurements = {}
+    for measurement in MEASUREMENTS.values():
+        job = measurements[measurement.key] = command(measurement.command, measurement.help, logs=True)
+        job.add_argument("spec", type=Path)
+    measure, transfer, detect = (measurements[key] for key in ("measure", "transfer", "detect"))
+    measure.add_argument("--evaluation", type=Path, required=True, help="the scale's evaluation.yaml")
+    for job, name in ((transfer, "transfer.yaml"), (detect, "detection.yaml")):
+        job.add_argument("--settings", type=Path, required=True, help=f"the scale's {name}")
+        job.add_argument("--pretrained-on", type=Path, required=True, help="dataset.json of the run's own")
+    transfer.add_argument(
+        "--data", type=Path, required=True, nargs="+", help="what `ldreg data --offer` said of each other"
+    )
+    detect.add_argument("--data", type=Path, required=True, help="composed.json or instances_train2017.json")
+    return measurements
+
+
+def _add_execution(
+    pretrain: argparse.ArgumentParser, measurements: Mapping[str, argparse.ArgumentParser]
+) -> None:
+    """What all jobs on runs are told of their data, and of how they are executed."""
+    by_key = MEASUREMENTS.items()
+    for job in (pretrain, *(measurements[key] for key, each in by_key if each.times_steps)):
+        job.add_argument("--micro-batch", type=_at_least(1), help="images per forward pass of a GPU")
+        job.add_argument("--accumulation", choices=("cached", "plain"), default="cached")
+    plain = (measurements[key] for key, each in by_key if each.has_plain_rule)
+    for job in (pretrain, measurements["measure"], *plain):
+        job.add_argument("--data", type=Path, required=True, help="dataset.json of the run's data set")
+    for job in (pretrain, *(measurements[key] for key, each in by_key if each.as_pretraining)):
+        job.add_argument("--nodes", type=_at_least(1), default=1, help="several are started by SLURM's srun")
+        job.add_argument("--precision", choices=("float32", "bf16", "fp16"), default="float32")
+    for job in (pretrain, *measurements.values()):
+        job.add_argument("--gpus", type=int, default=0, help="per node; 0 is the CPU, several start torchrun")
+        job.add_argument("--threads", type=_at_least(1), default=1)
+        job.add_argument(
+            "--workers", type=_at_least(0), default=0, help="processes per GPU that decode images from files"
+        )
+        job.add_argument(
+            "--corrupt-images", choices=("stop", "skip"), default="stop", help="at files that hold no image"
+        )
 
 
 if __name__ == "__main__":

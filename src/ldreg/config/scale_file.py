@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ldreg.catalogue.data_sets import DATA_SETS
+from ldreg.catalogue.measurements import Measurement
 from ldreg.config.detection import ComposedSettings, DetectionSettings
 from ldreg.config.run_spec import Count, Name, Positive, Strength
 from ldreg.errors import check_once
@@ -89,6 +90,18 @@ class Execution(_Block):
             "tasks_per_gpu": 0,
             "cpus_per_task": max(1, self.threads // per_node),
         }
+
+    def options_of(self, measurement: Measurement) -> str:
+        """What the command of a measurement is told, beside its number of threads."""
+        if measurement.times_steps:
+            return self.step_options
+        return self.detect_options if measurement.as_pretraining else self.measure_options
+
+    def resources_of(self, measurement: Measurement) -> dict[str, int | str]:
+        """The GPUs of a measurement, and what a cluster must grant if it runs on several nodes."""
+        if measurement.as_pretraining:
+            return {**self.cluster_resources, "gpu": self.gpus * self.nodes}
+        return {"gpu": min(self.gpus, 1)}
 
 
 class Evaluation(_Block):

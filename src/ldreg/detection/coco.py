@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ldreg.data.decode import CorruptImageError, read_image
 from ldreg.errors import LdregError
-from ldreg.files import read_json
+from ldreg.files import digest, read_json
 
 Annotation = dict[str, Any]
 COCO_SPLITS = ("train2017", "val2017")
@@ -126,6 +126,11 @@ def read_coco_2017(folder: Path) -> tuple[CocoSet, CocoSet]:
                 )
     train, val = (read_coco(*part) for part in parts)
     return train, val
+
+
+def annotation_digests(train: CocoSet, val: CocoSet) -> dict[str, str]:
+    """Digests of both splits' files of annotations, by split."""
+    return {"train": digest(train.annotations), "val": digest(val.annotations)}
 
 
 @contextlib.contextmanager

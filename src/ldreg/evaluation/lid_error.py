@@ -1,28 +1,17 @@
-"""How good is the LID of a mini-batch? Its error against the full training split's: lid_error.json of a run.
+"""How good is the LID of a mini-batch? Its error against the full training split's.
 
 LDReg estimates the LID of each sample from the mini-batch that it happens to be in. Here the same estimators,
 with the same k, are given the whole split instead, and the two answers are compared sample by sample.
 """
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ldreg.config.run_spec import read_spec
-from ldreg.config.scale_file import Execution
-from ldreg.data.datasets import load
-from ldreg.data.decode import CorruptImages
-from ldreg.errors import LdregError
-from ldreg.evaluation.features import represent
-from ldreg.files import write_json
 from ldreg.lid import mle_from_distances, mom_from_distances
-from ldreg.models.load import load_encoder, trained_weights
 from ldreg.neighbors import neighbor_distances
-from ldreg.runtime.distributed import process_group
-from ldreg.tracking import git_state
 
 KS = (4, 8, 16, 32, 64, 128)
 BATCH_ROWS = (32, 64, 128, 256, 512, 1024, 2048, 4096)  # those below the split's rows are measured
@@ -134,41 +123,3 @@ def _errors(here: Tensor, there: Tensor) -> dict[str, Any]:
         "batch_bias": error.mean(dim=1).exp().tolist(),
         "batch_rms": error.square().mean(dim=1).sqrt().tolist(),
     }
-
-
-def lid_error_job(spec_path: Path, data: Path, execution: Execution) -> None:
-    """Errors of the mini-batch LID on the training split of the run of `spec_path`; writes lid_error.json.
-
-    Args:
-        data: dataset.json of the run's data set.
-
-    Raises:
-        LdregError: the run is not trained, or its training split is too small.
-    """
-    _, spec = read_spec(spec_path)
-    torch.set_num_threads(execution.threads)
-    weights = trained_weights(spec_path)
-    train = load(spec.dataset, data.parent.parent, spec.train_images).train
-    corrupt = CorruptImages(execution.corrupt_images)
-    with process_group(execution.gpus) as device:
-        encoder = load_encoder(weights, spec, train.channels, device)
-        features, _ = represent(encoder, train, spec.image_size, device, execution.workers, corrupt)
-        corrupt.tell_total()
-        if len(features) <= min(BATCH_ROWS):
-            raise LdregError(
-                f"{data}: {len(features)} training images; the smallest mini-batch here has {min(BATCH_ROWS)}"
-            )
-        entries = lid_errors(features.to(device))
-    commit, dirty = git_state()
-    content = {
-        "split": "train",
-        "rows": len(features),
-        "dim": features.shape[1],
-        "batches": BATCHES,
-        "batch_seed": BATCH_SEED,
-        "entries": entries,
-        "git_commit": commit,
-        "git_dirty": dirty,
-        "corrupt_images": len(corrupt.reasons),
-    }
-    write_json(spec_path.parent / "lid_error.json", content)

@@ -1,7 +1,4 @@
-"""t-SNE of test representations of the first classes (the paper's Figure 4): tsne.csv in a run's folder."""
-
-import csv
-from pathlib import Path
+"""t-SNE of test representations of the first classes (the paper's Figure 4)."""
 
 import numpy as np
 import torch
@@ -9,16 +6,6 @@ from numpy.typing import NDArray
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 from torch import Tensor
-
-from ldreg.config.run_spec import read_spec
-from ldreg.config.scale_file import Execution
-from ldreg.data.datasets import Split, load
-from ldreg.data.decode import CorruptImages
-from ldreg.errors import LdregError
-from ldreg.evaluation.features import represent
-from ldreg.files import replacing
-from ldreg.models.load import load_encoder, trained_weights
-from ldreg.runtime.distributed import process_group
 
 CLASSES = 10  # the first, as in the paper
 PER_CLASS = 200  # at most: 2,000 points in all
@@ -69,35 +56,3 @@ def embed(features: Tensor, seed: int = 0) -> NDArray[np.float64]:
     maker = TSNE(perplexity=perplexity(len(rows)), init=begin, random_state=seed, n_jobs=1)
     with threadpool_limits(limits=1):
         return maker.fit_transform(rows).astype(np.float64)
-
-
-def tsne_job(spec_path: Path, data: Path, execution: Execution) -> None:
-    """Embed test representations of the run of `spec_path`; writes tsne.csv beside it.
-
-    Its columns are x, y, label and perplexity, its rows the test images of `first_classes` in their order.
-
-    Raises:
-        LdregError: the run is not trained, or its test split has fewer than 4 images of the first classes.
-    """
-    _, spec = read_spec(spec_path)
-    weights = trained_weights(spec_path)
-    images = load(spec.dataset, data.parent.parent, spec.train_images)
-    rows = first_classes(images.test.labels)
-    if len(rows) < 4:
-        raise LdregError(f"{data}: t-SNE needs at least 4 test images of the first {CLASSES} classes")
-    chosen = Split(images.test.images[rows], images.test.labels[rows])
-    corrupt = CorruptImages(execution.corrupt_images)
-    torch.set_num_threads(1)  # see `embed`
-    with process_group(execution.gpus) as device:
-        encoder = load_encoder(weights, spec, chosen.channels, device)
-        features, labels = represent(encoder, chosen, spec.image_size, device, execution.workers, corrupt)
-    corrupt.tell_total()
-    points = embed(features)
-    with replacing(spec_path.parent / "tsne.csv") as temporary, temporary.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("x", "y", "label", "perplexity"))
-        used = f"{perplexity(len(points)):g}"
-        writer.writerows(
-            (f"{x:.6f}", f"{y:.6f}", label, used)
-            for (x, y), label in zip(points.tolist(), labels.tolist(), strict=True)
-        )

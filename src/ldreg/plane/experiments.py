@@ -1,9 +1,9 @@
 """The paper's experiments with points in the plane: the numbers behind figures 1 and 3, on a CPU.
 
-Pure functions of their seeds, the same on every run with one thread; `compute` writes what
-`ldreg.exhibits.figures.plane` draws. All LIDs are LDReg's method of moments; GID is scikit-dimension's
-DANCo with its defaults (k = 10, at most as many dimensions as coordinates). In the plane DANCo weighs one
-dimension against two and reports whichever fits better, so a GID here is 1 or 2.
+Pure functions of their seeds, the same on every run with one thread. `ldreg.jobs.synthetic` writes what they
+return, and `ldreg.exhibits.figures.plane` draws it. All LIDs are LDReg's method of moments; GID is
+scikit-dimension's DANCo with its defaults (k = 10, at most as many dimensions as coordinates). In the plane
+DANCo weighs one dimension against two and reports whichever fits better, so a GID here is 1 or 2.
 
 What is learned is in `ldreg.plane.layers`; each step draws new points and what is shown are points that no
 step has seen.
@@ -20,18 +20,15 @@ step has seen.
   spreads a spiral's arms.
 """
 
-import json
 import math
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from ldreg.files import write_text
 from ldreg.lid import fisher_rao_distance, geometric_mean, lid_mom
 from ldreg.plane.layers import (
     FourierLayer,
@@ -58,16 +55,6 @@ WIDTH, FREQUENCY = 512, 60.0  # Fourier features: how many, and radians per diam
 DECIMALS = 7  # of stored coordinates
 
 Panel = dict[str, Any]  # "points" (n, 2) and numbers, for one seed; lists of numbers for several
-
-
-def compute(figure: str, seeds: Sequence[int], path: str | Path) -> None:
-    """Write the JSON of "figure1" or "figure3": {"figure", "seeds", "k", ..., "panels": {name: panel}}.
-
-    A panel holds the "points" of the first seed, to be drawn, and each number as a list, seed by seed
-    (`mlid_over_k`: a list of lists).
-    """
-    content = {"figure1": figure1, "figure3": figure3}[figure](seeds)
-    write_text(path, json.dumps(content, allow_nan=False) + "\n")
 
 
 def figure1(

@@ -1,12 +1,18 @@
-"""MLflow as a sink: every pretraining, measurement and exhibit is an MLflow run, and no MLflow failure
-costs a result.
+"""MLflow as a sink: the result of every job is an MLflow run, and no MLflow failure costs a result.
 
-The files of a run folder are the source of truth. `Tracker` shows a job in MLflow while it runs, and at its
-end adds from the files what MLflow lacks, by the functions with which `log_folder` logs a whole run folder
-later (`ldreg track <run folder>`). What MLflow has of a folder is noted in the folder's mlflow.json.
-MLflow is imported when a job is logged, not before.
+The files of a run folder are the source of truth. `Tracker` shows a long job in MLflow while it runs, and at
+its end adds from the files what MLflow lacks. A short job leaves a `JobRecord` instead, because MLflow's
+import would take longer than the job. `log_folder` logs later what MLflow lacks of a run or of a whole scale
+(`ldreg track <folder>`), from the run folders' files and from the records. What MLflow has of a job is noted
+in the run folder's mlflow.json, or in the record.
+
+Jobs that only prepare data or gather exhibits on a page have no MLflow run: the digest of the data is a tag
+of every run that uses them. MLflow is imported when a job is logged, not before.
 """
 
-from ldreg.tracking.tracker import Tracker, git_state, log_exhibit, log_folder, tracking_uri
+from ldreg.tracking.finished import log_folder
+from ldreg.tracking.job_record import JobRecord
+from ldreg.tracking.store import tracking_uri
+from ldreg.tracking.tracker import Tracker
 
-__all__ = ["Tracker", "git_state", "log_exhibit", "log_folder", "tracking_uri"]
+__all__ = ["JobRecord", "Tracker", "log_folder", "tracking_uri"]

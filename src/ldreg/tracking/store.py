@@ -9,11 +9,15 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ldreg.files import read_keys
-from ldreg.tracking import record
-from ldreg.tracking.record import Kind, Point
+from ldreg.tracking import run_files
+from ldreg.tracking.job_record import files_of, note_run, read_record
+from ldreg.tracking.run_files import Point
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
 
 # MLflow by itself waits 120 s, retries 7 times, reports its use to its makers, and at a run's end prints the
 # server's address with user and password. What a user sets wins.
@@ -95,16 +99,15 @@ class Store:
                 raise
             return False
 
-    def create(self, folder: Path, kind: Kind, start: int, tags: Mapping[str, Any]) -> "Run":
+    def create(self, folder: Path, kind: str, start: int, tags: Mapping[str, Any]) -> "Run":
         """Begin the MLflow run of a job that started at `start` (ms), and note it in mlflow.json."""
         spec = read_keys(folder / "spec.yaml", "run")
-        tags = {"kind": kind} | record.spec_tags(spec) | record.texts(tags)
+        tags = {"kind": kind} | run_files.spec_tags(spec) | run_files.texts(tags)
         name = spec["run"]
         if kind != "pretrain":
             name = f"{name} {kind}"
-            tags = record.job_tags(folder, kind) | tags  # an earlier measurement's files may still be there
-            if self.has(parent := record.notes(folder).get("pretrain")):
-                tags |= {"mlflow.parentRunId": parent["run_id"], "pretrain_run_id": parent["run_id"]}
+            # An earlier measurement's files may still be there.
+            tags = run_files.job_tags(folder, kind) | tags | self._parent_tags(folder)
         created = self.client.create_run(self.experiment_id, start_time=start, tags=tags, run_name=name)
         run = Run(self, folder, kind, created.info.run_id)
         run.note(complete=False)
@@ -112,23 +115,14 @@ class Store:
         run.write([], params=spec)
         return run
 
-    def log_exhibit(self, spec: Path, files: Sequence[Path], tags: Mapping[str, Any]) -> None:
-        """Log a rendered exhibit as a new MLflow run, which is FINISHED once it has all files."""
-        name = spec.name.removesuffix(".spec.yaml")
-        tags = record.texts({"kind": "exhibit", "exhibit": name} | dict(tags))
-        run_id = self.client.create_run(self.experiment_id, tags=tags, run_name=name).info.run_id
-        for path in [spec, *files]:
-            self.client.log_artifact(run_id, str(path))
-        self.client.set_terminated(run_id)
-
-    def log_files(self, folder: Path, kind: Kind) -> str | None:
+    def log_files(self, folder: Path, kind: str) -> str | None:
         """Log a finished job from its files unless that is done; complete an MLflow run that broke off."""
-        entry = record.notes(folder).get(kind)
+        entry = run_files.notes(folder).get(kind)
         begun = self.has(entry)
         if begun and entry["complete"]:
             return None
         summary = read_keys(folder / "summary.json")
-        end = int(max(path.stat().st_mtime for path in record.present(folder, kind)) * 1000)
+        end = int(max(path.stat().st_mtime for path in run_files.present(folder, kind)) * 1000)
         if begun:
             run = Run(self, folder, kind, entry["run_id"])
             run.recall()
@@ -136,14 +130,58 @@ class Store:
             seconds = summary.get("wall_seconds", 0) if kind == "pretrain" else 0
             run = self.create(folder, kind, end - int(seconds * 1000), {})
         run.close("FINISHED", end)
+        return self._told(kind, begun, run.run_id)
+
+    def log_record(self, path: Path) -> str | None:
+        """Log a job from the record that it left, unless that is done or its files have gone since."""
+        record = read_record(path)
+        files = files_of(path, record)
+        entry = record.get("mlflow")
+        begun = self.has(entry)
+        if (begun and entry["complete"]) or not all(file.is_file() for file in files):
+            return None
+        settings, tags = self._of_the_run(path.parents[1])
+        tags |= run_files.texts({"kind": record["kind"], "scale": record["scale"]} | record["tags"])
+        if begun:
+            run_id = entry["run_id"]
+        else:
+            created = self.client.create_run(
+                self.experiment_id, start_time=record["start"], tags=tags, run_name=record["name"]
+            )
+            run_id = created.info.run_id
+        entry = {"uri": self.uri, "experiment": self.experiment, "run_id": run_id}
+        note_run(path, entry | {"complete": False})
+        settings |= {f"{record['kind']}_{key}": value for key, value in record["settings"].items()}
+        points = run_files.series(record["results"], record["end"])
+        log_batch(self.client, run_id, points, run_files.params(settings))
+        for file in files:
+            self.client.log_artifact(run_id, str(file))
+        self.client.set_terminated(run_id, "FINISHED", record["end"])
+        note_run(path, entry | {"complete": True})
+        return self._told(record["name"], begun, run_id)
+
+    def _of_the_run(self, folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
+        """Settings of the run whose folder this is, and tags that lead to it; none in other folders."""
+        if not (folder / "spec.yaml").is_file():
+            return {}, {}
+        spec = read_keys(folder / "spec.yaml", "run")
+        return dict(spec), run_files.spec_tags(spec) | self._parent_tags(folder)
+
+    def _parent_tags(self, folder: Path) -> dict[str, str]:
+        """Tags that show an MLflow run below the pretraining of the same run folder, where that is logged."""
+        if not self.has(parent := run_files.notes(folder).get("pretrain")):
+            return {}
+        return {"mlflow.parentRunId": parent["run_id"], "pretrain_run_id": parent["run_id"]}
+
+    def _told(self, what: str, begun: bool, run_id: str) -> str:
         done = "completed" if begun else "logged"
-        return f"{kind}: {done} as run {run.run_id} in experiment {self.experiment} at {self.uri}"
+        return f"{what}: {done} as run {run_id} in experiment {self.experiment} at {self.uri}"
 
 
 class Run:
     """The MLflow run of one job of a run folder."""
 
-    def __init__(self, store: Store, folder: Path, kind: Kind, run_id: str):
+    def __init__(self, store: Store, folder: Path, kind: str, run_id: str):
         self.run_id = run_id
         self._store, self._client, self._folder, self._kind = store, store.client, folder, kind
         self._logged: set[tuple[str, int]] = set()  # metric and step
@@ -151,7 +189,7 @@ class Run:
     def note(self, complete: bool) -> None:
         """Write down in mlflow.json which MLflow run this is."""
         entry = {"uri": self._store.uri, "experiment": self._store.experiment, "run_id": self.run_id}
-        record.note(self._folder, self._kind, entry | {"complete": complete})
+        run_files.note(self._folder, self._kind, entry | {"complete": complete})
 
     def recall(self) -> None:
         """Learn which metrics an earlier process has logged, and repeat what else it may have missed."""
@@ -168,35 +206,46 @@ class Run:
         tags: Mapping[str, str] | None = None,
     ) -> None:
         """Log those metrics that are not logged yet, parameters and tags."""
-        from mlflow.entities import Metric, Param, RunTag
-
         points = [point for point in points if (point[0], point[3]) not in self._logged]
-        self._client.log_batch(
-            self.run_id,
-            [Metric(*point) for point in points],
-            [Param(*pair) for pair in record.params(params or {}).items()],
-            [RunTag(*pair) for pair in (tags or {}).items()],
-        )
+        log_batch(self._client, self.run_id, points, run_files.params(params or {}), tags)
         self._logged |= {(key, step) for key, _, _, step in points}
 
     def close(self, status: str, end: int) -> None:
         """End the run at `end` (ms). If it FINISHED, first log from its files whatever is not logged yet."""
         files = []
         if status == "FINISHED":
-            tags = record.job_tags(self._folder, self._kind)
+            tags = run_files.job_tags(self._folder, self._kind)
             if self._kind == "pretrain":
-                self.write(record.history(self._folder, end), tags=tags)
+                self.write(run_files.history(self._folder, end), tags=tags)
             else:
-                settings, results = record.measured(self._folder, self._kind)
-                self.write(record.as_points(results, end, 0), settings, tags)
-            files = [self._folder / "spec.yaml", *record.present(self._folder, self._kind)]
+                settings, results = run_files.measured(self._folder, self._kind)
+                self.write(run_files.as_points(results, end, 0), settings, tags)
+            files = [self._folder / "spec.yaml", *run_files.present(self._folder, self._kind)]
         self._client.set_terminated(self.run_id, status, end)
         for path in files:
             self._client.log_artifact(self.run_id, str(path))
         if status == "FINISHED":
             self.note(complete=True)
         else:
-            record.note(self._folder, self._kind, None)  # there is nothing that could be completed later
+            run_files.note(self._folder, self._kind, None)  # there is nothing that could be completed later
+
+
+def log_batch(
+    client: "MlflowClient",
+    run_id: str,
+    points: Sequence[Point],
+    params: Mapping[str, str],
+    tags: Mapping[str, str] | None = None,
+) -> None:
+    """Log metrics, parameters and tags at once; what the run has already is not doubled."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    client.log_batch(
+        run_id,
+        [Metric(*point) for point in points],
+        [Param(*pair) for pair in params.items()],
+        [RunTag(*pair) for pair in (tags or {}).items()],
+    )
 
 
 @contextmanager
@@ -210,6 +259,11 @@ def _locked(path: Path) -> Iterator[None]:
         finally:
             # Closing would not do where a data-loading worker was forked meanwhile: it has the file open too.
             fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def tracking_uri(results: Path) -> str:
+    """Where runs are logged: `MLFLOW_TRACKING_URI`, else the SQLite database `mlflow.db` in `results`."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path(results) / 'mlflow.db'}"
 
 
 def public(uri: str) -> str:

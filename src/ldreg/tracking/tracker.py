@@ -1,48 +1,23 @@
-"""A job shown in MLflow while it runs, or logged from its run folder afterwards."""
+"""A job shown in MLflow while it runs."""
 
 import logging
-import os
-import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from ldreg.errors import LdregError
 from ldreg.files import read_keys
-from ldreg.tracking import record
-from ldreg.tracking.record import Kind, Point
-from ldreg.tracking.store import Store, import_mlflow, public, reason
+from ldreg.tracking import run_files
+from ldreg.tracking.run_files import Point
+from ldreg.tracking.store import Store, import_mlflow, public, reason, tracking_uri
 
 _OPENING_SECONDS = 30.0  # of a job's time that MLflow may use to open its store, also if the job is shorter
 _CLOSING_SECONDS = 10.0  # for which a finished job waits at most until MLflow has everything
 _TICK_SECONDS = (5.0, 60.0)  # between two transfers to MLflow: in a young job, in a long one
 
 _logger = logging.getLogger(__name__)
-
-
-def tracking_uri(results: Path) -> str:
-    """Where runs are logged: `MLFLOW_TRACKING_URI`, else the SQLite database `mlflow.db` in `results`."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path(results) / 'mlflow.db'}"
-
-
-@lru_cache
-def git_state() -> tuple[str, bool]:
-    """Commit of the working directory's repository, and whether tracked files differ from it.
-
-    ("unknown", False) outside a repository, in one without commits, and without git. Asked once per process.
-    """
-    try:
-        commit, changes = (
-            subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, timeout=10).stdout
-            for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
-        )
-    except (OSError, subprocess.SubprocessError):
-        return "unknown", False
-    return commit.strip(), bool(changes.strip())
 
 
 class Tracker:
@@ -60,7 +35,7 @@ class Tracker:
     ...     tracker.log({"loss": 4.2, "lr": 0.1}, step=1)
     """
 
-    def __init__(self, run_folder: Path, kind: Kind, results: Path, tags: Mapping[str, Any] | None = None):
+    def __init__(self, run_folder: Path, kind: str, results: Path, tags: Mapping[str, Any] | None = None):
         self._folder, self._kind, self._tags = Path(run_folder), kind, dict(tags or {})
         self._uri = tracking_uri(results)
         self._points: deque[Point] = deque()
@@ -73,7 +48,7 @@ class Tracker:
         self._start = time.time()
         try:
             # From here on an earlier attempt's MLflow run is not this folder's any more, come what may.
-            self._earlier = record.note(self._folder, self._kind, None)
+            self._earlier = run_files.note(self._folder, self._kind, None)
             # Before the thread starts: two threads that import at once can trip over each other.
             import_mlflow(self._uri)
         except Exception as error:
@@ -85,7 +60,7 @@ class Tracker:
 
     def log(self, metrics: Mapping[str, Any], step: int) -> None:
         """Log an epoch's metrics under its number (from 1, as in history.csv); None and NaN are left out."""
-        self._points.extend(record.as_points(metrics, int(time.time() * 1000), step))
+        self._points.extend(run_files.as_points(metrics, int(time.time() * 1000), step))
 
     def __exit__(self, exception_type: type[BaseException] | None, *_: object) -> None:
         self._status = "FINISHED" if exception_type is None else "FAILED"
@@ -160,69 +135,4 @@ class _SystemSampler:
             return []
         self._step += 1
         metrics = {f"system/{key}": value for key, value in state.items()}
-        return record.as_points(metrics, int(time.time() * 1000), self._step)
-
-
-def log_folder(run_folder: Path, results: Path) -> list[str]:
-    """Log whatever a finished run folder holds, pretraining and measurements, and MLflow does not have yet.
-
-    Returns a line for each MLflow run that was made or completed: none if the tracking URI has everything.
-
-    Raises:
-        LdregError: a file of the folder is missing (spec.yaml, summary.json) or broken, or MLflow fails.
-    """
-    folder, uri = Path(run_folder), tracking_uri(results)
-    scale = read_keys(folder / "spec.yaml", "scale")["scale"]
-    read_keys(folder / "summary.json")
-    kinds = [kind for kind in record.FILES if kind == "pretrain" or record.present(folder, kind)]
-    try:
-        import_mlflow(uri)
-        from mlflow.utils.logging_utils import suppress_logs_in_thread
-
-        with suppress_logs_in_thread():
-            store = Store(uri, scale)
-            lines = [store.log_files(folder, kind) for kind in kinds]
-    except LdregError:
-        raise
-    except Exception as error:
-        raise LdregError(f"{folder}: not logged to MLflow at {public(uri)}: {reason(error, uri)}") from error
-    return [line for line in lines if line]
-
-
-def log_exhibit(spec_path: Path, files: Sequence[Path], results: Path) -> None:
-    """Log a rendered exhibit, its `<name>.spec.yaml` and its files, as a new run in its scale's experiment.
-
-    The run has the exhibit's name and the tags kind (exhibit), exhibit, scale, git_commit and git_dirty. An
-    exhibit that is rendered again gets one more run. Whatever goes wrong is one warning. The job waits for at
-    most 10 seconds, and for 40 where a database may have to be made.
-    """
-    uri = tracking_uri(results)
-    errors: list[Exception] = []
-
-    def work() -> None:
-        from mlflow.utils.logging_utils import suppress_logs_in_thread
-
-        try:
-            with suppress_logs_in_thread():
-                scale = read_keys(spec_path, "scale")["scale"]
-                commit, dirty = git_state()
-                tags = {"scale": scale, "git_commit": commit, "git_dirty": dirty}
-                Store(uri, scale).log_exhibit(spec_path, files, tags)
-        except Exception as error:
-            errors.append(error)
-
-    try:
-        import_mlflow(uri)
-        thread = threading.Thread(target=work, name="ldreg-tracking", daemon=True)
-        thread.start()
-        thread.join(_CLOSING_SECONDS + (0 if uri.startswith(("http:", "https:")) else _OPENING_SECONDS))
-        if thread.is_alive():
-            errors.append(TimeoutError("no answer in time"))
-    except Exception as error:
-        errors.append(error)
-    if errors:
-        why = reason(errors[0], uri)
-        _logger.warning(
-            f"MLflow: exhibit {spec_path} is not fully logged to {public(uri)} ({why});"
-            f" to repeat it: ldreg exhibit {spec_path}"
-        )
+        return run_files.as_points(metrics, int(time.time() * 1000), self._step)

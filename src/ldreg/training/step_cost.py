@@ -1,4 +1,4 @@
-"""What a regulariser adds to a training step, with and without side by side: step_cost.json of a run.
+"""What a regulariser adds to a training step, with and without side by side.
 
 Two whole trainings that ran at different times, or beside other jobs, differ in time for other reasons than
 their regulariser. Here one process takes both kinds of step in turn, so that whatever slows the machine down
@@ -6,25 +6,21 @@ slows both.
 """
 
 import math
-import platform
 import statistics
 import time
 from collections.abc import Iterator, Sequence
 from itertools import cycle
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import distributed as dist
 
-from ldreg.config.run_spec import RunSpec, read_spec
+from ldreg.config.run_spec import RunSpec
 from ldreg.config.scale_file import Execution
 from ldreg.data.batches import Batch, batches
-from ldreg.data.datasets import ImageData, Split, load
+from ldreg.data.datasets import ImageData, Split
 from ldreg.data.decode import CorruptImages
-from ldreg.files import write_json
-from ldreg.runtime.distributed import process_group, rank, world_size
-from ldreg.tracking import git_state
+from ldreg.runtime.distributed import world_size
 from ldreg.training.pretrain import Trainer, diverged, split_on_device, steps_of_epoch
 
 KINDS = ("with", "without")  # the run's regulariser
@@ -142,40 +138,6 @@ def median_interval(values: Sequence[float], level: float = LEVEL) -> tuple[floa
     levels = [1 - 2 * sum(math.comb(n, i) for i in range(d)) / 2**n for d in range(1, n // 2 + 1)] or [0.0]
     d = max([place for place, reached in enumerate(levels) if reached >= level], default=0)
     return ordered[d], ordered[-1 - d], levels[d]
-
-
-def step_cost_job(spec_path: Path, data: Path, execution: Execution) -> None:
-    """Time the steps of the run of `spec_path`; rank 0 writes step_cost.json beside it.
-
-    Args:
-        data: dataset.json of the run's data set.
-    """
-    _, spec = read_spec(spec_path)
-    images = load(spec.dataset, data.parent.parent, spec.train_images)
-    corrupt = CorruptImages(execution.corrupt_images)
-    with process_group(execution.gpus) as device:
-        torch.set_num_threads(max(1, execution.threads * execution.nodes // world_size()))
-        found = step_cost(spec, images, execution, device, corrupt)
-        corrupt.gather()
-        if rank() != 0:
-            return
-        corrupt.tell_total()
-        name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu"
-        commit, dirty = git_state()
-        about = {
-            "regularizer": spec.regularizer,
-            "device": name,
-            "world_size": world_size(),
-            "threads": execution.threads,
-            "precision": execution.precision,
-            "micro_batch": execution.micro_batch,
-            "accumulation": execution.accumulation if execution.micro_batch else None,
-            "torch": torch.__version__,
-            "git_commit": commit,
-            "git_dirty": dirty,
-            "corrupt_images": len(corrupt.reasons),
-        }
-        write_json(spec_path.parent / "step_cost.json", {**found, **about})
 
 
 def _stream(

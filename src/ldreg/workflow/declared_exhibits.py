@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from ldreg.catalogue.measurements import MEASUREMENTS
 from ldreg.config.grids import keys_and_values
 from ldreg.config.scale_file import Exhibit, ScaleFile
 from ldreg.errors import LdregError, Location, dotted, explain, refuse_booleans, unknown
@@ -19,21 +20,8 @@ AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
 # Names of the workflow's own rules; each exhibit is a rule named like it.
 RULES = (
-    "all",
-    "core",
-    "data",
-    "pretrain",
-    "measure",
-    "offer",
-    "transfer",
-    "tsne",
-    "compose",
-    "coco",
-    "detect",
-    "synthetic",
-    "lid_error",
-    "step_cost",
-    "site",
+    *("all", "core", "data", "pretrain", *MEASUREMENTS, "offer", "compose", "coco"),
+    *("synthetic", "site", "track"),
 )
 
 

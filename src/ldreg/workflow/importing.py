@@ -14,15 +14,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ldreg.catalogue.measurements import MEASURED, MEASUREMENTS, PRETRAINED
 from ldreg.catalogue.methods import METHODS
 from ldreg.config.run_spec import RunSpec, write_spec
 from ldreg.errors import LdregError, unknown
 from ldreg.files import replacing, write_json
 from ldreg.models.load import channels_of
 from ldreg.models.networks import build_encoder
-from ldreg.tracking import git_state, record
+from ldreg.runtime.provenance import git_tags
+from ldreg.tracking import run_files
 from ldreg.training.monitors import empty_row
-from ldreg.workflow.inputs import MEASURED, PRETRAINED, run_folder
+from ldreg.workflow.inputs import run_folder
 from ldreg.workflow.scale import Scale
 
 SUFFIXES = (".pth", ".pt", ".tar", ".bin", ".safetensors")
@@ -199,15 +201,13 @@ def _summary(run: str, spec: RunSpec, weights: Path, left_out: Counter[str]) -> 
     """What is known of an imported run; how it was trained is not."""
     with weights.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    commit, dirty = git_state()
     return {
         "scale": spec.scale,
         "run": run,
         "spec_hash": spec.hash,
         "dataset": spec.dataset,
         "imported": {"file": weights.name, "sha256": sha256, "left_out": dict(left_out)},
-        "git_commit": commit,
-        "git_dirty": dirty,
+        **git_tags(),
         "versions": {package: version(package) for package in ("ldreg", "torch")},
     }
 
@@ -217,12 +217,15 @@ def _write(
 ) -> None:
     """Write the folder as a pretraining leaves it; summary.json comes last."""
     write_spec(folder / "spec.yaml", spec, run)
+    of_the_encoder = [name for each in MEASUREMENTS.values() if each.needs_encoder for name in each.files]
     with replacing(folder / "encoder.safetensors") as temporary:
         save_file(dict(weights), temporary)
         # What told of another encoder goes before this one appears.
-        for name in (*PRETRAINED[1:], *MEASURED):
-            (folder / name).unlink(missing_ok=True)
-    record.note(folder, "pretrain", None)  # nor is an earlier pretraining's MLflow run this folder's any more
+        for pattern in (*PRETRAINED[1:], *of_the_encoder):
+            for path in folder.glob(pattern):
+                path.unlink()
+    # Nor is an earlier pretraining's MLflow run this folder's any more.
+    run_files.note(folder, "pretrain", None)
     with replacing(folder / "history.csv") as temporary, temporary.open("w", newline="") as file:
         csv.writer(file).writerow(HISTORY)
     write_json(folder / "summary.json", summary)

@@ -7,15 +7,14 @@ content, so a changed value reruns what depends on it and nothing else.
 from pathlib import Path
 from typing import Any
 
+from ldreg.catalogue.measurements import MEASURED, MEASUREMENTS
 from ldreg.config.run_spec import write_spec
 from ldreg.exhibits.paper import REPORTED_FILE
 from ldreg.files import read_yaml, write_yaml
-from ldreg.workflow.availability import recheck_file, write_rechecks
+from ldreg.workflow.rechecks import recheck_file, write_rechecks
 from ldreg.workflow.scale import Scale
 
-PRETRAINED = ("encoder.safetensors", "history.csv", "summary.json")
 DECLARED = "exhibits.yaml"
-MEASURED = ("dimensionality.json", "knn.json", "linear.json")
 
 
 def run_folder(results: Path, scale: str, run: str) -> Path:
@@ -56,6 +55,16 @@ def exhibit_inputs(results: Path, scale: Scale, exhibit: str) -> list[Path]:
     return list(dict.fromkeys([*own, *taken]))
 
 
+def files_of_runs(results: Path, scale: Scale, exhibit: str) -> set[tuple[str, str]]:
+    """Which files of which runs rendering an exhibit reads: (run, name within the run's folder)."""
+    runs = {run_folder(results, scale.name, run): run for run in scale.runs_of(exhibit)}
+    return {
+        (runs[folder], str(path.relative_to(folder)))
+        for path in exhibit_inputs(results, scale, exhibit)
+        for folder in runs.keys() & {*path.parents}
+    }
+
+
 def exhibit_settings(results: Path, scale: Scale, exhibit: str) -> list[Path]:
     """The small files on which those measurements depend.
 
@@ -64,14 +73,13 @@ def exhibit_settings(results: Path, scale: Scale, exhibit: str) -> list[Path]:
     date.
     """
     folder = results / scale.name
-    measured = exhibit_inputs(results, scale, exhibit)
     found = [run_folder(results, scale.name, run) / "spec.yaml" for run in scale.runs_of(exhibit)]
-    found += [folder / "evaluation.yaml"] if found else []
-    if any(path.parent.name == "transfer" for path in measured):
-        found += [folder / "transfer.yaml"]
-        found += [recheck_file(results, scale.name, each) for each in scale.content.transfer.datasets]
-    if any(path.name == "detection.json" for path in measured):
-        found += [folder / "detection.yaml"]
+    read = {name for _, name in files_of_runs(results, scale, exhibit)}
+    for measurement in MEASUREMENTS.values():
+        if measurement.settings and any(map(measurement.writes, read)):
+            found.append(folder / measurement.settings)
+            if measurement.key == "transfer":
+                found += [recheck_file(results, scale.name, each) for each in scale.content.transfer.datasets]
     return found
 
 

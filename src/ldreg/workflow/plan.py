@@ -6,17 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ldreg.catalogue.backbones import BACKBONES
+from ldreg.catalogue.measurements import MEASUREMENTS, PRETRAINED
 from ldreg.files import read_json
-from ldreg.workflow.inputs import PRETRAINED, exhibit_inputs, run_folder
+from ldreg.workflow.inputs import files_of_runs, run_folder
 from ldreg.workflow.scale import Scale
-
-# Files that single exhibits ask for of an encoder, beside its transfer, and what the job is called.
-_OF_AN_ENCODER = {
-    "detection.json": "detection",
-    "tsne.csv": "t-SNE",
-    "lid_error.json": "LID in mini-batches",
-    "step_cost.json": "step cost",
-}
 
 
 @dataclass(frozen=True)
@@ -79,19 +72,20 @@ def plan(path: Path, results: Path) -> str:
 
 
 def _kinds(scale: Scale, results: Path, units: int) -> list[Kind]:
-    """All jobs on encoders, counted by the measurements that the exhibits read, without double ones."""
-    cost = scale.content.cost
-    paths = {path for name in scale.exhibits for path in exhibit_inputs(results, scale, name)}
-    encoders = {name: {path.parent for path in paths if path.name == name} for name in _OF_AN_ENCODER}
-    transferred = {path.parent.parent for path in paths if path.parent.name == "transfer"}
-    one = min(units, 1)
-    sets = len(scale.content.transfer.datasets) if scale.content.transfer else 0
-    kinds = [
-        Kind("measuring", len(scale.runs), one, cost.measure_hours),
-        Kind(f"transfer to {sets} data sets", len(transferred), one, cost.transfer_hours),
-        Kind("detection", len(encoders.pop("detection.json")), units, cost.detection_hours),
-        *(Kind(_OF_AN_ENCODER[name], len(folders), one, None) for name, folders in encoders.items()),
-    ]
+    """All measurements, counted by the runs of which exhibits read their files."""
+    read = {found for name in scale.exhibits for found in files_of_runs(results, scale, name)}
+    datasets = len(scale.content.transfer.datasets) if scale.content.transfer else 0
+    kinds = []
+    for measurement in MEASUREMENTS.values():
+        measured = {run for run, name in read if measurement.writes(name)}
+        kinds.append(
+            Kind(
+                measurement.label.format(datasets=datasets),
+                len(scale.runs if measurement.of_every_run else measured),
+                units if measurement.as_pretraining else min(units, 1),
+                getattr(scale.content.cost, measurement.cost) if measurement.cost else None,
+            )
+        )
     return [kind for kind in kinds if kind.count]
 
 

@@ -30,7 +30,7 @@ def over_k(number: int) -> dict:
 
 
 def content(figure: str) -> dict:
-    """As `ldreg.plane.experiments.compute` writes it, with numbers of the test's choice."""
+    """As `ldreg synthetic` writes it, with numbers of the test's choice."""
     if figure == "figure3":
         panels = {
             f"{t:.1f}": cloud(i, mlid=[t + 0.01, t - 0.03], mlid_per_sample=[t + 0.1, t])

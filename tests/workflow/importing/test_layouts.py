@@ -21,14 +21,14 @@ from timm.models import VisionTransformer
 from torch import nn
 from workflow.importing.conftest import EVALUATION, Project, State
 
+from ldreg.catalogue.measurements import MEASURED, PRETRAINED
 from ldreg.cli import main
 from ldreg.config.run_spec import read_spec
 from ldreg.config.scale_file import Execution
 from ldreg.models.networks import build_backbone
-from ldreg.tracking import record
+from ldreg.tracking import run_files
 from ldreg.training.pretrain import pretrain
 from ldreg.workflow.importing import HISTORY
-from ldreg.workflow.inputs import MEASURED, PRETRAINED
 
 
 @torch.no_grad()
@@ -138,8 +138,8 @@ def test_the_folder_says_what_is_known_and_no_more(tiny: Project) -> None:
     assert (summary["run"], summary["spec_hash"]) == (run, spec.hash) == (tiny.run, spec.hash)
     digest = sha256(Path("weights.pth").read_bytes()).hexdigest()
     assert summary["imported"] == {"file": "weights.pth", "sha256": digest, "left_out": {}}
-    assert record.history(tiny.results, 0) == []
-    assert record.job_tags(tiny.results, "pretrain").keys() == {"git_commit", "git_dirty", "imported"}
+    assert run_files.history(tiny.results, 0) == []
+    assert run_files.job_tags(tiny.results, "pretrain").keys() == {"git_commit", "git_dirty", "imported"}
 
 
 def test_the_history_has_a_trained_runs_columns(tiny: Project, tiny_spec: Any, few_digits: Any) -> None:
@@ -203,4 +203,4 @@ def test_a_finished_run_is_replaced_only_when_that_is_asked_for(
     assert {path.name for path in tiny.results.iterdir()} == {"spec.yaml", "mlflow.json", *PRETRAINED}
     assert (tiny.results / "encoder.safetensors").read_bytes() != before
     assert json.loads((tiny.results / "summary.json").read_text())["imported"]["file"] == "other.pth"
-    assert record.notes(tiny.results).keys() == {"measure"}
+    assert run_files.notes(tiny.results).keys() == {"measure"}

@@ -6,16 +6,16 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-import ldreg.jobs.runs
+from ldreg.catalogue.measurements import MEASURED, PRETRAINED
 from ldreg.config.run_spec import write_spec
 from ldreg.config.scale_file import Execution
 from ldreg.errors import LdregError
 from ldreg.evaluation.features import extract
 from ldreg.evaluation.knn import holdout_split, knn_accuracy
-from ldreg.jobs.runs import measure_job, pretrain_job
+from ldreg.jobs.measure import measure_job
+from ldreg.jobs.pretrain import pretrain_job
 from ldreg.lid import geometric_mean, lid_mom
 from ldreg.models.networks import build_backbone
-from ldreg.workflow.inputs import MEASURED, PRETRAINED
 
 RUN = "simclr-small_cnn/ldreg_l1-beta0.1-k8/seed0"
 EVALUATION = {
@@ -51,7 +51,8 @@ class StubTracker:
 @pytest.fixture
 def trackers(monkeypatch):
     StubTracker.opened = []
-    monkeypatch.setattr(ldreg.jobs.runs, "Tracker", StubTracker)
+    for job in ("pretrain", "measure"):
+        monkeypatch.setattr(f"ldreg.jobs.{job}.Tracker", StubTracker)
     return StubTracker.opened
 
 
@@ -74,7 +75,7 @@ def job(tmp_path, tiny_spec, data_root, trackers):
             evaluation = tmp_path / "evaluation.yaml"
             evaluation.write_text(yaml.safe_dump(EVALUATION))
             spec = self.folder / "spec.yaml"
-            measure_job(spec, evaluation, self.data, Execution(), self.results, self.terminal)
+            measure_job(spec, evaluation, self.data, Execution(), self.results)
 
         def files(self):
             return {path.name for path in self.folder.iterdir()}

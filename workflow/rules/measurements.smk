@@ -1,4 +1,4 @@
-# What some exhibits ask of a trained encoder beyond what every run is measured by.
+# What some exhibits ask of a run beyond what every run is measured by.
 if TRANSFERRED:
 
     # A set of which nothing is there and that cannot be fetched is left out of the table, and is no failure.
@@ -25,8 +25,8 @@ if TRANSFERRED:
             settings=f"{RESULTS}/{SCALE.name}/transfer.yaml",
             pretrained_on=data_of,
             data=expand(AVAILABILITY, dataset=TRANSFERRED),
-            # Too, for Snakemake misses no offer that failed while there are results of an earlier one.
-            looks=expand(RECHECK, dataset=TRANSFERRED),
+            # Else an offer that failed would go unnoticed while there are results of an earlier one.
+            rechecks=expand(RECHECK, dataset=TRANSFERRED),
             encoder=f"{RUN}/encoder.safetensors",
         output:
             expand(
@@ -49,78 +49,40 @@ if TRANSFERRED:
         shell:
             "ldreg transfer {input.spec} --settings {input.settings} --pretrained-on {input.pretrained_on}"
             " --data {input.data} --threads {threads} {resources.options} --log {log}"
+# fmt: off
+# Each measurement that needs the run's data and no settings of its own. A function, and not a loop's body, as
+# Snakemake composes the command when a job starts, at which time a loop's variable has its last value.
+def rule_of(measurement):
+    rule:
+        name:
+            measurement.key
+        input:
+            spec=f"{RUN}/spec.yaml",
+            data=data_of,
+            encoder=[f"{RUN}/encoder.safetensors"] if measurement.needs_encoder else [],
+        output:
+            [f"{RUN}/{name}" for name in measurement.files],
+        log:
+            f"{LOGS}/{measurement.key}/{{run}}.log",
+        conda:
+            "../../environment.yml"
+        threads: 1 if measurement.one_thread else EXECUTION.threads
+        resources:
+            **EXECUTION.resources_of(measurement),
+            mem_mb=EXECUTION.memory_mb,
+            runtime=f"{EXECUTION.hours}h",
+            options=EXECUTION.options_of(measurement),
+        message:
+            f"{measurement.label} of {{wildcards.run}}"
+        shell:
+            f"ldreg {measurement.command} {{input.spec}} --data {{input.data}} --threads {{threads}}"
+            " {resources.options} --log {log}"
 
 
-rule tsne:
-    input:
-        spec=f"{RUN}/spec.yaml",
-        data=data_of,
-        encoder=f"{RUN}/encoder.safetensors",
-    output:
-        f"{RUN}/tsne.csv",
-    log:
-        f"{LOGS}/tsne/{{run}}.log",
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        gpu=min(EXECUTION.gpus, 1),
-        mem_mb=EXECUTION.memory_mb,
-        runtime=f"{EXECUTION.hours}h",
-        options=EXECUTION.measure_options,
-    message:
-        "t-SNE of {wildcards.run}"
-    shell:
-        "ldreg tsne {input.spec} --data {input.data} --threads {threads} {resources.options} --log {log}"
-
-
-rule lid_error:
-    input:
-        spec=f"{RUN}/spec.yaml",
-        data=data_of,
-        encoder=f"{RUN}/encoder.safetensors",
-    output:
-        f"{RUN}/lid_error.json",
-    log:
-        f"{LOGS}/lid_error/{{run}}.log",
-    conda:
-        "../../environment.yml"
-    threads: EXECUTION.threads
-    resources:
-        gpu=min(EXECUTION.gpus, 1),
-        mem_mb=EXECUTION.memory_mb,
-        runtime=f"{EXECUTION.hours}h",
-        options=EXECUTION.measure_options,
-    message:
-        "LID in mini-batches of {wildcards.run}"
-    shell:
-        "ldreg lid-error {input.spec} --data {input.data} --threads {threads} {resources.options} --log {log}"
-
-
-# Of the spec and the data alone: training need not have been.
-rule step_cost:
-    input:
-        spec=f"{RUN}/spec.yaml",
-        data=data_of,
-    output:
-        f"{RUN}/step_cost.json",
-    log:
-        f"{LOGS}/step_cost/{{run}}.log",
-    conda:
-        "../../environment.yml"
-    threads: EXECUTION.threads
-    resources:
-        **EXECUTION.cluster_resources,
-        gpu=EXECUTION.gpus * EXECUTION.nodes,
-        mem_mb=EXECUTION.memory_mb,
-        runtime=f"{EXECUTION.hours}h",
-        options=EXECUTION.step_options,
-    message:
-        "Cost of a step of {wildcards.run}"
-    shell:
-        "ldreg step-cost {input.spec} --data {input.data} --threads {threads} {resources.options} --log {log}"
-
-
+for measurement in MEASUREMENTS.values():
+    if measurement.has_plain_rule:
+        rule_of(measurement)
+# fmt: on
 if SCALE.content.detection:
 
     rule compose:

@@ -5,26 +5,25 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from ldreg.catalogue.measurements import MEASUREMENTS
 from ldreg.errors import LdregError
 from ldreg.files import read_keys, write_json
 
-Kind = Literal["pretrain", "measure", "transfer", "detect"]
 Point = tuple[str, float, int, int]  # a metric's name, its value, the time (ms since 1970) and the step
 
-# What a job writes, as patterns; spec.yaml, which all share, is there before.
-FILES: dict[Kind, tuple[str, ...]] = {
+# The files that MLflow gets of the jobs that it shows while they run, as patterns. The encoder is too large;
+# spec.yaml, which all share, is there before.
+FILES: dict[str, tuple[str, ...]] = {
     "pretrain": ("summary.json", "history.csv"),
-    "measure": ("dimensionality.json", "knn.json", "linear.json"),
-    "transfer": ("transfer/*.json",),
-    "detect": ("detection.json",),
+    **{key: measurement.files for key, measurement in MEASUREMENTS.items() if measurement.live},
 }
 _SPEC_TAGS = ("scale", "run", "method", "regularizer", "beta", "k", "seed", "spec_hash", "dataset")
 _GIT_TAGS = ("git_commit", "git_dirty")
 
 
-def present(folder: Path, kind: Kind) -> list[Path]:
+def present(folder: Path, kind: str) -> list[Path]:
     """Those of a job's files that the folder holds."""
     return [path for pattern in FILES[kind] for path in sorted(folder.glob(pattern))]
 
@@ -42,6 +41,16 @@ def as_points(metrics: Mapping[str, Any], time: int, step: int) -> list[Point]:
     return points
 
 
+def series(results: Mapping[str, Any], time: int) -> list[Point]:
+    """A job's results as points at one time: a number as step 0, a list of numbers as steps 0, 1, ...."""
+    return [
+        point
+        for key, value in results.items()
+        for step, number in enumerate(value if isinstance(value, list) else [value])
+        for point in as_points({key: number}, time, step)
+    ]
+
+
 def history(folder: Path, time: int) -> list[Point]:
     """history.csv, if there is one, as points at one time: the file does not say when an epoch ended."""
     path = folder / "history.csv"
@@ -55,7 +64,7 @@ def history(folder: Path, time: int) -> list[Point]:
         raise LdregError(f"{path}: every row must have a whole number in the column epoch") from None
 
 
-def measured(folder: Path, kind: Kind = "measure") -> tuple[dict[str, Any], dict[str, Any]]:
+def measured(folder: Path, kind: str = "measure") -> tuple[dict[str, Any], dict[str, Any]]:
     """Settings and results in the files that a job on a trained encoder writes, by the name of the file.
 
     Results are mLID, ranks, accuracies and average precisions in percent.
@@ -88,7 +97,7 @@ def spec_tags(spec: Mapping[str, Any]) -> dict[str, str]:
     return texts({key: spec.get(key) for key in _SPEC_TAGS})
 
 
-def job_tags(folder: Path, kind: Kind) -> dict[str, str]:
+def job_tags(folder: Path, kind: str) -> dict[str, str]:
     """The training data's digest, and the commit of the code that did this job, as far as files tell it."""
     written = summary = read_keys(folder / "summary.json")
     if kind == "measure":
@@ -128,7 +137,7 @@ def notes(folder: Path) -> dict[str, dict[str, Any]]:
     return read_keys(folder / "mlflow.json") if (folder / "mlflow.json").exists() else {}
 
 
-def note(folder: Path, kind: Kind, entry: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def note(folder: Path, kind: str, entry: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Put an entry into mlflow.json, or take it out (None); returns the one that was there."""
     entries = notes(folder)
     old = entries.pop(kind, None)

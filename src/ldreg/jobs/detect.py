@@ -1,0 +1,111 @@
+"""Fine-tune a detector from a run's encoder and test it."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
+
+from ldreg.config.run_spec import read_spec
+from ldreg.config.scale_file import Detection, Execution
+from ldreg.data.decode import CorruptImages
+from ldreg.detection.checkpoint import Checkpoint
+from ldreg.detection.coco import CocoSet, annotation_digests, read_coco_2017
+from ldreg.detection.composed import MANIFEST, read_composed
+from ldreg.detection.fine_tuning import train_and_evaluate
+from ldreg.errors import LdregError
+from ldreg.files import digest, read_json, write_json
+from ldreg.jobs.shared import on_device, read_settings
+from ldreg.models.load import channels_of, load_encoder, trained_weights
+from ldreg.runtime.console import tell
+from ldreg.runtime.distributed import device_name, rank, world_size
+from ldreg.runtime.provenance import git_tags, versions
+from ldreg.tracking import Tracker
+
+
+def detect_job(
+    spec_path: Path,
+    settings_path: Path,
+    pretrained_on: Path,
+    data: Path,
+    execution: Execution,
+    results: Path,
+    terminal: TextIO,
+) -> None:
+    """Fine-tune Mask R-CNN from a run's encoder and test it; writes detection.json beside the spec.
+
+    On the way detection.pt there holds where the training stands, until detection.json is written.
+
+    Args:
+        settings_path: the scale's `detection.yaml`.
+        pretrained_on: as of `transfer_job`.
+        data: composed.json of a composed set, or COCO's annotations/instances_train2017.json.
+        results: the folder that all scales share.
+        terminal: takes the progress, though all other output may go to a log.
+
+    Raises:
+        LdregError: at a file that is missing, broken or another's; before anything is trained.
+    """
+    run, spec = read_spec(spec_path)
+    settings, weights = read_settings(settings_path, Detection), trained_weights(spec_path)
+    parts = _splits(settings, settings_path, data)
+    digests = annotation_digests(*parts)
+    if settings.dataset != "coco":
+        digests["images"] = digest(data)  # which holds one of all pixels
+    channels, folder = channels_of(pretrained_on), spec_path.parent
+    corrupt = CorruptImages(execution.corrupt_images)
+    with on_device(execution) as device:
+        belongs = {
+            "spec": spec.hash,
+            "encoder": digest(weights),
+            "settings": settings.settings.model_dump(mode="json"),
+            "data": digests,
+            "precision": execution.precision,
+            "number of ranks": world_size(),
+            "kind of device": device.type,
+        }
+        checkpoint = Checkpoint(folder / "detection.pt", belongs)
+        encoder = load_encoder(weights, spec, channels, device)
+        about = (encoder, spec.backbone, settings.settings, *parts, device, spec.seed, execution.precision)
+        if rank() != 0:
+            train_and_evaluate(*about, execution.workers, corrupt=corrupt, checkpoint=checkpoint)
+            return
+        with Tracker(folder, "detect", results, git_tags()) as tracker:
+            on_row = _progress(run, settings.settings.iterations, terminal, tracker)
+            found = train_and_evaluate(*about, execution.workers, on_row, corrupt, checkpoint)
+            corrupt.tell_total()
+            found |= {"spec_hash": spec.hash, "annotations": digests, **git_tags()}
+            found |= {"device": device_name(device), "world_size": world_size()}
+            found |= {"precision": execution.precision, "versions": versions()}
+            write_json(folder / "detection.json", {"dataset": settings.dataset, **found})
+            checkpoint.remove()
+
+
+def _progress(run: str, total: int, terminal: TextIO, tracker: Tracker) -> Callable[[dict[str, float]], None]:
+    """What logs each row of the course of a training, and tells every fifth of the way on the terminal."""
+    fifths = 0
+
+    def on_row(row: dict[str, float]) -> None:
+        nonlocal fifths
+        iteration = int(row["iteration"])
+        line = f"{run}  detection {iteration}/{total}  loss {row['loss']:.2f}"
+        print(line, file=sys.stderr, flush=True)
+        if terminal is not sys.stderr and (iteration * 5 // total > fifths or iteration == total):
+            fifths = iteration * 5 // total
+            tell(terminal, line)
+        tracker.log({key: value for key, value in row.items() if key != "iteration"}, iteration)
+
+    return on_row
+
+
+def _splits(settings: Detection, settings_path: Path, data: Path) -> tuple[CocoSet, CocoSet]:
+    """Both splits of the data set that a scale's detection.yaml names, by the file that stands for it."""
+    name = {"coco": "instances_train2017.json", "composed_digits": MANIFEST}[settings.dataset]
+    if data.name != name:
+        raise LdregError(
+            f"--data: {data} is not allowed; with dataset {settings.dataset} in {settings_path} it should be"
+            f" its {name}"
+        )
+    if settings.dataset == "coco":
+        return read_coco_2017(data.parent.parent)
+    read_json(data, f"no such file; compose it first: ldreg compose --output {data}")
+    return read_composed(data.parent)

@@ -1,0 +1,37 @@
+"""Measure a run's encoder: its dimensionality, kNN and linear accuracy."""
+
+from pathlib import Path
+
+from ldreg.config.run_spec import read_spec
+from ldreg.config.scale_file import Evaluation, Execution
+from ldreg.data.decode import CorruptImages
+from ldreg.evaluation.measure import measure
+from ldreg.files import write_json
+from ldreg.jobs.shared import data_tags, images_of, on_device, read_settings
+from ldreg.models.load import load_encoder, trained_weights
+from ldreg.tracking import Tracker
+
+
+def measure_job(spec_path: Path, evaluation: Path, data: Path, execution: Execution, results: Path) -> None:
+    """Measure the run of `spec_path`; writes dimensionality.json, knn.json and linear.json beside it.
+
+    Args:
+        evaluation: the scale's `evaluation.yaml`.
+        data: dataset.json of the run's data set.
+        results: the folder that all scales share.
+
+    Raises:
+        LdregError: at a file that is missing or broken, before anything is measured.
+    """
+    _, spec = read_spec(spec_path)
+    settings, weights = read_settings(evaluation, Evaluation), trained_weights(spec_path)
+    images, corrupt = images_of(spec, data), CorruptImages(execution.corrupt_images)
+    tags, folder = data_tags(images), spec_path.parent
+    with on_device(execution) as device, Tracker(folder, "measure", results, tags):
+        encoder = load_encoder(weights, spec, images.test.channels, device)
+        measured = measure(encoder, images, spec.image_size, settings, device, execution.workers, corrupt)
+        corrupt.tell_total()
+        measured["dimensionality"] |= {key: tags[key] for key in ("git_commit", "git_dirty")}
+        measured["dimensionality"]["corrupt_images"] = len(corrupt.reasons)
+        for name, content in measured.items():
+            write_json(folder / f"{name}.json", content)

@@ -1,0 +1,101 @@
+"""Pretrain a run: from its spec and its data to the encoder and the course of its training."""
+
+import csv
+import platform
+import statistics
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from ldreg.config.run_spec import RunSpec, read_spec
+from ldreg.config.scale_file import Execution
+from ldreg.data.datasets import ImageData
+from ldreg.data.decode import CorruptImages
+from ldreg.files import replacing, write_json
+from ldreg.jobs.shared import data_tags, images_of, on_device, trained_as
+from ldreg.runtime.console import Progress
+from ldreg.runtime.distributed import device_name, rank
+from ldreg.runtime.provenance import versions
+from ldreg.tracking import Tracker
+
+if TYPE_CHECKING:
+    from ldreg.training.pretrain import Row
+
+
+def pretrain_job(spec_path: Path, data: Path, execution: Execution, results: Path, terminal: TextIO) -> None:
+    """Train the run of `spec_path`; writes encoder.safetensors, history.csv and summary.json beside it.
+
+    Args:
+        data: dataset.json of the run's data set.
+        results: the folder that all scales share.
+        terminal: takes the progress, though all other output may go to a log.
+    """
+    # Imported here: the method's libraries take seconds, which a measuring job need not spend.
+    from ldreg.training.pretrain import pretrain
+
+    run, spec = read_spec(spec_path)
+    images, corrupt = images_of(spec, data), CorruptImages(execution.corrupt_images)
+    folder = spec_path.parent
+    with on_device(execution) as device:
+        if rank() != 0:
+            pretrain(spec, images, execution, device, on_epoch=lambda row: None, corrupt=corrupt)
+            return
+        began = time.perf_counter()
+        progress = Progress(terminal, run, spec.epochs)
+        with Tracker(folder, "pretrain", results, data_tags(images)) as tracker:
+
+            def on_epoch(row: "Row") -> None:
+                progress(row)
+                tracker.log(
+                    {key: value for key, value in row.items() if key != "epoch"}, int(row["epoch"] or 0)
+                )
+
+            encoder, history = pretrain(spec, images, execution, device, on_epoch, corrupt)
+            corrupt.tell_total()
+            summary = _summary(run, spec, images, execution, device, history, time.perf_counter() - began)
+            summary |= {"corrupt_images": len(corrupt.reasons)}
+            _write(folder, encoder, history, summary)
+
+
+def _write(folder: Path, encoder: nn.Module, history: "list[Row]", summary: dict[str, Any]) -> None:
+    """The files of a finished pretraining; summary.json comes last."""
+    with replacing(folder / "encoder.safetensors") as temporary:
+        weights = {key: value.cpu().contiguous() for key, value in encoder.state_dict().items()}
+        save_file(weights, temporary)
+    with replacing(folder / "history.csv") as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, history[0])
+        writer.writeheader()
+        writer.writerows(history)
+    write_json(folder / "summary.json", summary)
+
+
+def _summary(
+    run: str,
+    spec: RunSpec,
+    images: ImageData,
+    execution: Execution,
+    device: torch.device,
+    history: "list[Row]",
+    seconds: float,
+) -> dict[str, Any]:
+    """How the run went and on what: nothing of it is an input to any result."""
+    return {
+        "scale": spec.scale,
+        "run": run,
+        "spec_hash": spec.hash,
+        "dataset": spec.dataset,
+        **data_tags(images),
+        "wall_seconds": seconds,
+        "images_per_second": statistics.median(row["images_per_second"] or 0.0 for row in history),
+        "epochs": spec.epochs,
+        "steps": spec.epochs * (len(images.train.images) // spec.batch_size),
+        "device": device_name(device),
+        "peak_memory_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+        **trained_as(execution),
+        "versions": {"python": platform.python_version(), **versions()},
+        "final": history[-1],
+    }

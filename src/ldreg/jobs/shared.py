@@ -1,0 +1,73 @@
+"""What the jobs share: reading settings, loading images, opening the device, and facts for the record."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from pydantic import BaseModel, ValidationError
+
+from ldreg.config.run_spec import RunSpec
+from ldreg.config.scale_file import Execution
+from ldreg.data.datasets import ImageData, load
+from ldreg.errors import explain
+from ldreg.files import read_yaml
+from ldreg.runtime.distributed import process_group, world_size
+from ldreg.runtime.provenance import git_tags
+from ldreg.tracking import JobRecord
+
+Block = TypeVar("Block", bound=BaseModel)
+
+
+def read_settings(path: Path, kind: type[Block]) -> Block:
+    """The block of a scale's settings, such as its `evaluation`, that the workflow wrote to `path`.
+
+    Raises:
+        LdregError: the file is missing or broken, or says what the block does not allow.
+    """
+    try:
+        return kind.model_validate(read_yaml(path))
+    except ValidationError as error:
+        raise explain(error, kind, lambda location: (str(path), location)) from error
+
+
+def images_of(spec: RunSpec, manifest: Path) -> ImageData:
+    """The images that a run trains and is tested on; `manifest` is the dataset.json of its data set."""
+    return load(spec.dataset, manifest.parent.parent, spec.train_images)
+
+
+@contextmanager
+def on_device(execution: Execution, threads: int | None = None) -> Iterator[torch.device]:
+    """Join the job's ranks, if it has several, and yield this rank's device.
+
+    `execution.threads` are those of a node, which its ranks share; `threads` overrules them.
+    """
+    with process_group(execution.gpus) as device:
+        shared = max(1, execution.threads * execution.nodes // world_size())
+        torch.set_num_threads(threads or shared)
+        yield device
+
+
+def data_tags(images: ImageData) -> dict[str, Any]:
+    """The digest of the data and the commit of the code, by which an MLflow run is found again."""
+    return {"dataset_digest": images.digest, **git_tags()}
+
+
+def trained_as(execution: Execution) -> dict[str, Any]:
+    """How a job that takes training steps was executed, beside its device."""
+    return {
+        "world_size": world_size(),
+        "threads": execution.threads,
+        "precision": execution.precision,
+        "micro_batch": execution.micro_batch,
+        "accumulation": execution.accumulation if execution.micro_batch else None,
+    }
+
+
+def record_of_run(spec_path: Path, kind: str, run: str, spec: RunSpec, images: ImageData) -> JobRecord:
+    """The record of a short job on a run, whose folder holds `spec_path` and takes the job's files."""
+    record = JobRecord(spec_path.parent, kind, f"{run} {kind}", spec.scale)
+    record.tags["dataset_digest"] = images.digest
+    record.files.append("spec.yaml")
+    return record

@@ -1,0 +1,51 @@
+"""Compute what Figures 1 and 3 show: points in the plane, no networks."""
+
+import json
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ldreg.files import read_keys, write_text
+from ldreg.plane.experiments import figure1, figure3
+from ldreg.tracking import JobRecord
+
+
+def synthetic_job(figure: str, seeds: Sequence[int], output: Path) -> None:
+    """Write the JSON of "figure1" or "figure3": {"figure", "seeds", "k", ..., "panels": {name: panel}}.
+
+    A panel holds the "points" of the first seed, to be drawn, and each number as a list, seed by seed
+    (`mlid_over_k`: a list of lists). Equal seeds give equal bytes.
+
+    Args:
+        output: lies beside the exhibit's spec, where there is one; the record names that one's scale.
+    """
+    torch.set_num_threads(1)  # sums in another order would round otherwise
+    compute = {"figure1": figure1, "figure3": figure3}[figure]
+    spec = output.with_name(f"{figure}.spec.yaml")
+    with _record(figure, spec) if spec.is_file() else nullcontext() as record:
+        content = compute(seeds)
+        write_text(output, json.dumps(content, allow_nan=False) + "\n")
+        if record:
+            record.files.append(output.name)
+            record.settings |= {key: value for key, value in content.items() if key != "panels"}
+            record.results |= _results(content["panels"])
+
+
+def _record(figure: str, spec: Path) -> JobRecord:
+    scale = read_keys(spec, "scale")["scale"]
+    record = JobRecord(spec.parent, "synthetic", f"{figure} synthetic", scale, part=figure)
+    record.tags["exhibit"] = figure
+    return record
+
+
+def _results(panels: dict[str, dict[str, Any]]) -> dict[str, list[float]]:
+    """The numbers of all panels, each as a list over the seeds; curves and points stay in the file."""
+    return {
+        f"{name}_{key}": values
+        for name, panel in panels.items()
+        for key, values in panel.items()
+        if not isinstance(values[0], list)
+    }

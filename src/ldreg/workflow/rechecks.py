@@ -1,0 +1,54 @@
+"""Data sets to transfer to that may be left out: when each is looked for again.
+
+`ldreg data --offer` answers once whether a set can be had, and Snakemake would take that answer as up to date
+for ever. So it depends on a small file, written when the workflow is read: that file changes once the set was
+said to be unavailable and now either something lies there or its download answers. A dry run announces what
+then runs, nothing is deleted, and where neither is so nothing runs again.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ldreg.data.availability import read_availability
+from ldreg.data.places import answering, is_there
+from ldreg.files import write_yaml
+from ldreg.workflow.scale import Scale
+
+
+def availability_file(results: Path, scale: str, dataset: str) -> Path:
+    """The file that says whether the set can be had (`ldreg.data.availability`)."""
+    return results / scale / "transfer" / f"{dataset}.json"
+
+
+def recheck_file(results: Path, scale: str, dataset: str) -> Path:
+    """What changes when the set is to be looked for again."""
+    return availability_file(results, scale, dataset).with_suffix(".yaml")
+
+
+def write_rechecks(scale: Scale, results: Path) -> None:
+    """Write for each set that the scale transfers to since when it is to be looked for again.
+
+    Raises:
+        LdregError: If an answer cannot be read.
+    """
+    sets = scale.content.transfer.datasets if scale.content.transfer else ()
+    answers = {dataset: availability_file(results, scale.name, dataset) for dataset in sets}
+    absent = {
+        dataset
+        for dataset, path in answers.items()
+        if path.is_file() and "unavailable" in read_availability(path)
+    }
+    there = {dataset for dataset in absent if is_there(dataset, Path(scale.content.execution.data))}
+    again = there | answering(absent - there)
+    for dataset, answer in answers.items():
+        recheck = recheck_file(results, scale.name, dataset)
+        if dataset in again or not recheck.is_file():
+            comment = "Made when the workflow is read: a change has the data set looked for again."
+            write_yaml(recheck, comment, _recheck(dataset, answer, dataset in again))
+
+
+def _recheck(dataset: str, answer: Path, again: bool) -> dict[str, Any]:
+    # The answer's own time and not the clock's: reading the workflow twice changes nothing.
+    asked = datetime.fromtimestamp(answer.stat().st_mtime, UTC).isoformat() if again else None
+    return {"dataset": dataset, "left_out_at": asked}
