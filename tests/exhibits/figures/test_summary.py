@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from drawings import drawn
+from drawings import check_figure, check_files, drawn
 from exhibits.conftest import Runs
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -50,7 +50,7 @@ def test_each_method_has_a_row_with_its_seeds_and_a_verdict_in_words(methods: Ru
     assert signs["byol"].tolist() == ["undecided"] * 3
     assert [text.count(word) for word in ("agrees", "differs", "undecided")] == [3, 1 + 1, 5 + 1]  # legend
     assert "signs of 9 effects beside the paper's: agrees 3, differs 1, undecided 5" in text
-    assert figure.get_figwidth() == 5.5  # the paper's column, in inches
+    check_figure(figure)
 
 
 def test_sizes_share_an_axis_at_the_papers_scale_alone(methods: Runs) -> None:
@@ -81,10 +81,8 @@ def test_a_method_with_two_settings_names_them(runs: Runs) -> None:
     assert {"small CNN, β 0.01, 2 seeds", "small CNN, β 0.1, 2 seeds"} <= set(text)
 
 
-def test_the_same_bytes_each_time(methods: Runs) -> None:
-    path = methods.spec("summary", metrics=["mlid"])
-    first = [file.read_bytes() for file in render(path)]
-    assert [file.read_bytes() for file in render(path)] == first
+def test_the_files_are_the_same_each_time(methods: Runs) -> None:
+    check_files(methods.spec("summary", metrics=["mlid"]))
 
 
 def test_at_most_three_metrics_stand_side_by_side(methods: Runs) -> None:

@@ -27,12 +27,12 @@ from ldreg.exhibits.runs.run_table import ExhibitSpec, load_runs, settings_of
 from ldreg.exhibits.stats.intervals import Estimate
 
 # Inches. Everything is placed by hand, so that rows are level across the panels and bytes repeat.
-ROW, ABOVE, BELOW = 0.34, 0.44, 0.78
-LABELS, WORDS, GAP, EDGE = 1.08, 0.54, 0.13, 0.05
+ROW, ABOVE, BELOW = 0.36, 0.46, 0.82
+LABELS, WORDS, GAP, EDGE = 1.29, 0.63, 0.08, 0.05
 OURS, PAPER = -0.13, 0.21  # heights in a row, in rows from its middle
 ROOM = 0.06  # at both ends of an axis, so that no mark is cut off
 COLOURS = {AGREES: "#0072B2", DIFFERS: "#D55E00", UNDECIDED: style.REFERENCE}
-TICKS = 6.5
+TICKS = 8
 MARKERS = {AGREES: "o", DIFFERS: "s", UNDECIDED: "o"}
 PAPER_MARK = {
     "marker": "D",
@@ -107,7 +107,7 @@ def _rows(figure: Figure, lines: list[Line], height: float) -> None:
         if place % 2 == 0:
             axes.axhspan(place - 0.5, place + 0.5, color="#F4F5F6", linewidth=0)
         axes.text(EDGE, place + OURS, line.method, va="center", fontsize=8.5)
-        axes.text(EDGE, place + PAPER, line.about, va="center", fontsize=6.5, color=style.QUIET)
+        axes.text(EDGE, place + PAPER, line.about, va="center", fontsize=8, color=style.QUIET)
 
 
 def _panel(axes: Axes, lines: list[Line], metric: str, settings: SummarySettings) -> None:
@@ -148,7 +148,7 @@ def _say(axes: Axes, place: int, word: str) -> None:
         xytext=(6, 0),
         textcoords="offset points",
         va="center",
-        fontsize=7,
+        fontsize=8,
         color=COLOURS.get(word, style.QUIET),
         fontweight="bold" if word in (AGREES, DIFFERS) else "normal",
     )
@@ -186,7 +186,7 @@ def _dress(axes: Axes, above: Axes, metric: str, settings: SummarySettings) -> N
     above.spines["top"].set(visible=not settings.scale_of_paper, color=style.QUIET)
     above.tick_params(axis="x", top=not settings.scale_of_paper, labeltop=not settings.scale_of_paper)
     lid = f" ({lid_words(settings.mlid)})" if metric == "mlid" else ""
-    axes.set_title(METRICS[metric].effect + lid, fontsize=8, pad=6 if settings.scale_of_paper else 15)
+    axes.set_title(METRICS[metric].effect + lid, fontsize=8, pad=6 if settings.scale_of_paper else 16)
 
 
 def _signed(value: float, _: int) -> str:
@@ -227,13 +227,13 @@ def _legend(figure: Figure, lines: list[Line], settings: SummarySettings, height
         f"{kinds} minus none, paired by seed; bars: 95 % t-intervals over seeds; one seed has none",
         f"signs of {len(words)} effects beside the paper's: {counts}",
     ]
-    place = {"loc": "center", "bbox_to_anchor": (0.5, round(0.46 / height, 6)), "ncols": len(handles)}
+    place = {"loc": "center", "bbox_to_anchor": (0.5, round(0.47 / height, 6)), "ncols": len(handles)}
     figure.legend(
-        handles=handles, **place, fontsize=7.5, handlelength=1.2, handletextpad=0.3, columnspacing=1.3
+        handles=handles, **place, fontsize=8, handlelength=1.2, handletextpad=0.3, columnspacing=1.3
     )
     for line, note in enumerate(notes):
-        y = round((0.27 - 0.14 * line) / height, 6)
-        figure.text(0.5, y, note, ha="center", va="center", fontsize=7, color=style.QUIET)
+        y = round((0.27 - 0.15 * line) / height, 6)
+        figure.text(0.5, y, note, ha="center", va="center", fontsize=8, color=style.QUIET)
     if not settings.scale_of_paper:
         for text, inches, colour in (
             ("here", BELOW - 0.1, "black"),
