@@ -158,7 +158,7 @@ def test_an_imported_run_is_measured(
 ) -> None:
     made = project(backbone)
     assert made.load(made.state()) == 0
-    monkeypatch.setattr("ldreg.jobs.runs.Tracker", lambda *_: nullcontext())
+    monkeypatch.setattr("ldreg.jobs.measure.Tracker", lambda *_: nullcontext())
     Path("evaluation.yaml").write_text(yaml.safe_dump(EVALUATION))
     spec, data = str(made.results / "spec.yaml"), "data/digits/dataset.json"
     assert main(["measure", spec, "--evaluation", "evaluation.yaml", "--data", data]) == 0
