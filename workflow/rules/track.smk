@@ -14,7 +14,7 @@ rule track:
     conda:
         "../../environment.yml"
     params:
-        folder=f"{RESULTS}/{SCALE.name}",
+        folder=lambda wildcards, output: Path(output[0]).parents[1],
     message:
         "MLflow: what the jobs have left is logged"
     shell:

@@ -48,7 +48,7 @@ def test_detection_beside_the_papers_effect(runs) -> None:
     files = detected(runs, **STANDS)
     effects, levels = effects_and_levels(files)
     interval = f"+2.00 [{2 - HALF:+.2f}, {2 + HALF:+.2f}]"
-    assert effects[1][1:] == ["LDReg β 0.1, k 16", "box AP (points)", "+0.02", interval, "+1.98", "3"]
+    assert effects[1][1:] == ["LDReg β 0.1, k 16", "box AP (points)", "+0.02", interval, "undecided", "3"]
     assert [row[2:4] for row in effects[2:7]] == [
         ["box AP50 (points)", "+0.05"],
         ["box AP75 (points)", "-0.10"],

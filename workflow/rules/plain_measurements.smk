@@ -1,0 +1,34 @@
+# fmt: off
+# Each measurement that needs the run's data and no settings of its own. A function, and not a loop's body, as
+# Snakemake composes the command when a job starts, at which time a loop's variable has its last value.
+def rule_of(measurement):
+    rule:
+        name:
+            measurement.key
+        input:
+            spec=f"{RUN}/spec.yaml",
+            data=data_of,
+            encoder=[f"{RUN}/encoder.safetensors"] if measurement.needs_encoder else [],
+        output:
+            [f"{RUN}/{name}" for name in measurement.files],
+        log:
+            f"{LOGS}/{measurement.key}/{{run}}.log",
+        conda:
+            "../../environment.yml"
+        threads: 1 if measurement.one_thread else EXECUTION.threads
+        resources:
+            **EXECUTION.resources_of(measurement),
+            mem_mb=EXECUTION.memory_mb,
+            runtime=f"{EXECUTION.hours}h",
+            options=EXECUTION.options_of(measurement),
+        message:
+            f"{measurement.label} of {{wildcards.run}}"
+        shell:
+            f"ldreg {measurement.command} {{input.spec}} --data {{input.data}} --threads {{threads}}"
+            " {resources.options} --log {log}"
+
+
+for measurement in MEASUREMENTS.values():
+    if measurement.has_plain_rule:
+        rule_of(measurement)
+# fmt: on
