@@ -9,19 +9,9 @@ it: a failing exhibit leaves nothing behind.
 from pathlib import Path
 
 from ldreg.errors import unknown
+from ldreg.exhibits.beyond.declared import EQUAL_COST, LID_ERROR, SCATTER, SURFACE
 from ldreg.exhibits.claims.declared import LEDGER
-from ldreg.exhibits.figures.declared import (
-    BARS,
-    CURVES,
-    EQUAL_COST,
-    FIGURE1,
-    FIGURE3,
-    LID_ERROR,
-    SCATTER,
-    SUMMARY,
-    SURFACE,
-    TSNE,
-)
+from ldreg.exhibits.figures.declared import BARS, CURVES, FIGURE1, FIGURE3, SUMMARY, TSNE
 from ldreg.exhibits.figures.sweep_declared import SWEEP
 from ldreg.exhibits.renderer import Renderer
 from ldreg.exhibits.tables.declared import (

@@ -10,15 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ldreg.catalogue.implementation import Implementation
 from ldreg.config.run_spec import RunSpec
 from ldreg.config.scale_file import Exhibit, ScaleFile
 from ldreg.errors import LdregError
 from ldreg.exhibits.settings import Settings
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 # The endings of the files that a table and a figure consist of.
 TABLE = ("csv", "md", "tex", "html")
@@ -108,8 +106,9 @@ class Renderer:
         check: Refuses, with an LdregError, settings that do not fit the scale or the exhibit's runs.
         defaults: Given the settings, the exhibit in its scale and the function that tells the path of a run's
             folder, the settings that follow from the scale where the exhibit does not set them itself.
-        print_made: Given the specs of all exhibits of this kind that have been made, in the page's order,
-            prints what suits a terminal. None: the terminal names their files alone.
+        print_made: The function that is given the specs of all exhibits of this kind that have been made, in
+            the page's order, and a rich console, and prints what suits a terminal. None: the terminal names
+            their files alone.
         count_verdicts: Given an exhibit's spec, how many of its claims came out in which way, for the head of
             the page. None: this renderer tests no claims.
         opens_page: Whether an exhibit of this kind stands before all others on the page.
@@ -124,7 +123,7 @@ class Renderer:
     scale_files: Callable[[Any], tuple[str, ...]] = no_files
     check: Callable[[Any, ExhibitInScale], None] = nothing_more
     defaults: Callable[[Any, ExhibitInScale, Callable[[str], str]], dict[str, Any]] = shared_defaults
-    print_made: "Callable[[Sequence[Path], Console], None] | None" = None
+    print_made: Implementation | None = None
     count_verdicts: Callable[[Path], Mapping[str, int]] | None = None
     opens_page: bool = False
 

@@ -30,7 +30,7 @@ def show(folder: Path, console: Console | None = None) -> None:
     printed = [each for each in RENDERERS.values() if each.print_made and each.key in kinds.values()]
     if printed:  # the claims if there are any, which say more than Table 1
         last = printed[-1]
-        last.print_made([path for path in made if kinds[path] == last.key], console)
+        last.print_made.load()([path for path in made if kinds[path] == last.key], console)
     for line in _places(folder):
         console.print(line, highlight=False, markup=False)
 

@@ -9,8 +9,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from ldreg.errors import LdregError
-from ldreg.exhibits.figures.axis import AxisScale
 from ldreg.exhibits.output import style
+from ldreg.exhibits.output.axis import AxisScale
 
 FIGURE_5 = {
     "axes": ["beta", "k"],

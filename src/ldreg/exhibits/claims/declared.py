@@ -1,20 +1,18 @@
 """What the ledger of claims declares: its settings, what it reads, and what page and terminal show of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from ldreg.catalogue.data_sets import DATA_SETS
+from ldreg.catalogue.implementation import Implementation
 from ldreg.catalogue.regularizers import LIKE_LDREG
 from ldreg.errors import LdregError
 from ldreg.exhibits.renderer import ExhibitInScale, Renderer, always, shared_defaults
 from ldreg.exhibits.settings import Settings
 from ldreg.files import read_json
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 NOT_TESTED = "not tested"
 VERDICTS = ("supported", "contradicted", "inconclusive", NOT_TESTED)
@@ -73,21 +71,12 @@ def _defaults(
 
 def _count_verdicts(spec: Path) -> dict[str, int]:
     """How many claims of the ledger that lies beside `spec` came out in which way."""
-    verdicts = [claim["verdict"] for claim in _claims(spec)]
+    verdicts = [claim["verdict"] for claim in read_claims(spec)]
     return {kind: sum(verdict.startswith(kind) for verdict in verdicts) for kind in VERDICTS}
 
 
-def _print_made(specs: Sequence[Path], console: "Console") -> None:
-    """Print the claims of the ledger that tests most: others have the same ones as not tested."""
-    from ldreg.exhibits.claims.terminal import claim_lines
-
-    made = {spec: _claims(spec) for spec in specs}
-    spec = max(made, key=lambda path: sum("context" in claim for claim in made[path]))
-    for line in claim_lines(made[spec], spec):
-        console.print(line, highlight=False, markup=False)
-
-
-def _claims(spec: Path) -> list[Mapping[str, Any]]:
+def read_claims(spec: Path) -> list[Mapping[str, Any]]:
+    """The claims of the ledger that lies beside `spec`, as its JSON file has them."""
     return read_json(spec.with_name(spec.name.replace(".spec.yaml", ".json")))["claims"]
 
 
@@ -101,6 +90,6 @@ LEDGER = Renderer(
     scale_files=plane_files,
     check=_check,
     defaults=_defaults,
-    print_made=_print_made,
+    print_made=Implementation("ldreg.exhibits.claims.terminal", "print_claims"),
     count_verdicts=_count_verdicts,
 )

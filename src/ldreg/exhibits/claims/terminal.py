@@ -5,11 +5,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ldreg.exhibits.claims.declared import NOT_TESTED
+from rich.console import Console
+
+from ldreg.exhibits.claims.declared import NOT_TESTED, read_claims
 
 DECIDED, INCONCLUSIVE = ("contradicted", "supported"), "inconclusive"
 MOST = 6  # lines of decided claims: with all that `ldreg show` prints there are a dozen
 Claim = Mapping[str, Any]
+
+
+def print_claims(specs: Sequence[Path], console: Console) -> None:
+    """Print the claims of the ledger that tests most: others have the same ones as not tested."""
+    made = {spec: read_claims(spec) for spec in specs}
+    spec = max(made, key=lambda path: sum("context" in claim for claim in made[path]))
+    for line in claim_lines(made[spec], spec):
+        console.print(line, highlight=False, markup=False)
 
 
 def claim_lines(claims: Sequence[Claim], spec: Path) -> list[str]:

@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ldreg.exhibits.figures.axis import AxisScale
 from ldreg.exhibits.figures.sweep_data import Point, SweepCurve, panel
 from ldreg.exhibits.figures.sweep_declared import SweepSettings
 from ldreg.exhibits.output import style
+from ldreg.exhibits.output.axis import AxisScale
 from ldreg.exhibits.output.csv_text import values_by_seed
 from ldreg.exhibits.output.drawing import Drawing
 from ldreg.exhibits.output.labels import METRICS, name

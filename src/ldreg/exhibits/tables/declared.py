@@ -3,21 +3,17 @@
 Free of pandas, like `ldreg.exhibits.renderer`: the workflow reads these blocks before anything is trained.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from ldreg.catalogue.backbones import BACKBONES, WITH_PATCHES
 from ldreg.catalogue.data_sets import DATA_SETS
+from ldreg.catalogue.implementation import Implementation
 from ldreg.errors import LdregError, check_once
 from ldreg.exhibits.renderer import TABLE, ExhibitInScale, Renderer, always
 from ldreg.exhibits.settings import MetricName, Settings
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 
 class TableSettings(Settings):
@@ -32,14 +28,12 @@ class TableSettings(Settings):
     not_run: bool = True
 
 
-def _print_main_table(specs: Sequence[Path], console: "Console") -> None:
-    from ldreg.exhibits.tables.terminal import print_table1
-
-    print_table1(specs, console)
-
-
 MAIN_TABLE = Renderer(
-    "main_table", "ldreg.exhibits.tables.main_table", TableSettings, TABLE, print_made=_print_main_table
+    "main_table",
+    "ldreg.exhibits.tables.main_table",
+    TableSettings,
+    TABLE,
+    print_made=Implementation("ldreg.exhibits.tables.terminal", "print_table1"),
 )
 SIGNIFICANCE = Renderer("significance", "ldreg.exhibits.tables.significance", TableSettings, TABLE)
 

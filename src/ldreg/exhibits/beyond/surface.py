@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ldreg.errors import LdregError
-from ldreg.exhibits.figures.declared import SurfaceSettings
+from ldreg.exhibits.beyond.declared import SurfaceSettings
 from ldreg.exhibits.output import style
 from ldreg.exhibits.output.csv_text import values_by_seed
 from ldreg.exhibits.output.drawing import Drawing

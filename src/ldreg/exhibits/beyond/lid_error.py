@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ldreg.errors import LdregError
-from ldreg.exhibits.figures.axis import AxisScale
-from ldreg.exhibits.figures.declared import LidErrorSettings
+from ldreg.exhibits.beyond.declared import LidErrorSettings
 from ldreg.exhibits.output import style
+from ldreg.exhibits.output.axis import AxisScale
 from ldreg.exhibits.output.drawing import Drawing
 from ldreg.exhibits.output.labels import listed
 from ldreg.exhibits.output.legends import legend_below

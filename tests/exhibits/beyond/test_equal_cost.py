@@ -8,7 +8,7 @@ from drawings import check_figure, check_files, drawn
 from matplotlib.colors import to_hex
 
 from ldreg.errors import LdregError
-from ldreg.exhibits.figures.declared import EQUAL_COST, CostSettings
+from ldreg.exhibits.beyond.declared import EQUAL_COST, CostSettings
 from ldreg.exhibits.output import style
 
 LDREG = {"regularizer": "ldreg_l1", "beta": 0.1, "k": 16}

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from ldreg.errors import LdregError
-from ldreg.exhibits.figures.declared import CostSettings
+from ldreg.exhibits.beyond.declared import CostSettings
 from ldreg.exhibits.runs.arms import Arm, Context, contexts
 from ldreg.exhibits.runs.execution import EXECUTION
 from ldreg.exhibits.runs.run_table import ExhibitSpec, add_columns, by_seed, load_runs

@@ -7,7 +7,7 @@ import pytest
 from drawings import check_figure, check_files, drawn
 
 from ldreg.errors import LdregError
-from ldreg.exhibits.figures.declared import LID_ERROR, LidErrorSettings
+from ldreg.exhibits.beyond.declared import LID_ERROR, LidErrorSettings
 
 KS, SIZES = (4, 8, 16, 32), (64, 128, 256, 512)
 LDREG = {"regularizer": "ldreg_l1", "beta": 0.1, "k": 16}

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ldreg.exhibits.figures.cost_data import COST, RunCost, minus, read_costs
-from ldreg.exhibits.figures.declared import CostSettings
+from ldreg.exhibits.beyond.cost_data import COST, RunCost, minus, read_costs
+from ldreg.exhibits.beyond.declared import CostSettings
 from ldreg.exhibits.output import style
 from ldreg.exhibits.output.drawing import Drawing
 from ldreg.exhibits.output.labels import METRICS, name, number

@@ -8,7 +8,7 @@ from drawings import check_figure, check_files, drawn
 from matplotlib.figure import Figure
 
 from ldreg.errors import LdregError
-from ldreg.exhibits.figures.surface import edges
+from ldreg.exhibits.beyond.surface import edges
 
 BETAS, KS, BATCHES = (0.01, 0.1, 1.0), (8, 16, 32), (256, 128)
 
