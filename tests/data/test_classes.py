@@ -26,7 +26,7 @@ def test_list_is_what_it_was_and_names_its_source(name: str) -> None:
     assert len(set(found)) == len(found) == DATA_SETS[name].classes and found == sorted(found)
     assert all(len(each) == 9 and each[0] == "n" and each[1:].isdigit() for each in found)
     assert class_digest(found) == SHA256[name]
-    assert "Source: " in (classes.LISTS / f"{name}.txt").read_text()
+    assert "Source: " in (classes.CLASS_LISTS / f"{name}.txt").read_text()
 
 
 def test_part_is_in_the_whole() -> None:
@@ -44,7 +44,7 @@ def test_data_set_without_a_list_may_have_any_classes() -> None:
 
 
 def test_edited_and_missing_list_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classes, "LISTS", shutil.copytree(classes.LISTS, tmp_path / "classes"))
+    monkeypatch.setattr(classes, "CLASS_LISTS", shutil.copytree(classes.CLASS_LISTS, tmp_path / "classes"))
     path = tmp_path / "classes" / "imagenet100.txt"
     path.write_text(path.read_text().replace("n01558993", "n01558994"))
     with pytest.raises(
@@ -70,7 +70,7 @@ def test_small_tree_that_is_called_imagenet_is_refused(
     before = (tree_copy / "imagenet" / "dataset.json").read_bytes()
     assert refused("imagenet", tree_copy) == (
         f"{tree_copy}/imagenet/train: its classes are not imagenet's: 1000 missing (first 'n01440764'),"
-        f" 3 surplus (first 'ant'); expected the 1000 of {classes.LISTS}/imagenet.txt"
+        f" 3 surplus (first 'ant'); expected the 1000 of {classes.CLASS_LISTS}/imagenet.txt"
     )
     assert "imagenet/train: its classes are not imagenet100's: 100 missing" in refused(
         "imagenet100", tree_copy

@@ -159,12 +159,12 @@ def test_images_are_told_once_and_counted_at_the_end(
     tree_copy: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     corrupt = CorruptImages("skip")
-    corrupt.tell_total()
+    corrupt.warn_of_total()
     assert capfd.readouterr().err == ""
     path = spoil(tree_copy, 15)
     for _ in range(2):
         views(tree_copy, corrupt=corrupt)
-    corrupt.tell_total()
+    corrupt.warn_of_total()
     told = capfd.readouterr().err.splitlines()
     assert len(told) == 2 and path in told[0]
     assert told[1] == "warning: 1 corrupt image(s) skipped, named above"

@@ -34,20 +34,20 @@ def test_folders_are_those_that_torchvision_unpacks() -> None:
 
 @pytest.mark.parametrize("where", ["food101/food-101/meta", "food101/archive.tar.gz", "food-101/images"])
 def test_whatever_lies_there_is_there(where: str, tmp_path: Path) -> None:
-    assert not places.is_there("food101", tmp_path / "nowhere")
+    assert not places.is_present("food101", tmp_path / "nowhere")
     (tmp_path / "food101").mkdir()
     (tmp_path / "dtd").mkdir()
     (tmp_path / "food101" / ".DS_Store").touch()
-    assert not places.is_there("food101", tmp_path)
+    assert not places.is_present("food101", tmp_path)
     (tmp_path / where).mkdir(parents=True)
-    assert places.is_there("food101", tmp_path) and not places.is_there("cars", tmp_path)
+    assert places.is_present("food101", tmp_path) and not places.is_present("cars", tmp_path)
 
 
 def test_a_part_is_there_where_the_whole_is(tmp_path: Path) -> None:
     (tmp_path / "imagenet" / "train").mkdir(parents=True)
-    assert places.is_there("imagenet100", tmp_path)
+    assert places.is_present("imagenet100", tmp_path)
     shutil.rmtree(tmp_path / "imagenet")
-    assert not places.is_there("imagenet100", tmp_path)
+    assert not places.is_present("imagenet100", tmp_path)
 
 
 def test_only_what_answers_could_be_fetched(
@@ -58,4 +58,4 @@ def test_only_what_answers_could_be_fetched(
     addresses = {"mnist": f"{server}here", "cifar10": f"{server}gone", "dtd": f"{nobody}here"}
     for name, address in addresses.items():
         declare(name, download=Download(address, "1 MB"))
-    assert places.answering([*addresses, "birdsnap"]) == {"mnist"}
+    assert places.reachable_downloads([*addresses, "birdsnap"]) == {"mnist"}

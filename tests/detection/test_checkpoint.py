@@ -41,7 +41,7 @@ def run(tiny, composed, small_cnn, tmp_path, monkeypatch):
     def run(belongs=None, ends_after=None, on_row=lambda row: None, corrupt=None):
         kept.clear()
         checkpoint = Checkpoint(tmp_path / "detection.pt", belongs or {"spec": "a"})
-        step = loop.Training._step
+        step = loop.DetectorTraining._step
 
         def stopping(self, *batch):
             if self.iteration == ends_after:
@@ -49,7 +49,7 @@ def run(tiny, composed, small_cnn, tmp_path, monkeypatch):
             step(self, *batch)
 
         with monkeypatch.context() as patch:
-            patch.setattr(loop.Training, "_step", stopping)
+            patch.setattr(loop.DetectorTraining, "_step", stopping)
             result = train_and_evaluate(
                 small_cnn, "small_cnn", settings, *composed, CPU, 1, "float32", 0, on_row, corrupt, checkpoint
             )

@@ -10,7 +10,7 @@ from ldreg.detection.evaluate import average_precision, predict
 from ldreg.detection.fine_tuning import train_and_evaluate
 from ldreg.detection.loop import build_optimizer
 from ldreg.detection.model import build_detector
-from ldreg.detection.norms import refresh_norms
+from ldreg.detection.norms import recompute_batch_norms
 from ldreg.errors import LdregError
 from ldreg.models.networks import build_backbone
 
@@ -116,7 +116,7 @@ def test_precise_norms_have_the_statistics_of_all_values_of_their_batches():
     ]
     values = torch.cat([torch.stack(images).transpose(0, 1).flatten(1) for images, _ in batches], dim=1)
     for _ in range(2):
-        refresh_norms(model, iter(batches))
+        recompute_batch_norms(model, iter(batches))
         assert torch.allclose(model[0].running_mean, values.mean(dim=1))
         assert torch.allclose(model[0].running_var, values.var(dim=1, correction=0))
         batches = []  # which changes nothing

@@ -4,7 +4,7 @@ from torch import nn
 
 from ldreg.detection.coco import decode
 from ldreg.detection.heads import mask_targets, region_losses
-from ldreg.detection.model import build_detector, divide, paste_masks
+from ldreg.detection.model import build_detector, paste_masks, split_encoder
 from ldreg.errors import LdregError
 from ldreg.models.networks import build_backbone
 
@@ -21,7 +21,7 @@ from ldreg.models.networks import build_backbone
 def test_the_two_parts_are_the_encoder(backbone, widths, stride):
     torch.manual_seed(0)
     encoder, _ = build_backbone(backbone, channels=3)
-    parts = divide(encoder, backbone)
+    parts = split_encoder(encoder, backbone)
     assert (parts.lower_width, parts.upper_width) == widths
     assert (parts.stride, parts.channels) == (stride, 3)
     images = torch.rand(2, 3, 64, 64)
@@ -33,7 +33,7 @@ def test_the_two_parts_are_the_encoder(backbone, widths, stride):
 def test_a_vision_transformer_is_refused():
     encoder, _ = build_backbone("vit_mini", channels=1, image_size=16)
     with pytest.raises(LdregError, match="backbone: vit_mini is not allowed for detection"):
-        divide(encoder, "vit_mini")
+        split_encoder(encoder, "vit_mini")
 
 
 @pytest.fixture(scope="module")

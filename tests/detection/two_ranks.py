@@ -56,7 +56,7 @@ def main(folder: Path) -> None:
 
 def resumed(encoder, settings, folder, device):
     """The result of a training that was interrupted after its first iteration, on every rank."""
-    step = loop.Training._step
+    step = loop.DetectorTraining._step
 
     def stopping(self, *batch):
         if self.iteration == 1:
@@ -73,10 +73,10 @@ def resumed(encoder, settings, folder, device):
             checkpoint=Checkpoint(folder / "detection.pt", {}),
         )
 
-    loop.SAVED_EVERY, loop.Training._step = 1, stopping
+    loop.SAVED_EVERY, loop.DetectorTraining._step = 1, stopping
     with contextlib.suppress(InterruptedError):
         run()
-    loop.Training._step = step
+    loop.DetectorTraining._step = step
     return run()
 
 

@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from ldreg.evaluation.dimensionality import DimensionalitySettings, measure
+from ldreg.evaluation.dimensionality import DimensionalitySettings, measure_dimensionality
 from ldreg.lid import lid_mle, lid_mom
 
 
@@ -21,7 +21,9 @@ def find(result: dict, **wanted) -> dict:
 
 @pytest.mark.parametrize("dim", [1, 2, 4])
 def test_finds_the_dimension_of_a_manifold(dim):
-    result = measure(manifold(dim, rows=2000), DimensionalitySettings(ks=(20,), batch_rows=1000))
+    result = measure_dimensionality(
+        manifold(dim, rows=2000), DimensionalitySettings(ks=(20,), batch_rows=1000)
+    )
     for estimator in ("mom", "mle"):
         for batch_rows in (None, 1000):
             entry = find(result, estimator=estimator, batch_rows=batch_rows)
@@ -34,7 +36,7 @@ def test_finds_the_dimension_of_a_manifold(dim):
 
 def test_full_split_equals_the_estimators():
     x = manifold(3, rows=300)
-    result = measure(x, DimensionalitySettings(ks=(8, 16), batch_rows=300))
+    result = measure_dimensionality(x, DimensionalitySettings(ks=(8, 16), batch_rows=300))
     for name, estimator in (("mom", lid_mom), ("mle", lid_mle)):
         for k in (8, 16):
             lid = estimator(x, k=k).double()
@@ -50,16 +52,16 @@ def test_mini_batches_refer_to_their_own_rows():
     # Pairs of rows: within the full split each row's first neighbour is its twin, which most batches lack.
     x = manifold(3, rows=512)
     x = torch.cat([x, x + 1e-3 * torch.randn(512, 20, generator=torch.Generator().manual_seed(0))])
-    result = measure(x, DimensionalitySettings(ks=(8,), batch_rows=256))
+    result = measure_dimensionality(x, DimensionalitySettings(ks=(8,), batch_rows=256))
     full, batch = (find(result, estimator="mle", batch_rows=rows) for rows in (None, 256))
     assert (full["rows_used"], batch["rows_used"]) == (1024, 1024)
     assert full["mlid"] < 0.8 * batch["mlid"]
 
 
 def test_incomplete_last_batch_is_left_out_and_small_split_has_no_batches():
-    result = measure(manifold(2, rows=700), DimensionalitySettings(ks=(8,), batch_rows=300))
+    result = measure_dimensionality(manifold(2, rows=700), DimensionalitySettings(ks=(8,), batch_rows=300))
     assert find(result, estimator="mom", batch_rows=300)["rows_used"] == 600
-    small = measure(manifold(2, rows=299), DimensionalitySettings(ks=(8,), batch_rows=300))
+    small = measure_dimensionality(manifold(2, rows=299), DimensionalitySettings(ks=(8,), batch_rows=300))
     assert [entry["batch_rows"] for entry in small["lid"]] == [None, None]
 
 
@@ -67,9 +69,9 @@ def test_result_is_as_documented_and_repeatable():
     settings = DimensionalitySettings(ks=(8, 16), batch_rows=128)
     x = manifold(3, rows=300)
     torch.manual_seed(1)
-    result = measure(x, settings, split="train")
+    result = measure_dimensionality(x, settings, split="train")
     torch.manual_seed(2)
-    assert measure(x, settings, split="train") == result
+    assert measure_dimensionality(x, settings, split="train") == result
     assert json.loads(json.dumps(result, allow_nan=False)) == result
     assert list(result) == ["split", "rows", "dim", "lid", "effective_rank", "rankme"]
     assert (result["split"], result["rows"], result["dim"]) == ("train", 300, 20)
@@ -82,7 +84,7 @@ def test_result_is_as_documented_and_repeatable():
 
 
 def test_collapsed_representations_are_reported_not_hidden():
-    result = measure(torch.ones(100, 8), DimensionalitySettings(ks=(8,), batch_rows=50))
+    result = measure_dimensionality(torch.ones(100, 8), DimensionalitySettings(ks=(8,), batch_rows=50))
     json.dumps(result, allow_nan=False)
     assert all(entry["mlid"] < 0.01 for entry in result["lid"] if entry["estimator"] == "mom")
     assert result["effective_rank"]["correlation"] == 0
@@ -91,11 +93,11 @@ def test_collapsed_representations_are_reported_not_hidden():
 def test_bad_input_is_named():
     settings = DimensionalitySettings(ks=(8, 64), batch_rows=128)
     with pytest.raises(ValueError, match="k = 64 needs at least 66 rows, but the split has 65"):
-        measure(manifold(2, rows=65), settings)
+        measure_dimensionality(manifold(2, rows=65), settings)
     broken = manifold(2, rows=100)
     broken[5, 5] = torch.nan
     with pytest.raises(ValueError, match="must be finite"):
-        measure(broken, settings)
+        measure_dimensionality(broken, settings)
     with pytest.raises(ValueError, match="k = 64 needs at least 66 rows, but batch_rows is 65"):
         DimensionalitySettings(ks=(8, 64), batch_rows=65)
     with pytest.raises(ValueError, match="ks must hold"):

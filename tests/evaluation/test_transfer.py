@@ -13,7 +13,7 @@ from ldreg.evaluation.features import extract
 from ldreg.evaluation.knn import holdout_split
 from ldreg.evaluation.linear import Heads, train_heads
 from ldreg.evaluation.transfer import (
-    Setting,
+    ProbeSetting,
     TransferSettings,
     accuracies,
     at_grid_edge,
@@ -162,12 +162,12 @@ def test_chosen_is_the_best_on_the_holdout_by_the_fields_metric(split, dataset, 
         best[metric],
     )
     assert chosen["at_grid_edge"] is at_grid_edge(
-        Setting(chosen["lr"], chosen["weight_decay"]), settings.candidates(dataset)
+        ProbeSetting(chosen["lr"], chosen["weight_decay"]), settings.candidates(dataset)
     )
     assert len({each[metric] for each in result["holdout"]}) > 1 and result["reported"] == "chosen"
     assert (result["top1"], result["mean_per_class"]) == (chosen["top1"], chosen["mean_per_class"])
     train_x, train_y, test_x, test_y = split
-    setting = Setting(chosen["lr"], chosen["weight_decay"])
+    setting = ProbeSetting(chosen["lr"], chosen["weight_decay"])
     head = train_heads(
         train_x, train_y, CLASSES, [setting.lr], settings.linear, 0, CPU, [setting.weight_decay]
     )
@@ -195,12 +195,12 @@ def test_test_split_never_enters_the_choice(split):
 )
 def test_says_when_a_better_setting_may_lie_outside(chosen, edge):
     settings = TransferSettings(learning_rates=(0.03, 0.1), weight_decays=(0.0, 1e-3))
-    assert at_grid_edge(Setting(*chosen), settings.candidates("cars")) is edge
+    assert at_grid_edge(ProbeSetting(*chosen), settings.candidates("cars")) is edge
 
 
 def test_one_decay_has_no_edge():
     candidates = TransferSettings(learning_rates=(0.001, 0.1), weight_decays=(5e-4,)).candidates("cars")
-    assert not at_grid_edge(Setting(0.01, 5e-4), candidates)
+    assert not at_grid_edge(ProbeSetting(0.01, 5e-4), candidates)
 
 
 def test_depends_on_no_other_random_state(split):

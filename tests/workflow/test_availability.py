@@ -104,7 +104,8 @@ def test_what_was_left_out_is_looked_for_once_its_download_answers(
     asked: list[set[str]] = []
     online: set[str] = set()
     monkeypatch.setattr(
-        "ldreg.workflow.rechecks.answering", lambda names: asked.append(set(names)) or names & online
+        "ldreg.workflow.rechecks.reachable_downloads",
+        lambda names: asked.append(set(names)) or names & online,
     )
     nowhere = replace(DATA_SETS["fashion_mnist"], installed=None)
     monkeypatch.setitem(DATA_SETS, "fashion_mnist", nowhere)

@@ -15,7 +15,7 @@ def rule_of(measurement):
             f"{LOGS}/{measurement.key}/{{run}}.log",
         conda:
             "../../environment.yml"
-        threads: 1 if measurement.one_thread else EXECUTION.threads
+        threads: 1 if measurement.single_threaded else EXECUTION.threads
         resources:
             **EXECUTION.resources_of(measurement),
             mem_mb=EXECUTION.memory_mb,

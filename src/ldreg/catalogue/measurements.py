@@ -20,11 +20,11 @@ class Measurement:
     files: what it writes into the run's folder; `*` stands for any part of a name.
     help: one line for `ldreg --help`.
     settings: the file in results/<scale> with the settings on which its results depend.
-    of_every_run: whether every run has it, and not only the runs of exhibits that read its files.
+    for_every_run: whether every run has it, and not only the runs of exhibits that read its files.
     needs_encoder: whether the run must be pretrained first.
-    as_pretraining: whether it is executed as pretraining is, on all GPUs of a run, and not on one.
-    one_thread: whether its result holds for one thread alone.
-    times_steps: whether it takes training steps, and is told how they are accumulated.
+    runs_like_pretraining: whether it is executed as pretraining is, on all GPUs of a run, and not on one.
+    single_threaded: whether its result holds for one thread alone.
+    takes_training_steps: whether it takes training steps, and is told how they are accumulated.
     cost: the key of a scale's `cost` that says how long one job takes.
     live: whether MLflow shows the job while it runs; others leave a record that is logged afterwards.
     """
@@ -34,11 +34,11 @@ class Measurement:
     files: tuple[str, ...]
     help: str
     settings: str | None = None
-    of_every_run: bool = False
+    for_every_run: bool = False
     needs_encoder: bool = True
-    as_pretraining: bool = False
-    one_thread: bool = False
-    times_steps: bool = False
+    runs_like_pretraining: bool = False
+    single_threaded: bool = False
+    takes_training_steps: bool = False
     cost: str | None = None
     live: bool = False
 
@@ -66,7 +66,7 @@ MEASUREMENTS = {
             files=("dimensionality.json", "knn.json", "linear.json"),
             help="measure a trained run's representations",
             settings="evaluation.yaml",
-            of_every_run=True,
+            for_every_run=True,
             cost="measure_hours",
             live=True,
         ),
@@ -85,7 +85,7 @@ MEASUREMENTS = {
             files=("detection.json",),
             help="fine-tune a detector from a trained run's encoder",
             settings="detection.yaml",
-            as_pretraining=True,
+            runs_like_pretraining=True,
             cost="detection_hours",
             live=True,
         ),
@@ -94,7 +94,7 @@ MEASUREMENTS = {
             label="t-SNE",
             files=("tsne.csv",),
             help="embed a trained run's test representations by t-SNE",
-            one_thread=True,  # t-SNE enlarges the rounding of sums in another order
+            single_threaded=True,  # t-SNE enlarges the rounding of sums in another order
         ),
         Measurement(
             key="lid_error",
@@ -108,14 +108,14 @@ MEASUREMENTS = {
             files=("step_cost.json",),
             help="time a training step with and without its regulariser",
             needs_encoder=False,
-            as_pretraining=True,
-            times_steps=True,
+            runs_like_pretraining=True,
+            takes_training_steps=True,
         ),
     )
 }
 # What every run is measured by.
 MEASURED = tuple(
-    name for measurement in MEASUREMENTS.values() if measurement.of_every_run for name in measurement.files
+    name for measurement in MEASUREMENTS.values() if measurement.for_every_run for name in measurement.files
 )
 
 

@@ -15,8 +15,8 @@ class Method:
     Attributes:
         key: what YAML files, folder names and tables call it.
         label: what people call it.
-        implementation: its class, a `ldreg.methods.base.Method` that takes the run's spec and the number of
-            the images' channels.
+        implementation: its class, a `ldreg.methods.base.SelfSupervisedMethod`. Its arguments are the run's
+            spec and the number of channels of the images.
         settings: the settings of its own that it needs, fields of `ldreg.config.run_spec.RunSpec`.
         views: how many views of an image it takes, 1 or 2.
         couples_images: whether its loss of a batch is more than the mean of the images' own losses.

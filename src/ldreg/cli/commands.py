@@ -76,7 +76,7 @@ def _measurement(measurement: Measurement) -> Command:
 
     def command(arguments: argparse.Namespace, terminal: TextIO) -> None:
         with _gpus(arguments):
-            if measurement.as_pretraining:
+            if measurement.runs_like_pretraining:
                 _start_ranks(arguments, terminal)
             job = getattr(import_module(f"ldreg.jobs.{measurement.key}"), f"{measurement.key}_job")
             job(arguments.spec, arguments.data, _execution(arguments))

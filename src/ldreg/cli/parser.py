@@ -188,13 +188,13 @@ def _add_execution(
 ) -> None:
     """What all jobs on runs are told of their data, and of how they are executed."""
     by_key = MEASUREMENTS.items()
-    for job in (pretrain, *(measurements[key] for key, each in by_key if each.times_steps)):
+    for job in (pretrain, *(measurements[key] for key, each in by_key if each.takes_training_steps)):
         job.add_argument("--micro-batch", type=_at_least(1), help="images per forward pass of a GPU")
         job.add_argument("--accumulation", choices=("cached", "plain"), default="cached")
     plain = (measurements[key] for key, each in by_key if each.has_plain_rule)
     for job in (pretrain, measurements["measure"], *plain):
         job.add_argument("--data", type=Path, required=True, help="dataset.json of the run's data set")
-    for job in (pretrain, *(measurements[key] for key, each in by_key if each.as_pretraining)):
+    for job in (pretrain, *(measurements[key] for key, each in by_key if each.runs_like_pretraining)):
         job.add_argument("--nodes", type=_at_least(1), default=1, help="several are started by SLURM's srun")
         job.add_argument("--precision", choices=("float32", "bf16", "fp16"), default="float32")
     for job in (pretrain, *measurements.values()):

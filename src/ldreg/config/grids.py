@@ -7,7 +7,7 @@ from typing import Any
 
 from ldreg.catalogue.backbones import BACKBONES
 from ldreg.catalogue.regularizers import REGULARIZER_SETTINGS, REGULARIZERS
-from ldreg.config.run_spec import LISTS, RunSpec
+from ldreg.config.run_spec import LIST_SETTINGS, RunSpec
 from ldreg.errors import LdregError, Location, dotted, unknown
 
 # What a user may set for a run; the rest follows from it or from its place in the configuration.
@@ -32,7 +32,7 @@ class Overlay:
                 raise unknown(where, key, SETTINGS)
 
 
-def keys_and_values(block: Any, where: str) -> Mapping[str, Any]:
+def require_mapping(block: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(block, Mapping):
         raise LdregError(f"{where}: expected keys and values, found {block!r}")
     return block
@@ -53,10 +53,10 @@ def unused_settings(regularizer: Any) -> tuple[str, ...]:
 
 def method_overlays(file: str, place: Location, block: Any) -> Iterator[Overlay]:
     """A method's block, then what it says for single backbones."""
-    block = keys_and_values(block, f"{file}: {dotted(place)}")
+    block = require_mapping(block, f"{file}: {dotted(place)}")
     yield Overlay(file, place, {key: value for key, value in block.items() if key != "backbones"})
     place = (*place, "backbones")
-    for backbone, values in keys_and_values(block.get("backbones", {}), f"{file}: {dotted(place)}").items():
+    for backbone, values in require_mapping(block.get("backbones", {}), f"{file}: {dotted(place)}").items():
         if backbone not in BACKBONES:
             raise unknown(f"{file}: {dotted(place)}", backbone, BACKBONES)
         yield Overlay(file, (*place, backbone), values)
@@ -84,7 +84,9 @@ def product(grid: Mapping[str, Any], where: str) -> Iterator[dict[str, Any]]:
     for key, value in grid.items():
         if value == []:
             raise LdregError(f"{where}.{key}: [] is not allowed; it should have at least 1 value")
-        is_axis = isinstance(value, list) and (key not in LISTS or any(isinstance(v, list) for v in value))
+        is_axis = isinstance(value, list) and (
+            key not in LIST_SETTINGS or any(isinstance(v, list) for v in value)
+        )
         axes.append([(key, each) for each in (value if is_axis else [value])])
     for point in itertools.product(*axes):
         yield dict(point)

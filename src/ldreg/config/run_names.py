@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 from ldreg.catalogue.regularizers import REGULARIZER_SETTINGS, REGULARIZERS
-from ldreg.config.run_spec import LISTS, RunSpec
+from ldreg.config.run_spec import LIST_SETTINGS, RunSpec
 from ldreg.errors import LdregError
 
 # Left out of folder names: given by the folders themselves, by `augmentation` and `jitter`, or always shown.
@@ -78,6 +78,6 @@ def _untoken(token: str) -> tuple[str, Any]:
         return key, text[1:]
     if text == "all":
         return key, None
-    if key in LISTS:
+    if key in LIST_SETTINGS:
         return key, tuple(int(part) for part in text.split("x"))
     return key, float(text) if "." in text else int(text)

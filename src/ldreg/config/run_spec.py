@@ -24,8 +24,9 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
-LISTS = ("projector", "predictor")  # settings that are lists themselves, where lists else are a sweep's axes
-WATCHING = ("monitor_k", "knn_every")  # settings of the live monitors, which change no result
+# Settings whose values are lists themselves. For any other setting a list is an axis of a sweep.
+LIST_SETTINGS = ("projector", "predictor")
+MONITOR_SETTINGS = ("monitor_k", "knn_every")  # settings of the live monitors, which change no result
 # Names become folder names, in which "-" separates the parts.
 Widths = Annotated[tuple[Count, ...], Field(min_length=1)]  # of a head's layers
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]

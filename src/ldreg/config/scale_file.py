@@ -93,13 +93,13 @@ class Execution(_Block):
 
     def options_of(self, measurement: Measurement) -> str:
         """What the command of a measurement is told, beside its number of threads."""
-        if measurement.times_steps:
+        if measurement.takes_training_steps:
             return self.step_options
-        return self.detect_options if measurement.as_pretraining else self.measure_options
+        return self.detect_options if measurement.runs_like_pretraining else self.measure_options
 
     def resources_of(self, measurement: Measurement) -> dict[str, int | str]:
         """The GPUs of a measurement, and what a cluster must grant if it runs on several nodes."""
-        if measurement.as_pretraining:
+        if measurement.runs_like_pretraining:
             return {**self.cluster_resources, "gpu": self.gpus * self.nodes}
         return {"gpu": min(self.gpus, 1)}
 

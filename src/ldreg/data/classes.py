@@ -10,7 +10,7 @@ from pathlib import Path
 from ldreg.catalogue.data_sets import DATA_SETS
 from ldreg.errors import LdregError
 
-LISTS = Path(__file__).resolve().parents[3] / "config" / "classes"
+CLASS_LISTS = Path(__file__).resolve().parents[3] / "config" / "classes"
 
 
 def class_list(name: str) -> list[str] | None:
@@ -22,7 +22,7 @@ def class_list(name: str) -> list[str] | None:
     expected = DATA_SETS[name].class_list
     if expected is None:
         return None
-    path = LISTS / f"{name}.txt"
+    path = CLASS_LISTS / f"{name}.txt"
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
@@ -76,6 +76,6 @@ def check_classes(name: str, split: Path, found: Sequence[str], surplus_allowed:
         ]
         raise LdregError(
             f"{split}: its classes are not {name}'s: {', '.join(told)}; expected the {len(expected)} of"
-            f" {LISTS / name}.txt"
+            f" {CLASS_LISTS / name}.txt"
         )
     return expected

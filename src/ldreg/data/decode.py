@@ -70,7 +70,7 @@ class CorruptImages:
             for reasons in found:
                 self.reasons |= reasons
 
-    def tell_total(self) -> None:
+    def warn_of_total(self) -> None:
         """The last word on them, on standard error; nothing where there were none."""
         if self.reasons:
             print(

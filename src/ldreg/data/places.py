@@ -12,10 +12,10 @@ from pathlib import Path
 
 from ldreg.catalogue.data_sets import DATA_SETS
 
-PATIENCE = 3.0  # seconds in which the addresses of all sets must answer
+TIMEOUT = 3.0  # seconds in which the addresses of all sets must answer
 
 
-def holds_something(folder: Path) -> bool:
+def has_content(folder: Path) -> bool:
     """Whether anything lies in `folder`, hidden files aside; also where that cannot be told."""
     try:
         return any(not entry.name.startswith(".") for entry in folder.iterdir())
@@ -25,23 +25,23 @@ def holds_something(folder: Path) -> bool:
         return True
 
 
-def is_there(name: str, root: Path) -> bool:
+def is_present(name: str, root: Path) -> bool:
     """Whether anything lies where the data set `name` is looked for. What does is never left out."""
     data_set = DATA_SETS[name]
     folders = [root / name, *(root / folder for folder in data_set.unpacked)]
     folders += [root / data_set.part_of] if data_set.part_of else []
     folders += [data_set.installed] if data_set.installed else []
-    return any(map(holds_something, folders))
+    return any(map(has_content, folders))
 
 
-def answering(names: Iterable[str]) -> set[str]:
+def reachable_downloads(names: Iterable[str]) -> set[str]:
     """Those of the data sets whose download answers now, as torchvision would ask for it."""
     found: set[str] = set()
 
     def ask(name: str, address: str) -> None:
         request = urllib.request.Request(address, method="HEAD")
         try:
-            with urllib.request.urlopen(request, timeout=PATIENCE):
+            with urllib.request.urlopen(request, timeout=TIMEOUT):
                 found.add(name)
         except (OSError, http.client.HTTPException):
             pass
@@ -54,7 +54,7 @@ def answering(names: Iterable[str]) -> set[str]:
     ]
     for thread in threads:
         thread.start()
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
     return set(found)

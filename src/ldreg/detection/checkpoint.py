@@ -17,13 +17,13 @@ class Checkpoint:
 
     Args:
         path: the file.
-        belongs: all that a training's result depends on, of numbers, texts, lists and mappings. A file
+        identity: all that a training's result depends on, of numbers, texts, lists and mappings. A file
             of another training is never resumed from.
     """
 
-    def __init__(self, path: Path, belongs: State) -> None:
+    def __init__(self, path: Path, identity: State) -> None:
         self.path = path
-        self.belongs = belongs
+        self.identity = identity
 
     def save(self, shared: State, own: State) -> None:
         """Store where the training stands; every rank calls it.
@@ -39,7 +39,7 @@ class Checkpoint:
             return
         try:
             with replacing(self.path) as temporary:
-                torch.save({"belongs": self.belongs, "shared": shared, "own": owns}, temporary)
+                torch.save({"belongs": self.identity, "shared": shared, "own": owns}, temporary)
         except (OSError, RuntimeError) as error:  # torch's writer raises the latter
             reason = " ".join(str(error).split())
             print(f"warning: {self.path}: cannot be stored ({reason})", file=sys.stderr, flush=True)
@@ -66,9 +66,9 @@ class Checkpoint:
             return None, ""
         try:
             content = torch.load(self.path, map_location="cpu", weights_only=True)
-            belongs = content["belongs"]
+            identity = content["belongs"]
         except Exception:  # whatever a damaged file leads the reader to
             return None, "since it is damaged"
-        if odd := [key for key in self.belongs if belongs.get(key) != self.belongs[key]]:
+        if odd := [key for key in self.identity if identity.get(key) != self.identity[key]]:
             return None, f"since its training had another {', '.join(odd)}"
         return content, ""

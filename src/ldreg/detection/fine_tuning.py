@@ -14,9 +14,9 @@ from ldreg.detection.coco import CocoSet
 from ldreg.detection.evaluate import average_precision, predict, readable
 from ldreg.detection.image_check import check_images
 from ldreg.detection.loader import load_tasks, stand_ins, training_batches
-from ldreg.detection.loop import Row, Training
+from ldreg.detection.loop import DetectorTraining, HistoryRow
 from ldreg.detection.model import build_detector
-from ldreg.detection.norms import refresh_norms
+from ldreg.detection.norms import recompute_batch_norms
 from ldreg.errors import LdregError
 from ldreg.runtime.distributed import rank, replicate, world_size
 
@@ -33,7 +33,7 @@ def train_and_evaluate(
     seed: int = 0,
     precision: str = "float32",
     workers: int = 0,
-    on_row: Callable[[Row], None] = lambda row: None,
+    on_row: Callable[[HistoryRow], None] = lambda row: None,
     corrupt: CorruptImages | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> dict[str, Any]:
@@ -75,13 +75,13 @@ def train_and_evaluate(
     detector = build_detector(encoder, backbone, len(train.categories), settings, precision)
     model = replicate(detector.train(), device)
     torch.manual_seed(seed + _RANK_SEEDS * rank())  # for sizes and sampled regions
-    training = Training(detector, model, settings, precision, corrupt, checkpoint)
+    training = DetectorTraining(detector, model, settings, precision, corrupt, checkpoint)
     # The batches that an interrupted training has used are drawn again and not decoded.
     batches = training_batches(train, settings.batch_size, settings.flip, seed)
     batches = islice(batches, training.iteration, None)
     loader = load_tasks(batches, workers, device, corrupt, stand_ins(train, corrupt))
     training.fit(loader, on_row if rank() == 0 else lambda row: None)
-    refresh_norms(model, islice(loader, settings.precise_norm_batches))
+    recompute_batch_norms(model, islice(loader, settings.precise_norm_batches))
     loader.close()  # ends its workers
     corrupt.gather()
     found = predict(detector, val, max(1, settings.batch_size // world_size()), device, workers, corrupt)

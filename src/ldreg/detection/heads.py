@@ -27,7 +27,7 @@ _ROI = {"fg_iou_thresh": 0.5, "bg_iou_thresh": 0.5, "positive_fraction": 0.25, "
 _BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
 
 
-class Caster:
+class Autocast:
     """Opens autocast for a precision, on whatever device a tensor lies."""
 
     def __init__(self, precision: str) -> None:
@@ -40,7 +40,7 @@ class Caster:
 class Stage(nn.Module):
     """Layers whose output is float32 also under autocast: in bfloat16, anchors would be off by pixels."""
 
-    def __init__(self, layers: nn.Module, cast: Caster) -> None:
+    def __init__(self, layers: nn.Module, cast: Autocast) -> None:
         super().__init__()
         self.layers, self.cast = layers, cast
 
@@ -52,7 +52,7 @@ class Stage(nn.Module):
 class ProposalHead(RPNHead):
     """torchvision's, with float32 outputs."""
 
-    def __init__(self, width: int, anchors: int, cast: Caster) -> None:
+    def __init__(self, width: int, anchors: int, cast: Autocast) -> None:
         super().__init__(width, anchors)
         self.cast = cast
 
@@ -75,7 +75,7 @@ class Anchors(AnchorGenerator):
 class ProposalNetwork(RegionProposalNetwork):
     """torchvision's, with the absolute error of boxes, and losses over the full number of anchors."""
 
-    def __init__(self, width: int, settings: DetectionSettings, cast: Caster) -> None:
+    def __init__(self, width: int, settings: DetectionSettings, cast: Autocast) -> None:
         anchors = Anchors((settings.anchor_sizes,), (RATIOS,))
         super().__init__(
             anchors,
@@ -115,7 +115,7 @@ class C4Heads(RoIHeads):
         stride: int,
         classes: int,
         settings: DetectionSettings,
-        cast: Caster,
+        cast: Autocast,
     ) -> None:
         super().__init__(
             box_roi_pool=RoIAlign(settings.region_size, 1 / stride, sampling_ratio=0, aligned=True),

@@ -33,7 +33,7 @@ def check_images(
     tasks = [data.bare_task(image_id) for image_id in image_ids[rank() :: world_size()]]
     chunks = [tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK)]
     mistake, reasons = "", {}
-    for mistake, found in worker_pool(_Looker(whole), chunks, workers):
+    for mistake, found in worker_pool(_ImageChecker(whole), chunks, workers):
         reasons |= found
         if mistake:
             break
@@ -51,7 +51,7 @@ def check_images(
         raise LdregError(f"{data.images}: none of {len(image_ids)} images can be read")
 
 
-class _Looker(Dataset):
+class _ImageChecker(Dataset):
     """What workers run: a look at each image of a chunk, until there is a mistake."""
 
     def __init__(self, whole: bool) -> None:

@@ -17,10 +17,10 @@ from ldreg.runtime.distributed import rank
 
 ROWS = 50  # of the history
 SAVED_EVERY = 5000  # iterations
-Row = dict[str, float]
+HistoryRow = dict[str, float]
 
 
-class Training:
+class DetectorTraining:
     """A detector that is trained, and where its training stands.
 
     With a checkpoint it goes on where an earlier one of the same settings was stored. On a CPU, in one
@@ -49,7 +49,7 @@ class Training:
         self.optimizer = build_optimizer(model, settings)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
         self.iteration = 0  # the next one; as many batches have been used
-        self.history: list[Row] = []
+        self.history: list[HistoryRow] = []
         self.sums: dict[str, Tensor] = {}  # of losses, since the last row
         self.since = 0  # iterations
         if checkpoint and (found := checkpoint.load()):
@@ -61,7 +61,7 @@ class Training:
                     flush=True,
                 )
 
-    def fit(self, batches: Iterator[Batch], on_row: Callable[[Row], None]) -> None:
+    def fit(self, batches: Iterator[Batch], on_row: Callable[[HistoryRow], None]) -> None:
         """Train on the batches from the `iteration`-th on; `on_row` gets every row, stored ones first."""
         for row in self.history:
             on_row(row)
@@ -88,7 +88,7 @@ class Training:
         self.since += 1
         self.iteration += 1
 
-    def _row(self) -> Row:
+    def _row(self) -> HistoryRow:
         """A row of the history, of this rank's losses since the row before."""
         losses = {key: float(value / self.since) for key, value in self.sums.items()}
         self.sums, self.since = {}, 0

@@ -25,13 +25,13 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform, res
 
 from ldreg.catalogue.backbones import WITH_PATCHES
 from ldreg.config.detection import DetectionSettings
-from ldreg.detection.heads import C4Heads, Caster, ProposalNetwork, Stage
+from ldreg.detection.heads import Autocast, C4Heads, ProposalNetwork, Stage
 from ldreg.errors import LdregError
 
 PIXELS_AT_ONCE = 2**26  # of pasted masks: 256 MiB of float32
 
 
-class Division(NamedTuple):
+class SplitEncoder(NamedTuple):
     """An encoder in the two parts of a C4 detector."""
 
     lower: nn.Module  # images to features
@@ -42,7 +42,7 @@ class Division(NamedTuple):
     stride: int  # of the lower part, pixels
 
 
-def divide(encoder: nn.Module, backbone: str) -> Division:
+def split_encoder(encoder: nn.Module, backbone: str) -> SplitEncoder:
     """Divide a copy of an encoder of `ldreg.models.networks.build_backbone` before its last stage.
 
     Raises:
@@ -67,7 +67,7 @@ def divide(encoder: nn.Module, backbone: str) -> Division:
     with torch.no_grad():
         features = lower.eval()(next(lower.parameters()).new_zeros(1, channels, side, side))
         width = upper.eval()(features).shape[1]
-    return Division(lower, upper, channels, features.shape[1], width, side // features.shape[-1])
+    return SplitEncoder(lower, upper, channels, features.shape[1], width, side // features.shape[-1])
 
 
 def build_detector(
@@ -88,8 +88,8 @@ def build_detector(
     Raises:
         LdregError: for a vision transformer.
     """
-    parts = divide(encoder, backbone)
-    cast = Caster(precision)
+    parts = split_encoder(encoder, backbone)
+    cast = Autocast(precision)
     proposals = ProposalNetwork(parts.lower_width, settings, cast)
     stage = Stage(nn.Sequential(parts.upper, nn.BatchNorm2d(parts.upper_width)), cast)
     heads = C4Heads(stage, parts.upper_width, parts.stride, classes, settings, cast)
@@ -99,7 +99,7 @@ def build_detector(
 class Resize(GeneralizedRCNNTransform):
     """torchvision's resizing, without normalisation (encoders see [0, 1]); pastes masks into the image."""
 
-    def __init__(self, settings: DetectionSettings, parts: Division) -> None:
+    def __init__(self, settings: DetectionSettings, parts: SplitEncoder) -> None:
         super().__init__(settings.min_sizes, settings.max_size, [0.0], [1.0], size_divisible=parts.stride)
         self.grey = parts.channels == 1
 

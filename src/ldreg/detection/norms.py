@@ -10,7 +10,7 @@ from ldreg.runtime.distributed import sum_over_ranks
 
 
 @torch.no_grad()
-def refresh_norms(model: nn.Module, batches: Iterable[Any]) -> None:
+def recompute_batch_norms(model: nn.Module, batches: Iterable[Any]) -> None:
     """Set batch norms' running statistics to those of all that they see in `batches`, weights at rest.
 
     Mean and variance are the population's: every value counts once, on whatever rank, so that the variance

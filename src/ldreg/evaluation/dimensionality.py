@@ -35,7 +35,9 @@ class DimensionalitySettings:
 
 
 @torch.no_grad()
-def measure(features: Tensor, settings: DimensionalitySettings, split: str = "test") -> dict[str, Any]:
+def measure_dimensionality(
+    features: Tensor, settings: DimensionalitySettings, split: str = "test"
+) -> dict[str, Any]:
     """LID by both estimators and every k, three effective ranks and RankMe of a split's representations.
 
     Each LID is measured twice: with the full split as the reference set, and in mini-batches, as the

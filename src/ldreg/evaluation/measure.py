@@ -9,8 +9,7 @@ from ldreg.config.scale_file import Evaluation
 from ldreg.data.datasets import ImageData
 from ldreg.data.decode import CorruptImages
 from ldreg.errors import LdregError
-from ldreg.evaluation.dimensionality import DimensionalitySettings
-from ldreg.evaluation.dimensionality import measure as measure_dimensionality
+from ldreg.evaluation.dimensionality import DimensionalitySettings, measure_dimensionality
 from ldreg.evaluation.features import represent
 from ldreg.evaluation.knn import knn_accuracy
 from ldreg.evaluation.linear import LinearSettings, linear_probe

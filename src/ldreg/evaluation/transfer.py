@@ -40,7 +40,7 @@ LEARNING_RATES = {"birdsnap": 0.05}  # the authors' released configuration
 MEAN_PER_CLASS = ("aircraft", "caltech101", "flowers", "pets")
 
 
-class Setting(NamedTuple):
+class ProbeSetting(NamedTuple):
     """Of one linear classifier."""
 
     lr: float  # at the first step
@@ -70,11 +70,11 @@ class TransferSettings:
     reported: Literal["paper", "chosen"] = "paper"
     train_images: int | None = None
 
-    def candidates(self, dataset: str) -> list[Setting]:
+    def candidates(self, dataset: str) -> list[ProbeSetting]:
         """By rising learning rate, then weight decay."""
         paper = paper_setting(dataset)
         rates, decays = {*self.learning_rates, paper.lr}, {*self.weight_decays, paper.weight_decay}
-        return [Setting(*pair) for pair in product(sorted(rates), sorted(decays))]
+        return [ProbeSetting(*pair) for pair in product(sorted(rates), sorted(decays))]
 
     @property
     def linear(self) -> LinearSettings:
@@ -101,13 +101,13 @@ class TransferSettings:
         }
 
 
-def paper_setting(dataset: str) -> Setting:
+def paper_setting(dataset: str) -> ProbeSetting:
     """The paper's for a data set.
 
     >>> paper_setting("birdsnap")
-    Setting(lr=0.05, weight_decay=0.0005)
+    ProbeSetting(lr=0.05, weight_decay=0.0005)
     """
-    return Setting(LEARNING_RATES.get(dataset, LEARNING_RATE), WEIGHT_DECAY)
+    return ProbeSetting(LEARNING_RATES.get(dataset, LEARNING_RATE), WEIGHT_DECAY)
 
 
 def field_metric(dataset: str) -> str:
@@ -129,7 +129,7 @@ def match_channels(images: Tensor, channels: int) -> Tensor:
     return images.expand(-1, 3, -1, -1) if channels == 3 else grayscale(images)[:, :1]
 
 
-class _Matched(nn.Module):
+class _ChannelMatched(nn.Module):
     """An encoder that takes grey and colour images alike."""
 
     def __init__(self, encoder: nn.Module, channels: int) -> None:
@@ -167,7 +167,7 @@ def transfer(
         LdregError: at a file that holds no image, where such files are not skipped.
         ValueError, FloatingPointError: as `extract` and `transfer_probe`.
     """
-    network = _Matched(encoder, channels)
+    network = _ChannelMatched(encoder, channels)
     (train_x, train_y), (test_x, test_y) = (
         represent(network, split, image_size, device, workers, corrupt)
         for split in (_at_most(data.train, settings.train_images), data.test)
@@ -274,13 +274,13 @@ def accuracies(
 
 
 def _train(
-    x: Tensor, y: Tensor, classes: int, candidates: list[Setting], settings: TransferSettings, seed: int
+    x: Tensor, y: Tensor, classes: int, candidates: list[ProbeSetting], settings: TransferSettings, seed: int
 ) -> Heads:
     rates, decays = zip(*candidates, strict=True)
     return train_heads(x, y, classes, rates, settings.linear, seed, x.device, decays)
 
 
-def at_grid_edge(chosen: Setting, candidates: list[Setting]) -> bool:
+def at_grid_edge(chosen: ProbeSetting, candidates: list[ProbeSetting]) -> bool:
     """Whether a setting better than the chosen one may lie outside the candidates.
 
     So it is if its rate is the lowest or highest of theirs, or its weight decay is, of several; but below 0

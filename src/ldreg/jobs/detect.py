@@ -54,7 +54,7 @@ def detect_job(
     channels, folder = channels_of(pretrained_on), spec_path.parent
     corrupt = CorruptImages(execution.corrupt_images)
     with on_device(execution) as device:
-        belongs = {
+        identity = {
             "spec": spec.hash,
             "encoder": digest(weights),
             "settings": settings.settings.model_dump(mode="json"),
@@ -63,7 +63,7 @@ def detect_job(
             "number of ranks": world_size(),
             "kind of device": device.type,
         }
-        checkpoint = Checkpoint(folder / "detection.pt", belongs)
+        checkpoint = Checkpoint(folder / "detection.pt", identity)
         encoder = load_encoder(weights, spec, channels, device)
         about = (encoder, spec.backbone, settings.settings, *parts, device, spec.seed, execution.precision)
         if rank() != 0:
@@ -72,7 +72,7 @@ def detect_job(
         with Tracker(folder, "detect", results, git_tags()) as tracker:
             on_row = _progress(run, settings.settings.iterations, terminal, tracker)
             found = train_and_evaluate(*about, execution.workers, on_row, corrupt, checkpoint)
-            corrupt.tell_total()
+            corrupt.warn_of_total()
             found |= {"spec_hash": spec.hash, "annotations": digests, **git_tags()}
             found |= {"device": device_name(device), "world_size": world_size()}
             found |= {"precision": execution.precision, "versions": versions()}

@@ -32,7 +32,7 @@ def lid_error_job(spec_path: Path, data: Path, execution: Execution) -> None:
     ):
         encoder = load_encoder(weights, spec, images.train.channels, device)
         features, _ = represent(encoder, images.train, spec.image_size, device, execution.workers, corrupt)
-        corrupt.tell_total()
+        corrupt.warn_of_total()
         if len(features) <= min(BATCH_ROWS):
             raise LdregError(
                 f"{data}: {len(features)} training images; the smallest mini-batch here has {min(BATCH_ROWS)}"

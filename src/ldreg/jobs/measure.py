@@ -30,7 +30,7 @@ def measure_job(spec_path: Path, evaluation: Path, data: Path, execution: Execut
     with on_device(execution) as device, Tracker(folder, "measure", results, tags):
         encoder = load_encoder(weights, spec, images.test.channels, device)
         measured = measure(encoder, images, spec.image_size, settings, device, execution.workers, corrupt)
-        corrupt.tell_total()
+        corrupt.warn_of_total()
         measured["dimensionality"] |= {key: tags[key] for key in ("git_commit", "git_dirty")}
         measured["dimensionality"]["corrupt_images"] = len(corrupt.reasons)
         for name, content in measured.items():

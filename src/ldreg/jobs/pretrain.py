@@ -23,7 +23,7 @@ from ldreg.runtime.provenance import versions
 from ldreg.tracking import Tracker
 
 if TYPE_CHECKING:
-    from ldreg.training.pretrain import Row
+    from ldreg.training.pretrain import HistoryRow
 
 
 def pretrain_job(spec_path: Path, data: Path, execution: Execution, results: Path, terminal: TextIO) -> None:
@@ -48,20 +48,20 @@ def pretrain_job(spec_path: Path, data: Path, execution: Execution, results: Pat
         progress = Progress(terminal, run, spec.epochs)
         with Tracker(folder, "pretrain", results, data_tags(images)) as tracker:
 
-            def on_epoch(row: "Row") -> None:
+            def on_epoch(row: "HistoryRow") -> None:
                 progress(row)
                 tracker.log(
                     {key: value for key, value in row.items() if key != "epoch"}, int(row["epoch"] or 0)
                 )
 
             encoder, history = pretrain(spec, images, execution, device, on_epoch, corrupt)
-            corrupt.tell_total()
+            corrupt.warn_of_total()
             summary = _summary(run, spec, images, execution, device, history, time.perf_counter() - began)
             summary |= {"corrupt_images": len(corrupt.reasons)}
             _write(folder, encoder, history, summary)
 
 
-def _write(folder: Path, encoder: nn.Module, history: "list[Row]", summary: dict[str, Any]) -> None:
+def _write(folder: Path, encoder: nn.Module, history: "list[HistoryRow]", summary: dict[str, Any]) -> None:
     """The files of a finished pretraining; summary.json comes last."""
     with replacing(folder / "encoder.safetensors") as temporary:
         weights = {key: value.cpu().contiguous() for key, value in encoder.state_dict().items()}
@@ -79,7 +79,7 @@ def _summary(
     images: ImageData,
     execution: Execution,
     device: torch.device,
-    history: "list[Row]",
+    history: "list[HistoryRow]",
     seconds: float,
 ) -> dict[str, Any]:
     """How the run went and on what: nothing of it is an input to any result."""

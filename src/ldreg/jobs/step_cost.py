@@ -30,7 +30,7 @@ def step_cost_job(spec_path: Path, data: Path, execution: Execution) -> None:
         with record_of_run(spec_path, "step_cost", run, spec, images) as record:
             found = step_cost(spec, images, execution, device, corrupt)
             corrupt.gather()
-            corrupt.tell_total()
+            corrupt.warn_of_total()
             about = {
                 "regularizer": spec.regularizer,
                 "device": device_name(device),

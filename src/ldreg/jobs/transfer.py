@@ -55,7 +55,7 @@ def transfer_job(
             measured = transfer(
                 encoder, channels, images, spec.image_size, settings, device, execution.workers, corrupt
             )
-            corrupt.tell_total()
+            corrupt.warn_of_total()
             measured_on = {
                 "corrupt_images": len(corrupt.reasons),
                 "device": device_name(device),

@@ -37,7 +37,7 @@ def tsne_job(spec_path: Path, data: Path, execution: Execution) -> None:
         with on_device(execution, threads=1) as device:  # see `embed`
             encoder = load_encoder(weights, spec, chosen.channels, device)
             features, labels = represent(encoder, chosen, spec.image_size, device, execution.workers, corrupt)
-        corrupt.tell_total()
+        corrupt.warn_of_total()
         points = embed(features)
         used = f"{perplexity(len(points)):g}"
         with replacing(spec_path.parent / "tsne.csv") as temporary, temporary.open("w", newline="") as file:

@@ -4,14 +4,14 @@ import torch
 from torch import Tensor
 
 from ldreg.config.run_spec import RunSpec
-from ldreg.methods.base import Method, Outputs, Targets
+from ldreg.methods.base import Outputs, SelfSupervisedMethod, Targets
 from ldreg.models.networks import build_encoder, build_head
 from ldreg.runtime.distributed import sum_over_ranks, world_size
 
 NORM_EPS = 1e-5  # of the variances, as in the batch norm of the authors' code
 
 
-class BarlowTwins(Method):
+class BarlowTwins(SelfSupervisedMethod):
     """The cross-correlation matrix of the two views' embeddings is drawn to the identity.
 
     The regulariser acts on the encoder's outputs of both views, 2 x batch rows. Written here, because

@@ -26,7 +26,7 @@ class Targets(NamedTuple):
     embeddings: Sequence[Tensor] = ()  # (n, width) per view
 
 
-class Method(nn.Module):
+class SelfSupervisedMethod(nn.Module):
     """A self-supervised method.
 
     The training loop calls, on every step, `update`, then `forward` and `targets` on the views, then `loss`
@@ -37,12 +37,12 @@ class Method(nn.Module):
         encoder: what is kept in the end; maps images to representations.
         loss_terms: how many terms, each a mean over one view, the method's loss is a sum of, where its
             authors count the regulariser as often; else 1. beta keeps its meaning relative to the loss.
-        seeks_among_targets: whether neighbours are sought among the momentum branch's rows too.
+        neighbors_among_targets: whether neighbours are sought among the momentum branch's rows too.
     """
 
     encoder: nn.Module
     loss_terms = 1
-    seeks_among_targets = False
+    neighbors_among_targets = False
 
     def forward(self, *inputs: Tensor) -> Outputs:
         """The trained networks' outputs for this process's views (n, channels, size, size)."""
@@ -64,7 +64,7 @@ class Method(nn.Module):
         raise NotImplementedError
 
 
-class MomentumMethod(Method):
+class MomentumMethod(SelfSupervisedMethod):
     """A method that predicts what a slowly following copy of encoder and projector makes (BYOL, MoCo v3).
 
     The copy starts equal to the trained networks. Its weights follow them as an exponential moving average

@@ -21,7 +21,7 @@ class BYOL(MomentumMethod):
     # The loss is the sum of the two views' terms (BYOL's equation 2 and its mirror image), and so is the
     # regulariser, as in LDReg's code: twice the mean over all query rows that the paper's text says.
     loss_terms = 2
-    seeks_among_targets = True
+    neighbors_among_targets = True
 
     def __init__(self, spec: RunSpec, channels: int) -> None:
         encoder, dim = build_encoder(spec, channels)

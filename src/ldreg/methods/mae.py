@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 from ldreg.catalogue.backbones import BACKBONES
 from ldreg.config.run_spec import RunSpec
-from ldreg.methods.base import Method, Outputs, Targets
+from ldreg.methods.base import Outputs, SelfSupervisedMethod, Targets
 from ldreg.models.networks import build_encoder
 from ldreg.models.vit import NORM_EPS, TOKEN_STD, initialize, positions
 
 PIXEL_EPS = 1e-6  # of a patch's variance, as in the authors' code
 
 
-class MAE(Method):
+class MAE(SelfSupervisedMethod):
     """The encoder sees a few patches of an image, the decoder reconstructs the others' normalised pixels.
 
     The regulariser acts on the class token of the masked images, batch rows (LDReg's code); where it is to

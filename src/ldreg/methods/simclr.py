@@ -9,12 +9,12 @@ from lightly.loss import NTXentLoss
 from torch import Tensor
 
 from ldreg.config.run_spec import RunSpec
-from ldreg.methods.base import Method, Outputs, Targets
+from ldreg.methods.base import Outputs, SelfSupervisedMethod, Targets
 from ldreg.models.networks import build_encoder, build_head
 from ldreg.runtime.distributed import world_size
 
 
-class SimCLR(Method):
+class SimCLR(SelfSupervisedMethod):
     """Encoder, projector and the normalised temperature-scaled cross entropy over both views.
 
     The regulariser acts on the encoder's outputs of both views, 2 x batch rows (LDReg paper, section 4).

@@ -5,12 +5,12 @@ from lightly.loss import VICRegLoss
 from torch import Tensor
 
 from ldreg.config.run_spec import RunSpec
-from ldreg.methods.base import Method, Outputs, Targets
+from ldreg.methods.base import Outputs, SelfSupervisedMethod, Targets
 from ldreg.models.networks import build_encoder, build_head
 from ldreg.runtime.distributed import world_size
 
 
-class VICReg(Method):
+class VICReg(SelfSupervisedMethod):
     """Embeddings of two views are drawn together, each feature keeps its variance, no two of them correlate.
 
     The regulariser acts on the encoder's outputs of both views, 2 x batch rows. As in the authors' code, for

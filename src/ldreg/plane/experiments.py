@@ -31,13 +31,13 @@ from torch import Generator, Tensor
 
 from ldreg.lid import fisher_rao_distance, geometric_mean, lid_mom
 from ldreg.plane.layers import (
+    DiagonalLayer,
     FourierLayer,
     Loss,
-    Scales,
-    distance_of_mean,
-    mean_distance,
+    lid_to_target_loss,
     mlid_over_k,
-    train,
+    mlid_to_target_loss,
+    train_layer,
 )
 from ldreg.regularizers import LDReg
 
@@ -50,11 +50,11 @@ TURNS = 5  # of the spiral
 ANCHOR_POINTS, ANCHOR_K = 1000, 40  # figure 1 a and b: one LID, so more neighbours for a steadier one
 STRIP = (0.3, 0.12)  # half length and half height of the region that collapses in figure 1 a
 KS = (5, 10, 16, 20, 32, 64)  # at which mLID is shown, beside the one k that was trained
-THIN = 0.05  # height of the rectangle that figure 3 starts from, in widths
+START_HEIGHT = 0.05  # height of the rectangle that figure 3 starts from, in widths
 WIDTH, FREQUENCY = 512, 60.0  # Fourier features: how many, and radians per diameter of the spiral
 DECIMALS = 7  # of stored coordinates
 
-Panel = dict[str, Any]  # "points" (n, 2) and numbers, for one seed; lists of numbers for several
+PanelValues = dict[str, Any]  # "points" (n, 2) and numbers, for one seed; lists of numbers for several
 
 
 def figure1(
@@ -94,10 +94,10 @@ def figure3(
         for target in targets:
             layer, other = (
                 _trained(loss(target, TARGET_K), points, steps, seed)
-                for loss in (distance_of_mean, mean_distance)
+                for loss in (mlid_to_target_loss, lid_to_target_loss)
             )
             panels[f"{target:.1f}"] = {
-                **measured(layer(square).detach(), TARGET_K, seed),
+                **cloud_values(layer(square).detach(), TARGET_K, seed),
                 "height": layer.height(),
                 "mlid_per_sample": float(geometric_mean(lid_mom(other(square).detach(), k=TARGET_K))),
             }
@@ -106,7 +106,7 @@ def figure3(
     return {"figure": "figure3", "seeds": list(seeds), **settings, "panels": _over_seeds(each)}
 
 
-def _figure1_of(seed: int, points: int, width: int, steps: int) -> dict[str, Panel]:
+def _figure1_of(seed: int, points: int, width: int, steps: int) -> dict[str, PanelValues]:
     """The panels of one seed."""
     generator = Generator().manual_seed(seed)
     spread = _square(ANCHOR_POINTS, generator)
@@ -117,25 +117,25 @@ def _figure1_of(seed: int, points: int, width: int, steps: int) -> dict[str, Pan
     curve, normal = spiral(points, generator), torch.randn(points, 2, generator=generator)
     for mlid in CLOUD_MLIDS:
         noise = noise_for(curve, normal, mlid, CLOUD_K)
-        panels[f"cloud_{mlid}"] = {**measured(curve + noise * normal, CLOUD_K, seed), "noise": noise}
+        panels[f"cloud_{mlid}"] = {**cloud_values(curve + noise * normal, CLOUD_K, seed), "noise": noise}
     collapsed = panels[f"cloud_{CLOUD_MLIDS[0]}"]
     layer = FourierLayer(generator, width, FREQUENCY)
 
     def draw() -> Tensor:
         return spiral(points, generator) + collapsed["noise"] * torch.randn(points, 2, generator=generator)
 
-    train(layer, draw, LDReg(beta=1.0, k=CLOUD_K), steps, rate=0.01)
-    panels["restored"] = measured(layer(collapsed["points"]).detach(), CLOUD_K, seed)
+    train_layer(layer, draw, LDReg(beta=1.0, k=CLOUD_K), steps, rate=0.01)
+    panels["restored"] = cloud_values(layer(collapsed["points"]).detach(), CLOUD_K, seed)
     panels["uniform"] = {"mlid_over_k": mlid_over_k(_square(points, generator), KS)}
     return panels
 
 
-def _trained(loss: Loss, points: int, steps: int, seed: int) -> Scales:
+def _trained(loss: Loss, points: int, steps: int, seed: int) -> DiagonalLayer:
     """Figure 3's layer, trained on the seed's squares after the first, which is measured."""
     generator = Generator().manual_seed(seed)
     _square(points, generator)
-    layer = Scales(THIN)
-    train(layer, partial(_square, points, generator), loss, steps, rate=0.1)
+    layer = DiagonalLayer(START_HEIGHT)
+    train_layer(layer, partial(_square, points, generator), loss, steps, rate=0.1)
     return layer
 
 
@@ -144,7 +144,7 @@ def _square(points: int, generator: Generator) -> Tensor:
     return torch.rand(points, 2, generator=generator) - 0.5
 
 
-def _over_seeds(each: Sequence[dict[str, Panel]]) -> dict[str, Panel]:
+def _over_seeds(each: Sequence[dict[str, PanelValues]]) -> dict[str, PanelValues]:
     """Panels of several seeds as one: the points of the first, every number as a list."""
     panels = {}
     for name, first in each[0].items():
@@ -154,7 +154,7 @@ def _over_seeds(each: Sequence[dict[str, Panel]]) -> dict[str, Panel]:
     return panels
 
 
-def measured(points: Tensor, k: int, seed: int) -> Panel:
+def cloud_values(points: Tensor, k: int, seed: int) -> PanelValues:
     """A cloud (n, 2) with its mLID at k and over k, its mean Fisher-Rao distance from LID 2, and its GID.
 
     The paper leaves open what its FR distance refers to: here mean_i |ln(2 / LID_i)|, zero for a cloud that

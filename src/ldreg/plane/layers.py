@@ -17,7 +17,7 @@ from ldreg.neighbors import neighbor_distances
 Loss = Callable[[Tensor], Tensor]
 
 
-class Scales(nn.Module):
+class DiagonalLayer(nn.Module):
     """A linear layer of the plane, x -> x diag(exp a), that starts `thin` times as high as wide.
 
     Up to rotations, which change no distance, every invertible linear map is of this form. Exponents are
@@ -61,7 +61,9 @@ class FourierLayer(nn.Module):
         return self.features(points) @ self.weight
 
 
-def train(layer: nn.Module, draw: Callable[[], Tensor], loss: Loss, steps: int, rate: float) -> list[float]:
+def train_layer(
+    layer: nn.Module, draw: Callable[[], Tensor], loss: Loss, steps: int, rate: float
+) -> list[float]:
     """Train a layer on one loss alone, in place: Adam, newly drawn points in each step, cosine decay to zero.
 
     Returns:
@@ -80,17 +82,17 @@ def train(layer: nn.Module, draw: Callable[[], Tensor], loss: Loss, steps: int, 
     return losses
 
 
-def distance_of_mean(target: float, k: int) -> Loss:
+def mlid_to_target_loss(target: float, k: int) -> Loss:
     """|ln(mLID / target)| = |mean_i ln(LID_i / target)|: target LID with bars around the mean."""
-    return lambda points: fisher_rao_distance(geometric_mean(lid_of_pairs(points, k)), target)
+    return lambda points: fisher_rao_distance(geometric_mean(lid_with_all_gradients(points, k)), target)
 
 
-def mean_distance(target: float, k: int) -> Loss:
+def lid_to_target_loss(target: float, k: int) -> Loss:
     """mean_i |ln(LID_i / target)|: target LID with bars around each sample, as `TargetLID`."""
-    return lambda points: fisher_rao_distance(lid_of_pairs(points, k), target).mean()
+    return lambda points: fisher_rao_distance(lid_with_all_gradients(points, k), target).mean()
 
 
-def lid_of_pairs(points: Tensor, k: int) -> Tensor:
+def lid_with_all_gradients(points: Tensor, k: int) -> Tensor:
     """`ldreg.lid.lid_mom` of (n, 2) points, (n,), with gradients through both ends of each distance.
 
     Elsewhere in this project they flow through the query alone, as in the authors' code. For two numbers

@@ -19,7 +19,7 @@ from ldreg.neighbors import neighbor_distances
 from ldreg.runtime.distributed import gather_rows, rank, world_size
 from ldreg.spectrum import effective_rank
 
-Row = dict[str, float | None]
+HistoryRow = dict[str, float | None]
 
 EVERY = 25  # steps between two measurements of LID; the very last step is one of them
 MLE_KS = (32, 512)  # of the authors' monitors
@@ -79,7 +79,7 @@ class Monitors:
         return found + [(f"mlid_mle_{k}", mle_from_distances(distances[:, :k])) for k in self.mle_ks]
 
     @torch.no_grad()
-    def finish(self) -> Row:
+    def finish(self) -> HistoryRow:
         """The epoch's values, the same on every rank; None for what it did not measure."""
         names = ["mlid", *(f"mlid_mle_{k}" for k in MLE_KS)]
         means = [torch.stack(self.log_lids[name]).mean() for name in names if name in self.log_lids]
@@ -98,7 +98,7 @@ class Monitors:
         }
 
 
-def empty_row() -> Row:
+def empty_row() -> HistoryRow:
     """The columns of a run whose monitors are off."""
     names = ["mlid", *(f"mlid_mle_{k}" for k in MLE_KS), "effective_rank", "probe_top1"]
     return dict.fromkeys(names)

@@ -21,10 +21,10 @@ from ldreg.evaluation.knn import holdout_split, knn_accuracy
 from ldreg.methods import build_method
 from ldreg.models.networks import build_encoder
 from ldreg.runtime.distributed import rank, replicate, world_size
-from ldreg.training.monitors import Monitors, Row, empty_row
+from ldreg.training.monitors import HistoryRow, Monitors, empty_row
 from ldreg.training.optim import build_optimizer, learning_rate, set_learning_rate
 from ldreg.training.regularizer import build_regularizer
-from ldreg.training.step import Result, TrainingStep, batch_norms
+from ldreg.training.step import StepResult, TrainingStep, batch_norms
 
 KNN_IMAGES = 50_000  # of the kNN monitor at most, while which the other ranks wait: all of CIFAR-10
 
@@ -34,9 +34,9 @@ def pretrain(
     data: ImageData,
     execution: Execution,
     device: torch.device,
-    on_epoch: Callable[[Row], None],
+    on_epoch: Callable[[HistoryRow], None],
     corrupt: CorruptImages | None = None,
-) -> tuple[nn.Module, list[Row]]:
+) -> tuple[nn.Module, list[HistoryRow]]:
     """Train the run's method; returns its encoder and one row of `history.csv` per epoch.
 
     Args:
@@ -53,7 +53,7 @@ def pretrain(
     split, steps = split_on_device(data.train, spec, device), steps_of_epoch(spec, data)
     trainer = Trainer(spec, split.channels, execution, device)
     if execution.micro_batch and batch_norms(trainer.method) and rank() == 0:
-        size = trainer.training.size
+        size = trainer.training_step.size
         print(f"micro_batch: batch norm takes its statistics over {size} images", file=sys.stderr)
     monitors = Monitors(spec, data.classes, _dim(spec), steps, device) if execution.monitors else None
     start = round(spec.regularizer_start * spec.epochs)
@@ -98,9 +98,9 @@ class Trainer:
         self.model = replicate(self.method, device)
         self.optimizer = build_optimizer(spec, self.method)
         regularizer = build_regularizer(spec)
-        self.training = TrainingStep(spec, self.method, self.model, regularizer, execution, device)
+        self.training_step = TrainingStep(spec, self.method, self.model, regularizer, execution, device)
 
-    def step(self, inputs: tuple[Tensor, ...], progress: float, regularized: bool) -> Result:
+    def step(self, inputs: tuple[Tensor, ...], progress: float, regularized: bool) -> StepResult:
         """Train on this rank's `inputs` after `progress` epochs; what the networks made of them before.
 
         Raises:
@@ -109,8 +109,8 @@ class Trainer:
         set_learning_rate(self.optimizer, learning_rate(self.spec, progress))
         self.method.update(progress / self.spec.epochs)
         self.optimizer.zero_grad(set_to_none=True)
-        result = self.training(inputs, regularized)
-        self.training.optimize(self.optimizer)
+        result = self.training_step(inputs, regularized)
+        self.training_step.optimize(self.optimizer)
         return result
 
 
@@ -145,7 +145,7 @@ def _dim(spec: RunSpec) -> int:
         return build_encoder(spec, channels=3)[1]
 
 
-def _row(spec: RunSpec, epoch: int, means: Tensor) -> Row:
+def _row(spec: RunSpec, epoch: int, means: Tensor) -> HistoryRow:
     """The epoch's means as a row of the history; the loss is averaged over ranks, which share the rest."""
     if world_size() > 1:
         ssl_loss = means[:1].clone()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ldreg.config.run_spec import RunSpec
 from ldreg.config.scale_file import Execution
 from ldreg.errors import LdregError
-from ldreg.methods import Method
+from ldreg.methods import SelfSupervisedMethod
 from ldreg.methods.base import Outputs, Targets
 from ldreg.runtime.distributed import gather_rows, rank, world_size
 
@@ -19,7 +19,7 @@ Made = TypeVar("Made", Outputs, Targets)
 
 
 @dataclass(frozen=True)
-class Result:
+class StepResult:
     """What a step found; all without gradient."""
 
     ssl_loss: Tensor  # scalar, of this rank's share of the batch
@@ -43,7 +43,7 @@ class TrainingStep:
     def __init__(
         self,
         spec: RunSpec,
-        method: Method,
+        method: SelfSupervisedMethod,
         model: nn.Module,
         regularizer: nn.Module | None,
         execution: Execution,
@@ -74,7 +74,7 @@ class TrainingStep:
                 f" allowed: cached, which has the whole batch's gradients{deviation}"
             )
 
-    def __call__(self, inputs: tuple[Tensor, ...], regularized: bool) -> Result:
+    def __call__(self, inputs: tuple[Tensor, ...], regularized: bool) -> StepResult:
         """Fill the gradients, scaled by `scaler`, for this rank's `inputs` (rows of the batch).
 
         Args:
@@ -111,26 +111,30 @@ class TrainingStep:
         with self._autocast():
             return self.method.targets(*inputs)
 
-    def _backward(self, outputs: Outputs, targets: Targets, regularized: bool, weight: float = 1.0) -> Result:
+    def _backward(
+        self, outputs: Outputs, targets: Targets, regularized: bool, weight: float = 1.0
+    ) -> StepResult:
         with self._autocast():
             ssl_loss = self.method.loss(outputs, targets)
         term = ssl_loss.new_zeros(())
         if self.regularizer is not None and regularized:
             term = self.method.loss_terms * self._regularize(outputs, targets)
         self.scaler.scale(weight * (ssl_loss + term)).backward()
-        return Result(ssl_loss.detach(), term.detach(), [rows.detach() for rows in outputs.representations])
+        return StepResult(
+            ssl_loss.detach(), term.detach(), [rows.detach() for rows in outputs.representations]
+        )
 
     def _regularize(self, outputs: Outputs, targets: Targets) -> Tensor:
         """The regulariser on this rank's rows, with neighbours among all ranks'."""
         own = torch.cat(getattr(outputs, self.acts_on))
         everyone = gather_rows(own.detach())
         index = rank() * len(own) + torch.arange(len(own), device=own.device)
-        if self.method.seeks_among_targets:
+        if self.method.neighbors_among_targets:
             followers = torch.cat(getattr(targets, self.acts_on))
             everyone = torch.cat([everyone, gather_rows(followers)])
         return self.regularizer(own, everyone, index, gather_rows if world_size() > 1 else None)
 
-    def _accumulated(self, parts: list[tuple[Tensor, ...]], rows: int) -> Result:
+    def _accumulated(self, parts: list[tuple[Tensor, ...]], rows: int) -> StepResult:
         found = []
         for last, part in _with_last(parts):
             weight = len(part[0]) / rows
@@ -139,9 +143,9 @@ class TrainingStep:
             found.append((weight, result))
         ssl_loss = sum(weight * result.ssl_loss for weight, result in found)
         views = zip(*(result.representations for _, result in found), strict=True)
-        return Result(ssl_loss, result.term, [torch.cat(view) for view in views])
+        return StepResult(ssl_loss, result.term, [torch.cat(view) for view in views])
 
-    def _cached(self, parts: list[tuple[Tensor, ...]], regularized: bool) -> Result:
+    def _cached(self, parts: list[tuple[Tensor, ...]], regularized: bool) -> StepResult:
         with torch.no_grad(), _frozen_statistics(self.method), self._autocast():
             # Not `model`, whose ranks would wait for gradients; and no trace in batch norm's running
             # statistics, to which the second pass will count.

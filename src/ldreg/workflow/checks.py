@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from ldreg.catalogue.data_sets import DATA_SETS
-from ldreg.config.run_spec import WATCHING, RunSpec
+from ldreg.config.run_spec import MONITOR_SETTINGS, RunSpec
 from ldreg.config.scale_file import Exhibit, ScaleFile
 from ldreg.errors import LdregError
 from ldreg.exhibits.renderer import ExhibitInScale, Renderer
@@ -94,9 +94,11 @@ def _check_twins(exhibit: ExhibitInScale) -> None:
     """Refuse two runs of one exhibit with the same result: no table or figure could tell them apart."""
     seen: dict[RunSpec, str] = {}
     for run, spec in exhibit.runs.items():
-        alike = spec.model_copy(update=dict.fromkeys(WATCHING, 0))
+        alike = spec.model_copy(update=dict.fromkeys(MONITOR_SETTINGS, 0))
         if other := seen.get(alike):
-            keys = [key for key in WATCHING if getattr(spec, key) != getattr(exhibit.runs[other], key)]
+            keys = [
+                key for key in MONITOR_SETTINGS if getattr(spec, key) != getattr(exhibit.runs[other], key)
+            ]
             raise LdregError(
                 f"{exhibit.where('runs')}: {other} and {run} differ in {' and '.join(keys)} alone,"
                 " which changes no result; remove one"

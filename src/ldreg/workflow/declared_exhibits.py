@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ldreg.catalogue.measurements import MEASUREMENTS
-from ldreg.config.grids import keys_and_values
+from ldreg.config.grids import require_mapping
 from ldreg.config.scale_file import Exhibit, ScaleFile
 from ldreg.errors import LdregError, Location, dotted, explain, refuse_booleans, unknown
 from ldreg.exhibits import RENDERERS
@@ -74,7 +74,7 @@ def _read(
         )
     if name not in shared and "renderer" not in own:
         raise unknown(f"{file}: exhibits", name, shared)
-    values = {**keys_and_values(shared.get(name, {}), f"{shared_file}: {name}"), **own}
+    values = {**require_mapping(shared.get(name, {}), f"{shared_file}: {name}"), **own}
 
     def origin(location: Location) -> tuple[str, Location]:
         if location[0] in own or name not in shared:

@@ -81,8 +81,8 @@ def _kinds(scale: Scale, results: Path, units: int) -> list[Kind]:
         kinds.append(
             Kind(
                 measurement.label.format(datasets=datasets),
-                len(scale.runs if measurement.of_every_run else measured),
-                units if measurement.as_pretraining else min(units, 1),
+                len(scale.runs if measurement.for_every_run else measured),
+                units if measurement.runs_like_pretraining else min(units, 1),
                 getattr(scale.content.cost, measurement.cost) if measurement.cost else None,
             )
         )

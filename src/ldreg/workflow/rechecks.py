@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ldreg.data.availability import read_availability
-from ldreg.data.places import answering, is_there
+from ldreg.data.places import is_present, reachable_downloads
 from ldreg.files import write_yaml
 from ldreg.workflow.scale import Scale
 
@@ -39,8 +39,8 @@ def write_rechecks(scale: Scale, results: Path) -> None:
         for dataset, path in answers.items()
         if path.is_file() and "unavailable" in read_availability(path)
     }
-    there = {dataset for dataset in absent if is_there(dataset, Path(scale.content.execution.data))}
-    again = there | answering(absent - there)
+    there = {dataset for dataset in absent if is_present(dataset, Path(scale.content.execution.data))}
+    again = there | reachable_downloads(absent - there)
     for dataset, answer in answers.items():
         recheck = recheck_file(results, scale.name, dataset)
         if dataset in again or not recheck.is_file():

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from ldreg.config.grids import SETTINGS
-from ldreg.config.run_spec import LISTS, RunSpec, ViewSettings
+from ldreg.config.run_spec import LIST_SETTINGS, RunSpec, ViewSettings
 from ldreg.config.scale_file import Exhibit, ScaleFile
 from ldreg.exhibits import RENDERERS
 from ldreg.files import write_text
@@ -117,7 +117,7 @@ def _grid() -> Schema:
     grid = _settings()
     for key, schema in grid["properties"].items():
         items = schema
-        if key in LISTS:  # one list is one value, so that a sweep takes a list of lists
+        if key in LIST_SETTINGS:  # one list is one value, so that a sweep takes a list of lists
             items = {"anyOf": [each for each in schema["anyOf"] if each["type"] == "array"]}
         grid["properties"][key] = {"anyOf": [schema, {"type": "array", "items": items, "minItems": 1}]}
     return grid

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from ldreg.config.run_spec import WATCHING, RunSpec
+from ldreg.config.run_spec import MONITOR_SETTINGS, RunSpec
 from ldreg.errors import LdregError
 from ldreg.exhibits.output.labels import present, same
 from ldreg.exhibits.renderer import FIGURE, ExhibitInScale, Renderer
@@ -28,7 +28,7 @@ class SweepSettings(Settings):
 def _check(settings: SweepSettings, exhibit: ExhibitInScale) -> None:
     """Refuse axes that no figure can have, and a `base` that would leave out what has been trained."""
     for axis in settings.axes:
-        if axis in WATCHING:
+        if axis in MONITOR_SETTINGS:
             raise LdregError(
                 f"{exhibit.where('settings', 'axes')}: {axis!r} is not allowed; it should be a setting"
                 " that changes results"
