@@ -29,7 +29,7 @@ _MODULES = ("lid", "neighbors", "regularizers", "spectrum")
 
 
 def __getattr__(name: str) -> Any:
-    # Imported on first use: the workflow's command line must not wait for torch to read a YAML file.
+    # Imported on first use, so that the command line need not import torch to read a YAML file.
     if name in _MODULES:
         return import_module(f"ldreg.{name}")
     if name in __all__:

@@ -1,4 +1,4 @@
-"""Mistakes that a user can mend, each told in one line."""
+"""Errors that a user can correct, each reported in one line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 Location = tuple[str | int, ...]
 
-# Of pydantic's messages, whose readers write YAML.
+# Words of pydantic's messages, and what replaces them for a reader who writes YAML.
 _PLAIN = {
     "Input should": "it should",
     "Tuple should": "it should",
@@ -31,7 +31,7 @@ class LdregError(Exception):
 
 
 def unknown(where: str, name: Any, allowed: Iterable[Any]) -> LdregError:
-    """The error for `name`, found at `where`, which is none of `allowed`."""
+    """Return the error for an unknown `name` at `where`: it lists `allowed` and suggests the closest one."""
     names = [str(value) for value in allowed]
     close = difflib.get_close_matches(str(name), names, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
@@ -39,17 +39,17 @@ def unknown(where: str, name: Any, allowed: Iterable[Any]) -> LdregError:
 
 
 def check_once(key: str, names: Sequence[str]) -> None:
-    """Refuse, for a validator of pydantic's, a list below `key` that names something twice.
+    """Check in a pydantic validator that no value occurs twice in the list `names` of the setting `key`.
 
     Raises:
-        ValueError: Which `explain` tells.
+        ValueError: if a value does. `explain` turns this error into one line for the user.
     """
     if twice := next((name for place, name in enumerate(names) if name in names[:place]), None):
         raise ValueError(f"{key}: {twice!r} is named twice; allowed: each once")
 
 
 def dotted(location: Iterable[str | int]) -> str:
-    """`("runs", 1, "beta")` as `runs[1].beta`."""
+    """Write a location as text: `("runs", 1, "beta")` becomes `runs[1].beta`."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
     return text.removeprefix(".")
 
@@ -57,14 +57,16 @@ def dotted(location: Iterable[str | int]) -> str:
 def explain(
     error: ValidationError, model: type[BaseModel], origin: Callable[[Location], tuple[str, Location]]
 ) -> LdregError:
-    """One of pydantic's findings as one line: a misspelt key, for which another is missing, else the first.
+    """Turn one of the problems that pydantic found into an error of one line.
 
-    `origin` tells for a location within `model` which file it came from and where it stands there.
+    An unknown key comes first, because it is often a misspelling of a key that is reported as missing. If
+    there is none, the first problem is taken. `origin` maps a location within `model` to the file that it
+    came from and to its location in that file.
     """
     findings = error.errors()
     found = next((each for each in findings if each["type"] == "extra_forbidden"), findings[0])
     location, kind = found["loc"], found["type"]
-    if kind == "value_error":  # from a validator of ours, whose message begins with the key's name
+    if kind == "value_error":  # raised by one of our validators; its message begins with the key
         key, _, message = str(found["ctx"]["error"]).partition(": ")
         file, place = origin((*location, key))
         return LdregError(f"{file}: {dotted(place)}: {message}")
@@ -84,9 +86,12 @@ def explain(
 def refuse_booleans(
     values: Any, model: type[BaseModel], origin: Callable[[Location], tuple[str, Location]], at: Location = ()
 ) -> None:
-    """Refuse `yes`, `true` and so on where `model` has no truth value: pydantic would read them as 1 or 0.
+    """Refuse booleans where `model` and its nested models expect none; pydantic would read them as 1 or 0.
 
-    `origin` as for `explain`. Raises LdregError, also of what nested models hold.
+    YAML reads `yes` and `on` as true, and `no` and `off` as false. `origin` is described in `explain`.
+
+    Raises:
+        LdregError: at the first such value.
     """
     if not isinstance(values, Mapping):
         return
@@ -97,8 +102,8 @@ def refuse_booleans(
                 file, where = origin(place)
                 word = "yes, true or on" if each else "no, false or off"
                 raise LdregError(
-                    f"{file}: {dotted(where)}: {str(each).lower()} is not allowed; it should be no truth"
-                    f" value, as which YAML reads {word}"
+                    f"{file}: {dotted(where)}: {str(each).lower()} is not allowed; it should not be a"
+                    f" truth value (YAML reads {word} as one)"
                 )
             nested: Any = next((kind for kind in kinds if hasattr(kind, "model_fields")), None)
             if nested is not None:
@@ -112,7 +117,7 @@ def _kinds(model: type[BaseModel]) -> dict[str, frozenset[Any]]:
 
 
 def _parts(annotation: Any) -> Iterator[Any]:
-    """The types that an annotation is made of: those of `tuple[int, ...] | None` are int and None's."""
+    """Yield the types inside an annotation: for `tuple[int, ...] | None` these are int and NoneType."""
     inner = get_args(annotation)
     if not inner:
         yield annotation
@@ -129,11 +134,11 @@ def _leaves(value: Any, place: Location) -> Iterator[tuple[Location, Any]]:
 
 
 def _names_beside(model: type[BaseModel], location: Location) -> list[str]:
-    """Names allowed at the last part of `location`, following nested models."""
+    """Return the keys that are allowed in place of the last part of `location`, following nested models."""
     for part in location[:-1]:
         field = model.model_fields.get(part) if isinstance(part, str) else None
         if field is None:
-            continue  # an index or a mapping's key: the model that holds it goes on
+            continue  # a list index or a key of a mapping: its values belong to the same model
         nested = [t for t in (field.annotation, *get_args(field.annotation)) if hasattr(t, "model_fields")]
         model = nested[0] if nested else model
     return list(model.model_fields)

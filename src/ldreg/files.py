@@ -1,6 +1,7 @@
-"""Whole files or none: every output appears by rename, so an interrupted job leaves nothing half-written.
+"""Writing and reading files.
 
-And YAML and JSON read with errors in one line.
+Every output is written to a temporary file that is then renamed, so an interrupted job leaves no half-written
+file. Errors in YAML and JSON files are reported in one line.
 """
 
 import hashlib
@@ -15,20 +16,20 @@ import yaml
 
 from ldreg.errors import LdregError
 
-_UMASK = os.umask(0)  # it can only be read by setting it
+_UMASK = os.umask(0)  # the umask can only be read by setting it
 os.umask(_UMASK)
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, renamed onto it when the block ends without an error."""
+    """Yield a temporary path beside `path`, which replaces `path` when the block ends without an error."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays, because writers such as matplotlib choose the format by it.
+    # The suffix is kept, because writers such as matplotlib choose the format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         yield temporary
-        # Some writers make files for their owner alone; a cluster's colleagues read them too.
+        # Some writers let only the owner read the file, but colleagues on a cluster must be able to read it.
         temporary.chmod(0o666 & ~_UMASK)
         os.replace(temporary, path)
     finally:
@@ -47,23 +48,24 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def digest(path: Path) -> str:
-    """The first 16 hexadecimal digits of a file's SHA-256."""
+    """Return the first 16 hexadecimal digits of the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def write_yaml(path: Path, comment: str, value: dict[str, Any]) -> None:
-    """Write `value` to `path` below a line of comment, unless that is what stands there."""
+    """Write `value` to `path` below a comment line, unless the file has exactly this content already."""
     text = f"# {comment}\n" + yaml.safe_dump(value, sort_keys=False)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)
 
 
 def read_json(path: Path, missing: str = "no such file") -> dict[str, Any]:
-    """The keys and values of a JSON file; `missing` is what its error says when there is none.
+    """Return the mapping in a JSON file; `missing` is the error's text if there is no such file.
 
     Raises:
-        LdregError: if there is no such file, if it is broken (naming the line) or has no keys and values.
+        LdregError: if the file is missing or is not valid JSON (the error names the line), or if its content
+            is not a mapping.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -79,18 +81,19 @@ def read_json(path: Path, missing: str = "no such file") -> dict[str, Any]:
 
 
 class _Twice(yaml.MarkedYAMLError):
-    """A key that a mapping has already."""
+    """A mapping of a YAML file has the same key twice."""
 
 
-# libyaml's parser reads what the one in Python does, about eight times as fast. A PyYAML may lack it.
+# libyaml's parser accepts the same files as PyYAML's own and is about eight times as fast, but some builds of
+# PyYAML lack it.
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def _load_yaml(text: str) -> Any:
-    """The content of a YAML text, in which no mapping may have a key twice.
+    """Return the content of a YAML text, in which no mapping may have the same key twice.
 
-    Plain YAML takes the last without a word. It is checked before `<<` is merged: what is said over merged
-    keys is meant.
+    PyYAML itself keeps the last of two equal keys without a warning. The check runs before merge keys (`<<`)
+    are resolved, because overriding a merged key is intended.
     """
     loader = _Loader(text)
     try:
@@ -102,8 +105,10 @@ def _load_yaml(text: str) -> Any:
 
 
 def _refuse_twice(node: Any, seen: set[int]) -> None:
-    """Raise `_Twice` at the first key that its mapping has already; `seen` holds ids of nodes looked at."""
-    if not isinstance(node, yaml.CollectionNode) or id(node) in seen:  # an alias is the node it stands for
+    """Raise `_Twice` at the first repeated key of a mapping; `seen` holds the ids of visited nodes."""
+    if (
+        not isinstance(node, yaml.CollectionNode) or id(node) in seen
+    ):  # an alias is the same node object as its anchor
         return
     seen.add(id(node))
     if isinstance(node, yaml.SequenceNode):
@@ -121,11 +126,11 @@ def _refuse_twice(node: Any, seen: set[int]) -> None:
 
 
 def read_yaml(path: Path) -> dict[Any, Any]:
-    """The keys and values of a YAML file.
+    """Return the mapping in a YAML file.
 
     Raises:
-        LdregError: if there is no such file, if it is broken or has a key twice (naming the line), or if it
-            has no keys and values.
+        LdregError: if the file is missing, if it is not valid YAML or has a key twice (the error names the
+            line), or if its content is not a mapping.
     """
     try:
         content = _load_yaml(path.read_text(encoding="utf-8"))
@@ -146,7 +151,11 @@ def read_yaml(path: Path) -> dict[Any, Any]:
 
 
 def read_keys(path: Path, *keys: str) -> dict[str, Any]:
-    """The mapping in a JSON or YAML file; LdregError names a file that is missing, broken or lacks a key."""
+    """Return the mapping in a JSON or YAML file, which must have all of `keys`.
+
+    Raises:
+        LdregError: if the file is missing, cannot be parsed or lacks a key; the error names the file.
+    """
     if path.suffix == ".yaml":
         value = read_yaml(path)
     else:

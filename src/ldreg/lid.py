@@ -1,9 +1,10 @@
-"""Local intrinsic dimensionality (LID) of representations: differentiable, and safe in degenerate batches.
+"""Differentiable estimators of local intrinsic dimensionality (LID), finite also for degenerate batches.
 
 LID at a point x with distance distribution F(r) = Pr[d(x, s) <= r] is the limit of r F'(r) / F(r) for r -> 0.
-`lid_mom` (method of moments, LDReg's) and `lid_mle` (maximum likelihood, its authors' monitor) estimate it
+`lid_mom` (method of moments, as in LDReg) and `lid_mle` (maximum likelihood, as in its monitor) estimate it
 from the Euclidean distances r_1 <= ... <= r_k of x to its k nearest neighbours. `mom_from_distances` and
-`mle_from_distances` take the distances themselves, so that one neighbour search can serve both and several k.
+`mle_from_distances` take the distances themselves, so that one neighbour search serves both estimators and
+several k.
 LIDs are compared on a log scale: `fisher_rao_distance`, `geometric_mean`, `frechet_variance`.
 """
 
@@ -17,10 +18,10 @@ from ldreg.neighbors import neighbor_distances
 
 Convention = Literal["code", "text"]
 
-# Below float32's epsilon a ratio of two float32 distances, or one minus it, means nothing. float64 has the
-# same floor, so that both precisions read a degenerate neighbourhood alike.
+# Smallest value of a mean ratio of two distances, or of one minus it: float32's epsilon, below which rounding
+# errors dominate. float64 uses the same floor, so that both precisions agree on degenerate neighbourhoods.
 RATIO_FLOOR = 2.0**-23
-MONITOR_OFFSET = 1e-4  # inside the logarithm of the authors' maximum-likelihood monitor
+MONITOR_OFFSET = 1e-4  # added inside the logarithm by the maximum-likelihood monitor of the public code
 
 
 def lid_mom(
@@ -40,33 +41,36 @@ def lid_mom(
     - `convention="text"` (text of the paper): mu = (r_1 + ... + r_k) / k, and LID_code is
       ((k - 1) LID_text - 1) / k.
 
-    Gradients flow only through `queries`: the reference is detached, also where it is the queries themselves.
+    Gradients flow only through `queries`. The reference is detached, even if it is the queries themselves.
 
-    Degenerate neighbourhoods have a finite positive LID and finite gradients, which are zero through a zero
-    distance. The means of r_i / w and of 1 - r_i / w over the first k - 1 neighbours are held to at least
-    `2**-23` (float32's epsilon), so that LID_code lies in `[2**-23, 2**23]`. Neighbours that are all equally
-    far away read as the upper end. A collapsed neighbourhood (w = 0: k exact copies of the query) reads as
-    low, with zero gradient: like k - 1 copies and one distinct neighbour, that is `2**-23` (code) or
+    Degenerate neighbourhoods have a finite positive LID and finite gradients. The gradient through a distance
+    of zero is zero. The means of r_i / w and of 1 - r_i / w over the first k - 1 neighbours are clamped to at
+    least `2**-23` (float32's epsilon), so LID_code lies in `[2**-23, 2**23]`. If all neighbours are equally
+    far away, LID is at the upper bound. A collapsed neighbourhood (w = 0: k exact copies of the query) has
+    zero gradient and the same low LID as k - 1 copies and one distinct neighbour: `2**-23` (code) or
     1 / (k - 1) (text). float32 distances below about 1e-22 count as zero.
 
     Args:
         queries: (n, dim), floating point. Half precision is computed in float32, also under autocast.
-        reference: (rows, dim), among which neighbours are sought; None means the queries, each without
-            itself. An exact duplicate of a query in another row is a neighbour, at distance zero.
-        k: number of neighbours, at least 2. Lowered, with a warning, to one less than there are: rows - 1, or
-            rows - 2 (as in the public code) where each query leaves its own row out.
-        query_index: (n,), integers: each query's own row of `reference`, which is left out. With a reference
-            and no `query_index` nothing is left out.
+        reference: (rows, dim), the points among which neighbours are searched. None means the queries; each
+            query then ignores its own row. An exact duplicate in another row is a neighbour at distance zero.
+        k: number of neighbours, at least 2. If k is larger than the available neighbours less one, it is
+            lowered to that number with a warning. That is rows - 1, or rows - 2 (as in the public code) if
+            each query ignores its own row.
+        query_index: (n,), integers: the row of `reference` that is the query itself and is ignored. With a
+            reference and no `query_index`, no row is ignored.
         convention: "code" or "text", as above.
-        chunk_size: query rows treated at once, by default what fits about 128 MiB. It changes no result.
+        chunk_size: number of queries processed at once, by default as many as need about 128 MiB. It does not
+            change the result.
 
     Returns:
         (n,), float32; float64 if an input is float64.
 
     Raises:
-        TypeError: queries or reference not of floating point, query_index not of integers.
-        ValueError: NaN, infinity or values whose squared distance overflows; not 2-D; widths that differ;
-            fewer than 3 neighbours per query; k < 2; an index out of range; an unknown convention.
+        TypeError: if queries or reference are not floating-point tensors, or query_index holds no integers.
+        ValueError: if a value is NaN, infinite or so large that squared distances overflow; if a tensor is
+            not 2-D; if the dimensions of queries and reference differ; if a query has fewer than 3
+            neighbours; if k < 2; if an index is out of range; if the convention is unknown.
 
     Examples:
         >>> line = torch.tensor([[0.0], [1.0], [3.0], [7.0], [20.0]])
@@ -88,20 +92,21 @@ def lid_mle(
     convention: Convention = "code",
     chunk_size: int | None = None,
 ) -> Tensor:
-    """LID by maximum likelihood (Levina & Bickel 2004, Amsaleg et al. 2018), LDReg's monitor.
+    """LID by maximum likelihood (Levina & Bickel 2004, Amsaleg et al. 2018), as in LDReg's monitor.
 
     - `convention="text"`: LID = -1 / mean_{i=1..k} ln(r_i / r_k). As the term i = k is zero, this equals
       -k / sum_{i=1..k-1} ln(r_i / r_k). (Levina & Bickel write k - 1 for k, as does scikit-dimension.)
-    - `convention="code"` (the public code's monitor): -k / sum_{i=1..k-1} ln(r_i / r_k + 1e-4): the same
-      neighbours, and 1e-4 as a guard, which raises a LID well above 1 by a factor of about 1 + 1e-4 LID.
+    - `convention="code"` (monitor of the public code): LID = -k / sum_{i=1..k-1} ln(r_i / r_k + 1e-4). The
+      neighbours are the same. The offset 1e-4 avoids ln 0 and multiplies a LID well above 1 by about
+      1 + 1e-4 LID.
 
     Arguments, gradients, dtype and errors are those of `lid_mom`.
 
-    In degenerate neighbourhoods the mean of -ln(...) is held to at least `2**-23`, so that LID is at most
-    `2**23` (equidistant neighbours, where the code's own form turns negative), and the text's r_i / r_k to at
-    least `2**-23`. A collapsed neighbourhood (r_k = 0) reads as low, with zero gradient: like k - 1 copies of
-    the query and one distinct neighbour, that is k / ((k - 1) L), where L is ln 1e4 = 9.2 (code) or
-    23 ln 2 = 15.9 (text).
+    In degenerate neighbourhoods the mean of -ln(...) is clamped to at least `2**-23`, so LID is at most
+    `2**23`. Equidistant neighbours reach this bound, where the formula of the public code turns negative. The
+    ratio r_i / r_k of the text is clamped to at least `2**-23`, too. A collapsed neighbourhood (r_k = 0) has
+    zero gradient and the same low LID as k - 1 copies of the query and one distinct neighbour, namely
+    k / ((k - 1) L), where L is ln 1e4 = 9.2 (code) or 23 ln 2 = 15.9 (text).
 
     Examples:
         >>> line = torch.tensor([[0.0], [1.0], [2.0], [4.0], [20.0]])
@@ -115,10 +120,11 @@ def lid_mle(
 
 
 def mom_from_distances(distances: Tensor, convention: Convention = "code") -> Tensor:
-    """`lid_mom`'s LID (n,) from the distances (n, k), each row r_1 <= ... <= r_k to the k nearest neighbours.
+    """LID (n,) by the method of moments from distances (n, k), as `lid_mom` computes it.
 
-    One neighbour search serves both estimators and every smaller k: `distances[:, :16]` gives, up to rounding
-    among neighbours equally far away, what `lid_mom` gives with k=16. Gradients flow into the distances.
+    Each row holds the distances r_1 <= ... <= r_k to the k nearest neighbours. One neighbour search serves
+    both estimators and every smaller k: `distances[:, :16]` gives the same LID as `lid_mom` with k=16, up to
+    rounding among equally distant neighbours. Gradients flow into the distances.
 
     Args:
         distances: (n, k), k at least 2, floating point, in any unit, as `ldreg.neighbors.neighbor_distances`
@@ -126,8 +132,9 @@ def mom_from_distances(distances: Tensor, convention: Convention = "code") -> Te
         convention: "code" or "text", as in `lid_mom`.
 
     Raises:
-        TypeError: distances not of floating point.
-        ValueError: another shape; a row that is negative, descending or not finite; an unknown convention.
+        TypeError: if the distances are not floating point.
+        ValueError: if the shape is different; if a row is negative, not ascending or not finite; if the
+            convention is unknown.
 
     Examples:
         >>> points = torch.randn(200, 8, generator=torch.Generator().manual_seed(0))
@@ -142,7 +149,7 @@ def mom_from_distances(distances: Tensor, convention: Convention = "code") -> Te
 
 
 def mle_from_distances(distances: Tensor, convention: Convention = "code") -> Tensor:
-    """`lid_mle`'s LID (n,) from the distances (n, k).
+    """LID (n,) by maximum likelihood from distances (n, k), as `lid_mle` computes it.
 
     Arguments, gradients and errors are those of `mom_from_distances`.
 
@@ -157,15 +164,15 @@ def mle_from_distances(distances: Tensor, convention: Convention = "code") -> Te
 
 
 def geometric_mean(lid: Tensor) -> Tensor:
-    """mLID = exp(mean ln LID_i), a scalar: the LID of the samples' Frechet mean (LDReg theorem 2).
+    """mLID = exp(mean_i ln LID_i), a scalar: the LID of the Frechet mean of the samples (LDReg theorem 2).
 
-    No other LID has a smaller sum of squared asymptotic Fisher-Rao distances to those in `lid`.
+    It minimises the sum of squared asymptotic Fisher-Rao distances to the values in `lid`.
 
     Args:
         lid: LIDs in any shape.
 
     Raises:
-        ValueError: LIDs that are not positive and finite, or none at all.
+        ValueError: if a LID is not positive and finite, or if there is none.
 
     Examples:
         >>> geometric_mean(torch.tensor([1.0, 4.0]))
@@ -177,10 +184,10 @@ def geometric_mean(lid: Tensor) -> Tensor:
 def fisher_rao_distance(lid_a: Tensor | float, lid_b: Tensor | float) -> Tensor:
     """Asymptotic Fisher-Rao distance |ln(LID_b / LID_a)|, elementwise with broadcasting (LDReg definition 3).
 
-    The distance from a one-dimensional uniform distribution, whose LID is 1, is |ln LID_a|.
+    A one-dimensional uniform distribution has LID 1, so its distance from LID_a is |ln LID_a|.
 
     Raises:
-        ValueError: LIDs that are not positive and finite, or none at all.
+        ValueError: if a LID is not positive and finite, or if there is none.
 
     Examples:
         >>> fisher_rao_distance(torch.tensor([1.0, 2.0, 4.0]), 2.0)
@@ -195,7 +202,7 @@ def frechet_variance(lid: Tensor) -> Tensor:
     This is the mean squared asymptotic Fisher-Rao distance of the LIDs from their geometric mean.
 
     Raises:
-        ValueError: LIDs that are not positive and finite, or none at all.
+        ValueError: if a LID is not positive and finite, or if there is none.
 
     Examples:
         >>> frechet_variance(torch.tensor([1.0, 4.0]))  # (ln 2)^2
@@ -205,11 +212,11 @@ def frechet_variance(lid: Tensor) -> Tensor:
 
 
 def _log(lid: Tensor | float) -> Tensor:
-    """Natural logarithm of LIDs, after checking that they have one."""
-    if not isinstance(lid, Tensor):  # as a scalar of float64 it takes on the other operand's precision
+    """Natural logarithm of LIDs, after a check that all are positive and finite."""
+    if not isinstance(lid, Tensor):  # a 0-d float64 tensor takes the precision of the other operand
         lid = torch.tensor(lid, dtype=torch.float64)
     if lid.numel() == 0 or not ((lid > 0) & (lid < math.inf)).all():
-        raise ValueError("LIDs must be positive and finite, and at least one")
+        raise ValueError("there must be at least one LID, and all must be positive and finite")
     return lid.to(torch.promote_types(lid.dtype, torch.float32)).log()
 
 
@@ -221,7 +228,7 @@ def _ratios(distances: Tensor, convention: Convention) -> Tensor:
         raise TypeError(f"distances must be of floating point, got {distances.dtype}")
     if distances.ndim != 2 or distances.shape[1] < 2:
         raise ValueError(f"distances must have shape (n, k), k at least 2, got {tuple(distances.shape)}")
-    # A comparison with NaN is false, so that it is refused too.
+    # A comparison with NaN is false, so NaN is refused, too.
     ascending = (distances[:, 1:] >= distances[:, :-1]).all()
     if not (ascending & (distances[:, 0] >= 0).all() & (distances[:, -1] < math.inf).all()):
         raise ValueError("distances must be finite, at least 0 and ascending in each row")

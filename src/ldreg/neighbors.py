@@ -1,9 +1,9 @@
-"""Distances to the k nearest neighbours: exact, differentiable by the query, in bounded memory.
+"""Distances to the k nearest neighbours: exact, differentiable in the query, with bounded memory.
 
-Neighbours are *found* by a float64 matrix product of centred rows: it tells neighbours apart down to 1e-7 of
-the cloud's radius, and float64 is never lowered to TF32 or half precision. Distances are then *computed* from
-differences of rows: accurate under any common offset, zero for duplicates, and with a backward pass over k
-neighbours instead of the whole reference.
+The neighbours are *found* by a float64 matrix product of centred rows. It distinguishes neighbours down to
+1e-7 of the radius of the point cloud, and float64 is never reduced to TF32 or half precision. The distances
+are then *computed* from differences of rows. They are accurate under any common offset and zero for
+duplicates, and their backward pass visits k neighbours instead of the whole reference.
 """
 
 import math
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Elements held at once. Gathered ones are float32 differences: on a CPU they should stay in the cache.
+# Number of elements held in memory at once. On a CPU the float32 differences should fit into the cache.
 SEARCH_ELEMENTS = 2**24  # query rows x reference rows, float64: 128 MiB
 GATHER_ELEMENTS = {"cpu": 2**18, "other": 2**24}  # query rows x k x dim
 
@@ -30,8 +30,8 @@ def neighbor_distances(
 ) -> Tensor:
     """Euclidean distances r_1 <= ... <= r_k of each query to its k nearest reference rows, (n, k).
 
-    Arguments, dtype and errors are those of `ldreg.lid.lid_mom`; k is lowered where there are too few.
-    Gradients flow only through `queries`, and are zero through a distance of zero.
+    Arguments, dtype and errors are those of `ldreg.lid.lid_mom`. k is lowered if there are too few rows.
+    Gradients flow only through `queries`. The gradient through a distance of zero is zero.
 
     Examples:
         >>> neighbor_distances(torch.tensor([[0.0], [1.0], [3.0], [7.0]]), None, k=2)[0]
@@ -59,14 +59,19 @@ def neighbor_distances(
 
 
 def checked_features(features: Tensor, name: str) -> Tensor:
-    """Return `features` (rows, dim) in float32 or float64; TypeError or ValueError naming `name` if unfit."""
+    """Return `features` (rows, dim) in float32 or float64, after checking them.
+
+    Raises:
+        TypeError: if they are not a floating-point tensor; the error names them `name`.
+        ValueError: if they are not 2-D, empty, not finite, or so large that squared distances overflow.
+    """
     kind = features.dtype if isinstance(features, Tensor) else type(features).__name__
     if not isinstance(features, Tensor) or not features.is_floating_point():
         raise TypeError(f"{name} must be a floating-point tensor, got {kind}")
     if features.ndim != 2 or features.numel() == 0:
         raise ValueError(f"{name} must have shape (rows, dim), both at least 1, got {tuple(features.shape)}")
     features = features.to(torch.promote_types(features.dtype, torch.float32))
-    # Below the limit no squared distance overflows. A comparison with NaN is false, hence "not <".
+    # Below this limit no squared distance overflows. A comparison with NaN is false, hence "not <".
     limit = math.sqrt(torch.finfo(features.dtype).max / (4 * features.shape[1]))
     if not torch.linalg.vector_norm(features.detach(), ord=math.inf) < limit:
         row = int((~(features.detach().abs() < limit)).any(dim=1).nonzero()[0])
@@ -75,7 +80,11 @@ def checked_features(features: Tensor, name: str) -> Tensor:
 
 
 def checked_k(k: int) -> int:
-    """Return `k` if it is an integer of at least 2, else raise ValueError."""
+    """Return `k` as an int.
+
+    Raises:
+        ValueError: if it is not an integer of at least 2.
+    """
     if not isinstance(k, Integral) or k < 2:
         raise ValueError(f"k must be an integer of at least 2, got {k!r}")
     return int(k)
@@ -100,7 +109,7 @@ def _usable_k(k: int, rows: int, leave_one_out: bool) -> int:
         raise ValueError(f"LID needs at least 3 neighbours per query, but {rows} rows hold only {most + 1}")
     if k > most:
         message = f"k={k} is too many for {rows} reference rows: using k={most}"
-        # Points at the caller of lid_mom or lid_mle, past _usable_k, neighbor_distances and either of them.
+        # The warning names the line that called lid_mom or lid_mle: three frames above this one.
         warnings.warn(message, stacklevel=4)
     return min(k, most)
 
@@ -129,8 +138,9 @@ def _nearest(
 class _Distances(torch.autograd.Function):
     """Distances (n, k) of queries (n, dim) to reference[neighbors]; only the queries receive a gradient.
 
-    The (n, k, dim) differences are made chunk by chunk, and again in the backward pass: kept, they would take
-    k times the batch's memory. At distance zero, where the norm has no derivative, the gradient is zero.
+    The differences (n, k, dim) are computed in chunks, and computed again in the backward pass. Storing them
+    would take k times the memory of the batch. At distance zero the norm has no derivative; the gradient
+    there is zero.
     """
 
     @staticmethod
@@ -150,7 +160,7 @@ class _Distances(torch.autograd.Function):
         weights = torch.where(distances > 0, grad / distances, 0)
         result = torch.empty_like(queries)
         for rows, differences in _differences(queries, reference, neighbors, ctx.size):
-            # Not a matrix product, which could be lowered to TF32 or, under autocast, to half precision.
+            # A matrix product could be computed in TF32 or, under autocast, in half precision; a sum is not.
             torch.sum(differences.mul_(weights[rows, :, None]), dim=1, out=result[rows])
         return result, None, None, None
 
@@ -158,9 +168,9 @@ class _Distances(torch.autograd.Function):
 def _differences(
     queries: Tensor, reference: Tensor, neighbors: Tensor, size: int
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Yield, for `size` queries at a time, their rows and query minus neighbour (size, k, dim).
+    """Yield the rows of `size` queries at a time, and their differences from their neighbours (size, k, dim).
 
-    One buffer serves all chunks: thousands of allocations would cost time and fragment a CPU's memory.
+    One buffer serves all chunks, because thousands of allocations would cost time and fragment memory.
     """
     (n, k), dim = neighbors.shape, queries.shape[1]
     buffer = reference.new_empty(min(size, n) * k, dim)

@@ -3,27 +3,27 @@
     loss = ssl_loss + LDReg(beta=0.01, k=64)(representations)
 
 `LDReg` raises the local intrinsic dimensionality (LID) of every sample, `MinLID` lowers it and `TargetLID`
-sets it; the LIDs are estimated by the method of moments. `Covariance` and `CovarianceVariance` act on global
-dimension and are what LDReg is compared with.
+draws it to a target. They estimate LID by the method of moments. `Covariance` and `CovarianceVariance` act on
+the global dimension; LDReg is compared with them.
 
-All are stateless modules that are called alike, so that a training loop need not know which one it has:
+All are stateless modules with one call signature, so a training loop need not know which one it uses:
 
     regularizer(representations, reference=None, query_index=None, gather=None)
 
-- `representations`: (n, dim), of floating point. The encoder's output, before any projector. Only they
-  receive a gradient.
-- `reference`: (rows, dim), detached, among which neighbours are sought. None means the representations, each
-  without itself. The covariances ignore it and use the representations alone.
-- `query_index`: (n,), integers. Each representation's own row of `reference`, which is left out.
-- `gather`: None in one process. In a distributed run, a function that joins a tensor's rows from all
-  processes in the order of their ranks, and whose backward pass sums the incoming gradients of all processes,
-  each part for its own process. Each process then seeks neighbours for its own rows alone, and the value is
-  that of the whole batch in every process. Once the gradients of the weights are averaged over the processes,
-  as DistributedDataParallel does, they are those of the whole batch too. The function receives ln LID (n,),
-  or for the covariances the representations.
+- `representations`: (n, dim), floating point: the output of the encoder, before any projector. Only this
+  argument receives a gradient.
+- `reference`: (rows, dim), the points among which neighbours are searched; it is detached. None means the
+  representations; each then ignores its own row. The covariance regularisers ignore this argument.
+- `query_index`: (n,), integers: the row of `reference` that is the representation itself and is ignored.
+- `gather`: None in one process. In a distributed run, a function that concatenates the rows of a tensor from
+  all processes in rank order. Its backward pass must sum the gradients of all processes and return to each
+  process the part for its own rows. It is applied to ln LID (n,), or by the covariance regularisers to the
+  representations. Each process then searches neighbours only for its own rows, and the value in every process
+  is that of the whole batch. DistributedDataParallel averages the gradients of the weights over processes;
+  they then equal those of the whole batch, too.
 
-The result is a scalar to add to the loss: float32, also under autocast, from half precision and where TF32 is
-allowed; float64 if an input is float64.
+The result is a scalar to add to the loss. It is float64 if an input is float64. Otherwise it is float32, also
+for half-precision inputs, under autocast and where TF32 is allowed.
 """
 
 import math
@@ -39,13 +39,13 @@ from ldreg.neighbors import checked_features, checked_k
 Form = Literal["l1", "l2", "per_sample"]
 Gather = Callable[[Tensor], Tensor]
 
-# VICReg's gamma, the standard deviation that is asked of each feature, and the epsilon under its square root.
+# VICReg's gamma (the standard deviation that each feature should reach) and the epsilon in its square root.
 STD_TARGET = 1.0
 VARIANCE_OFFSET = 1e-4
 
 
 class _Regularizer(nn.Module):
-    """A weight `beta`, by which the forms below multiply their term."""
+    """Base of all regularisers: holds the weight `beta`, which multiplies the term of each subclass."""
 
     def __init__(self, beta: float) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class _Regularizer(nn.Module):
 
 
 class _LIDRegularizer(_Regularizer):
-    """Computes ln LID_i of the whole batch's samples, which the `term` of each form reduces to a scalar."""
+    """Computes ln LID_i of all samples in the batch; `term` of each subclass reduces them to a scalar."""
 
     def __init__(self, beta: float, k: int) -> None:
         super().__init__(beta)
@@ -75,7 +75,7 @@ class _LIDRegularizer(_Regularizer):
         return self.beta * self.term(log_lid if gather is None else gather(log_lid))
 
     def term(self, log_lid: Tensor) -> Tensor:
-        """(n,) to a scalar."""
+        """Reduce ln LID (n,) to a scalar."""
         raise NotImplementedError
 
     def extra_repr(self) -> str:
@@ -85,29 +85,30 @@ class _LIDRegularizer(_Regularizer):
 class LDReg(_LIDRegularizer):
     """Local Dimensionality Regularisation (LDReg, ICLR 2024, equation 3): raises every sample's LID.
 
-    The asymptotic Fisher-Rao distance of a sample's distance distribution from a one-dimensional uniform one
-    is |ln LID_i|. Its mean over the samples enters the loss with a minus sign:
+    The asymptotic Fisher-Rao distance between the distance distribution at a sample and a one-dimensional
+    uniform distribution is |ln LID_i|. Its mean over the samples enters the loss with a minus sign:
 
     - `form="l1"`: -beta * mean_i ln LID_i (equation 3 left) = -beta * ln mLID;
     - `form="l2"`: -beta * sqrt(mean_i (ln LID_i)^2) (equation 3 right);
-    - `form="per_sample"`: -beta * mean_i |ln LID_i|, the pseudocode's and public code's "L2", which takes
-      sqrt((ln LID_i)^2) per sample (and the public code's L1): equal to L1 where every LID is at least 1.
+    - `form="per_sample"`: -beta * mean_i |ln LID_i|. This is what the pseudocode and the public code call L2,
+      which take sqrt((ln LID_i)^2) per sample. The L1 of the public code is the same. It equals "l1" if every
+      LID is at least 1.
 
-    L2 and the per-sample form assume LID >= 1, as the paper does: they reward a LID below 1 too, for its
-    distance from 1, and push it further down, where L1 always pushes up.
+    Like the paper, "l2" and "per_sample" assume LID >= 1. They push a LID below 1 further down, because they
+    reward its distance from 1. "l1" always pushes up.
 
-    Call as described at the top of this module. Value and gradients are finite also for duplicates and for
-    collapsed batches; there the gradient is zero.
+    The call is described at the top of this module. Value and gradients are finite for duplicates and for
+    collapsed batches, too; there the gradient is zero.
 
     Args:
         beta: weight, finite and at least 0 (0.01 for SimCLR, 0.005 for BYOL, 5e-6 for MAE in the paper).
-        k: neighbours per sample, an integer of at least 2 (64 in the paper). Lowered, with a warning, in
-            batches that hold too few: see `ldreg.lid.lid_mom`.
+        k: neighbours per sample, an integer of at least 2 (64 in the paper). In batches with too few rows it
+            is lowered with a warning, see `ldreg.lid.lid_mom`.
         form: "l1", "l2" or "per_sample".
 
     Raises:
-        ValueError: beta, k or form not as above. A call raises what `ldreg.lid.lid_mom` does: on NaN or
-            infinity, fewer than 4 rows, and so on.
+        ValueError: if beta, k or form is not as above. A call raises the errors of `ldreg.lid.lid_mom`, for
+            example on NaN, on infinity or on fewer than 4 rows.
 
     Examples:
         >>> _ = torch.manual_seed(0)
@@ -140,10 +141,13 @@ class LDReg(_LIDRegularizer):
 
 
 class MinLID(_LIDRegularizer):
-    """Min LID, beta * mean_i ln LID_i: drives every LID down, to show local collapse (LDReg appendix G.2).
+    """Min LID, beta * mean_i ln LID_i: lowers every LID, to show local collapse (LDReg appendix G.2).
 
-    The opposite of `LDReg(beta, k, form="l1")`, with the same arguments, gradients and errors. The paper
-    shows beta 0.01, 0.1, 1 and 10.
+    It is the negative of `LDReg(beta, k, form="l1")`. Gradients and errors are those of `LDReg`.
+
+    Args:
+        beta: weight, finite and at least 0 (0.01, 0.1, 1 and 10 in the paper).
+        k: neighbours per sample, as in `LDReg`.
 
     Examples:
         >>> _ = torch.manual_seed(0)
@@ -162,8 +166,9 @@ class MinLID(_LIDRegularizer):
 class TargetLID(_LIDRegularizer):
     """Target LID, beta * mean_i |ln(LID_i / target)|: draws every LID to a target (LDReg appendix A).
 
-    The mean asymptotic Fisher-Rao distance from a distribution whose LID is the target. The bars are missing
-    in print; without them there is no minimum at the target. Call, gradients and errors are those of `LDReg`.
+    This is the mean asymptotic Fisher-Rao distance from a distribution whose LID is the target. The paper
+    prints the formula without the bars, but then it has no minimum at the target. Call, gradients and errors
+    are those of `LDReg`.
 
     Args:
         beta: weight, finite and at least 0.
@@ -192,16 +197,17 @@ class TargetLID(_LIDRegularizer):
 class Covariance(_Regularizer):
     """VICReg's covariance term (Bardes et al. 2022), beta / dim * sum_{i != j} C_ij^2: decorrelates features.
 
-    C (dim, dim) is the representations' covariance over the batch, with n - 1 below (LDReg table 16, "Cov").
-    Call as described at the top of this module; `reference` and `query_index` change nothing.
+    C (dim, dim) is the unbiased covariance of the representations over the batch, divided by n - 1 (LDReg
+    table 16, "Cov"). The call is described at the top of this module; `reference` and `query_index` have no
+    effect.
 
     Args:
         beta: weight, finite and at least 0 (0.01 and 0.1 in the paper).
 
     Raises:
-        ValueError: beta not as above. A call raises it on NaN, infinity or values whose squared distance
-            overflows, another shape than (n, dim), and fewer than 2 rows; and TypeError if the
-            representations are not of floating point.
+        ValueError: if beta is not as above. In a call, if the representations do not have shape (n, dim) with
+            at least 2 rows, or hold NaN, infinity or values so large that squared distances overflow.
+        TypeError: in a call, if the representations are not floating point.
 
     Examples:
         >>> Covariance(beta=0.1)(torch.tensor([[0.0, 0.0], [2.0, 4.0]]))  # C_12 = C_21 = 4
@@ -218,13 +224,13 @@ class Covariance(_Regularizer):
         query_index: Tensor | None = None,
         gather: Gather | None = None,
     ) -> Tensor:
-        # Gathered before they are checked, so that a bad row is an error in all processes and none waits.
+        # Gather before checking, so that a bad row raises in all processes and none waits for the others.
         rows = representations if gather is None else gather(representations)
         rows = checked_features(rows, "representations")
         return self.beta * self.term(_covariance(rows)).to(rows.dtype)
 
     def term(self, covariance: Tensor) -> Tensor:
-        """(dim, dim) to a scalar."""
+        """Reduce a covariance matrix (dim, dim) to a scalar."""
         off_diagonal = covariance - covariance.diagonal().diag()
         return off_diagonal.square().sum() / len(covariance)
 
@@ -232,9 +238,9 @@ class Covariance(_Regularizer):
 class CovarianceVariance(Covariance):
     """VICReg's covariance and variance terms, beta * (Cov + Var) (LDReg table 16, "Cov+Var").
 
-    Cov is `Covariance`'s; Var = 1/dim * sum_j max(0, 1 - sqrt(C_jj + 1e-4)) asks of every feature a standard
-    deviation of at least 1. Arguments and errors are those of `Covariance`. The gradient is finite, and zero,
-    for a collapsed batch.
+    Cov is the term of `Covariance`. Var = 1/dim * sum_j max(0, 1 - sqrt(C_jj + 1e-4)) penalises features with
+    a standard deviation below 1. Arguments and errors are those of `Covariance`. For a collapsed batch the
+    gradient is zero.
 
     Examples:
         >>> CovarianceVariance(beta=1.0)(torch.zeros(8, 3))  # 1 - sqrt(1e-4)
@@ -247,11 +253,11 @@ class CovarianceVariance(Covariance):
 
 
 def _covariance(rows: Tensor) -> Tensor:
-    """(n, dim) to the unbiased covariance (dim, dim) of the columns, in float64 where the device has it."""
+    """Unbiased covariance (dim, dim) of the columns of `rows` (n, dim), in float64 if the device has it."""
     if len(rows) < 2:
         raise ValueError(f"a covariance needs at least 2 rows, got {len(rows)}")
-    # Neither TF32 nor autocast lowers a product of float64 or its gradient. Apple's GPUs have no float64 (and
-    # no TF32): theirs is of float32, for which autocast must be off.
+    # TF32 and autocast do not affect float64 products or their gradients. Apple's GPUs have neither float64
+    # nor TF32; there the product is in float32, for which autocast must be off.
     rows = rows if rows.device.type == "mps" else rows.double()
     centered = rows - rows.mean(dim=0)
     with torch.autocast(rows.device.type, enabled=False):

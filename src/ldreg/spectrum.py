@@ -1,9 +1,9 @@
-"""How many dimensions a set of representations fills globally: effective rank and RankMe.
+"""Effective rank and RankMe: how many dimensions a set of representations fills globally.
 
-Both are exp(-sum_i p_i ln p_i), the exponential of the entropy of a spectrum divided by its sum: the
-eigenvalues of the features' second moments for `effective_rank`, the features' singular values for `rankme`.
-They lie between 1 (all rows on one line) and min(rows, dim), and are measurements: computed in float64,
-without gradients.
+Both are exp(-sum_i p_i ln p_i), where p is a spectrum divided by its sum. The spectrum is the eigenvalues of
+a matrix of second moments for `effective_rank`, and the singular values of the features for `rankme`. The
+result lies between 1 (all rows on one line) and min(rows, dim). Both are measurements without gradients,
+computed in float64.
 """
 
 from typing import Literal, get_args
@@ -21,22 +21,23 @@ def effective_rank(features: Tensor, matrix: Matrix = "correlation") -> Tensor:
     """Effective rank of `features` (rows, dim): exp of the entropy of normalised eigenvalues.
 
     Roy & Vetterli (2007) define it for any matrix. LDReg only says "the correlation matrix of the features",
-    and its public code does not compute it, so that the matrix is an argument here. No result depends on the
-    order of the rows or on a common scale.
+    and its public code does not compute it, so the matrix is an argument here. No result depends on the order
+    of the rows or on a common scale.
 
-    - "correlation": Pearson's correlation matrix. The result does not change with the shift and the scale of
-      each single feature, but it does with a rotation. A constant feature has no correlation and is dropped.
-    - "covariance": the covariance matrix. The result does not change with a shift or a rotation of all rows.
-    - "second_moment": X^T X of the uncentred features. The result does not change with a rotation. A common
-      offset adds one large eigenvalue. The eigenvalues are the squares of the singular values of `rankme`.
+    - "correlation": Pearson's correlation matrix. Shifting or scaling single features does not change the
+      result; a rotation does. A constant feature has no correlation and is dropped.
+    - "covariance": the covariance matrix. A shift or rotation of all rows does not change the result.
+    - "second_moment": X^T X of the uncentred features. A rotation does not change the result. A common offset
+      adds one large eigenvalue. The eigenvalues are the squares of the singular values of `rankme`.
 
     Returns:
-        Scalar float64 tensor in [1, min(rows, dim)]; 0 for a matrix of zeros, such as the covariance of
-        identical rows: its rank, so that a fully collapsed encoder can be reported too.
+        Scalar float64 tensor in [1, min(rows, dim)]. A matrix of zeros, such as the covariance of identical
+        rows, gives 0, so that a fully collapsed encoder can be reported, too.
 
     Raises:
-        TypeError: not a floating-point tensor.
-        ValueError: not 2-D, fewer than 2 rows, NaN or infinity, an unknown matrix.
+        TypeError: if the features are not a floating-point tensor.
+        ValueError: if they are not 2-D, have fewer than 2 rows or hold NaN or infinity, or if the matrix is
+            unknown.
 
     Examples:
         >>> corners = torch.tensor([[1.0, 3.0], [-1.0, 3.0], [1.0, -3.0], [-1.0, -3.0]])
@@ -49,7 +50,7 @@ def effective_rank(features: Tensor, matrix: Matrix = "correlation") -> Tensor:
         raise ValueError(f"matrix must be one of {', '.join(get_args(Matrix))}, got {matrix!r}")
     x = _float64(features)
     if matrix != "second_moment":
-        # Rounding of the mean must not pass for variance: a constant feature becomes exactly zero.
+        # A constant feature must become exactly zero, or the rounding of its mean would count as variance.
         constant = x.amax(dim=0) == x.amin(dim=0)
         x = torch.where(constant, 0, x - x.mean(dim=0))
     if matrix == "correlation":
@@ -61,18 +62,18 @@ def effective_rank(features: Tensor, matrix: Matrix = "correlation") -> Tensor:
 
 @torch.no_grad()
 def rankme(features: Tensor) -> Tensor:
-    """RankMe of `features` (rows, dim): exp of the entropy of normalised singular values.
+    """RankMe (Garrido et al. 2023) of `features` (rows, dim): exp of the entropy of singular values.
 
-    This is the measure of Garrido et al. (2023). The features are taken as they are, without centring. The
-    result does not change with a rotation or a common scale. Garrido et al. add 1e-7 to each normalised value
-    to guard the logarithm; here 0 ln 0 = 0 instead, so that the values keep their sum of one.
+    The singular values are divided by their sum. The features are not centred. A rotation or a common scale
+    does not change the result. Garrido et al. add 1e-7 to each normalised value to avoid ln 0. Here 0 ln 0 =
+    0 instead, so that the values sum to one.
 
     Returns:
         Scalar float64 tensor in [1, min(rows, dim)]; 0 if every feature is zero.
 
     Raises:
-        TypeError: not a floating-point tensor.
-        ValueError: not 2-D, fewer than 2 rows, NaN or infinity.
+        TypeError: if the features are not a floating-point tensor.
+        ValueError: if they are not 2-D, have fewer than 2 rows or hold NaN or infinity.
 
     Examples:
         >>> corners = torch.tensor([[1.0, 3.0], [-1.0, 3.0], [1.0, -3.0], [-1.0, -3.0]])

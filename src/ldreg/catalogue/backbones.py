@@ -12,16 +12,16 @@ class Backbone:
     """One backbone.
 
     Attributes:
-        key: what YAML files, folder names and tables call it.
-        label: what people call it.
-        implementation: a function of the images' number of channels that returns the network, which maps
-            (batch, channels, size, size) to float32 (batch, dim), and dim. One that cuts images into patches
-            is told also `image_size` and `patch` in pixels, and `masked`: whether a masked autoencoder trains
-            it.
-        arguments: what else the function is told, by name.
+        key: its name in YAML files, folder names and tables.
+        label: its name for readers.
+        implementation: a function that takes the number of channels of the images. It returns the network,
+            which maps (batch, channels, size, size) to float32 (batch, dim), and dim. If the network cuts
+            images into patches, the function also takes `image_size` and `patch` in pixels, and `masked`:
+            whether a masked autoencoder trains the network.
+        arguments: further keyword arguments of the function.
         encoder_bytes: size of the weights and buffers for colour images of 224 pixels.
-        patch: height and width in pixels of the patches that it cuts images into; None if it cuts none.
-        stands_for: the backbone of the paper in whose place it is used at smaller scales.
+        patch: height and width in pixels of its patches; None for a convolutional network.
+        stands_for: the backbone of the paper that it replaces at smaller scales.
     """
 
     key: str
@@ -37,7 +37,7 @@ _RESNET = Implementation("ldreg.models.networks", "resnet")
 _VIT = Implementation("ldreg.models.vit", "vision_transformer")
 
 _ALL = (
-    # Four convolutions, for images of 8 to 32 pixels; 128-d.
+    # Four convolutions for images of 8 to 32 pixels; its representations have 128 dimensions.
     Backbone(
         "small_cnn",
         "small CNN",
@@ -45,7 +45,7 @@ _ALL = (
         encoder_bytes=967_584,
         stands_for="resnet50",
     ),
-    # 3x3 stem without pooling, as in SimCLR's CIFAR-10 experiments; 512-d.
+    # ResNet-18 with a 3x3 stem without pooling, as in SimCLR's CIFAR-10 experiments; 512 dimensions.
     Backbone(
         "resnet18_cifar",
         "ResNet-18 (CIFAR stem)",
@@ -54,7 +54,7 @@ _ALL = (
         encoder_bytes=44_713_888,
         stands_for="resnet50",
     ),
-    # torchvision's networks with the ImageNet stem; 512-d and 2048-d.
+    # ResNets of torchvision with the ImageNet stem; 512 and 2048 dimensions.
     Backbone(
         "resnet18",
         "ResNet-18",
@@ -64,7 +64,7 @@ _ALL = (
         stands_for="resnet50",
     ),
     Backbone("resnet50", "ResNet-50", _RESNET, {"name": "resnet50"}, encoder_bytes=94_245_032),
-    # Vision transformers, whose representation is the class token; 128-d, for small images, and 768-d.
+    # Vision transformers; the representation is the class token. 128 dimensions (for small images) and 768.
     Backbone(
         "vit_mini",
         "small ViT",
@@ -84,7 +84,7 @@ _ALL = (
     ),
 )
 BACKBONES = {each.key: each for each in _ALL}
-# Those that cut images into patches.
+# The backbones that cut images into patches.
 WITH_PATCHES = tuple(each.key for each in _ALL if each.patch is not None)
-# The paper's backbone in whose place a smaller one is used.
+# Small backbones, each with the backbone of the paper that it replaces.
 STAND_INS = {each.key: each.stands_for for each in _ALL if each.stands_for is not None}

@@ -1,4 +1,4 @@
-"""The data sets that a run's `dataset`, and what encoders are transferred to, may name."""
+"""The data sets on which encoders can be pretrained, or to which they can be transferred."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,21 +8,21 @@ from ldreg.catalogue.implementation import Implementation
 
 
 class Download(NamedTuple):
-    """The address that torchvision asks first for a data set, and how much it downloads in all."""
+    """The first address from which torchvision downloads a data set, and the total size of the download."""
 
     address: str
     size: str
 
 
 class Layout(NamedTuple):
-    """How a data set is published whose splits are lists of files instead of folders.
+    """The published file layout of a data set whose splits are lists of files instead of folders.
 
     Attributes:
-        read: a function of the unpacked folder that returns the training and the test split, each
-            {class: [file, ...]} in the order of the labels, files relative to that folder.
-        test_list: the file in that folder which says what is tested on.
-        images: where its images are in that folder, in words for a reader.
-        torchvision: torchvision's class that downloads the set; None where nobody offers it.
+        read: a function that takes the unpacked folder and returns the training and the test split. Each is
+            {class: [file, ...]} in the order of the labels, with paths relative to that folder.
+        test_list: the file in that folder that lists the test images.
+        images: where the images are in that folder, as a text for error messages.
+        torchvision: name of the torchvision class that downloads the set; None if there is no such class.
     """
 
     read: Implementation
@@ -35,25 +35,26 @@ class Layout(NamedTuple):
 class DataSet:
     """One data set.
 
-    It is made of tensors if `arrays` names a source. Else it stays files of any sizes in the user's own
-    folder: `train/CLASS/*`, `val/CLASS/*`, or as `layout` says.
+    If `arrays` is set, the images are loaded as tensors. Otherwise they stay image files of any size in a
+    folder of the user: `train/CLASS/*` and `val/CLASS/*`, or as `layout` says.
 
     Attributes:
-        key: what YAML files and tables call it; also its folder in the data folder.
-        label: what people call it.
-        classes: how many it has; None for a folder of images with any number of them.
+        key: its name in YAML files and tables, and the name of its folder in the data folder.
+        label: its name for readers.
+        classes: the number of classes; None if a folder may have any number of them.
         class_list: SHA-256 (`ldreg.data.classes.class_digest`) of `config/classes/KEY.txt`, which lists its
-            classes; None where there is no such list.
-        arrays: a function of the set's folder, in which a user may have put files, that returns the tensors
-            (`train_images`, `train_labels`, `test_images`, `test_labels`) and, in words, where they are from.
-        sizes: numbers of training and test images, where they are fixed.
-        digest: of the tensors (`ldreg.data.datasets.digest`), in which every source must end; None where it
-            was never computed because the set could not be had.
-        layout: how it is published, if its splits are lists.
-        unpacked: folders to which its archives unpack, looked for in its folder and in the data folder.
-        installed: the folder in which a package of the operating system puts it.
-        part_of: another set of which it is some classes, and whose folder serves it too.
-        download: what torchvision downloads of it; None where it does not.
+            classes; None if there is no such list.
+        arrays: a function that takes the folder of the set, in which a user may have put files. It returns
+            the tensors `train_images`, `train_labels`, `test_images` and `test_labels`, and a text that says
+            where they come from.
+        sizes: numbers of training and test images, if they are fixed.
+        digest: digest of the tensors (`ldreg.data.datasets.digest`), which must be the same for every source;
+            None if it was never computed, because the set was not available to us.
+        layout: the published layout, if its splits are lists of files.
+        unpacked: folders that its archives create. They are searched in its folder and in the data folder.
+        installed: the folder in which a package of the operating system installs it.
+        part_of: a larger set of which it is a selection of classes. The images may be in that set's folder.
+        download: what torchvision downloads; None if it does not download this set.
     """
 
     key: str
@@ -109,7 +110,7 @@ CIFAR10 = DataSet(
     unpacked=("cifar-10-batches-bin", "cifar-10-batches-py"),
     download=Download("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", "170 MB"),
 )
-# It could not be had where the digests were computed: it is held to the published MD5s of its files alone.
+# No digest: the set was not available when digests were computed. Only the published MD5s are checked.
 CIFAR100 = DataSet(
     key="cifar100",
     label="CIFAR-100",

@@ -1,4 +1,4 @@
-"""Where the code of a choice is, without importing it."""
+"""A reference to a class or function that is imported only when it is needed."""
 
 from dataclasses import dataclass
 from importlib import import_module
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Implementation:
-    """A class or a function, named by its module.
+    """A class or function, referred to by its module and name.
 
     Example:
         >>> Implementation("math", "hypot").load()(3, 4)

@@ -1,13 +1,13 @@
-"""What can be measured of a run: for each measurement one block that says everything about it.
+"""The measurements of a run, each declared in one block.
 
-The command line, the rules of the workflow, the plan and MLflow's log ask here. A measurement with the key
-`example` is computed by `example_job` in `ldreg.jobs.example`, and its Snakemake rule is called `example`.
+The command line, the rules of the workflow, `ldreg plan` and MLflow's log read these blocks. A measurement
+with the key `example` is computed by `example_job` in `ldreg.jobs.example`; its Snakemake rule is `example`.
 """
 
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
-# What a pretraining leaves in a run's folder.
+# The files that pretraining writes to a run's folder.
 PRETRAINED = ("encoder.safetensors", "history.csv", "summary.json")
 
 
@@ -15,18 +15,20 @@ PRETRAINED = ("encoder.safetensors", "history.csv", "summary.json")
 class Measurement:
     """One measurement of a run.
 
-    key: the name of its rule, of its job and of its kind in MLflow.
-    label: what `ldreg plan` calls its jobs, in which {datasets} is the number of data sets transferred to.
-    files: what it writes into the run's folder; `*` stands for any part of a name.
-    help: one line for `ldreg --help`.
-    settings: the file in results/<scale> with the settings on which its results depend.
-    for_every_run: whether every run has it, and not only the runs of exhibits that read its files.
-    needs_encoder: whether the run must be pretrained first.
-    runs_like_pretraining: whether it is executed as pretraining is, on all GPUs of a run, and not on one.
-    single_threaded: whether its result holds for one thread alone.
-    takes_training_steps: whether it takes training steps, and is told how they are accumulated.
-    cost: the key of a scale's `cost` that says how long one job takes.
-    live: whether MLflow shows the job while it runs; others leave a record that is logged afterwards.
+    Attributes:
+        key: the name of its rule and of its job, and its kind in MLflow.
+        label: its name in `ldreg plan`; {datasets} is replaced by the number of data sets transferred to.
+        files: the files that it writes to the run's folder; `*` stands for any part of a name.
+        help: one line for `ldreg --help`.
+        settings: the file in results/<scale> with the settings on which its results depend.
+        for_every_run: whether every run is measured; otherwise only the runs whose exhibits read its files.
+        needs_encoder: whether the run must be pretrained first.
+        runs_like_pretraining: whether it uses all GPUs of a run, as pretraining does; otherwise it uses one.
+        single_threaded: whether it must run on one thread for its result to be reproducible.
+        takes_training_steps: whether it takes training steps and needs the options for accumulating
+            gradients.
+        cost: the key in a scale's `cost` that states the time of one job.
+        live: whether MLflow shows the job while it runs. Other jobs leave a record that is logged afterwards.
     """
 
     key: str
@@ -49,11 +51,11 @@ class Measurement:
 
     @property
     def has_plain_rule(self) -> bool:
-        """Whether its rule is the one that all measurements without settings of their own share."""
+        """Whether it uses the rule that is shared by all measurements without their own settings."""
         return self.settings is None
 
     def writes(self, name: str) -> bool:
-        """Whether `name`, relative to a run's folder, is one of its files."""
+        """Whether this measurement writes the file `name`, a path relative to a run's folder."""
         return any(fnmatch(name, pattern) for pattern in self.files)
 
 
@@ -94,7 +96,7 @@ MEASUREMENTS = {
             label="t-SNE",
             files=("tsne.csv",),
             help="embed a trained run's test representations by t-SNE",
-            single_threaded=True,  # t-SNE enlarges the rounding of sums in another order
+            single_threaded=True,  # t-SNE amplifies rounding differences between orders of summation
         ),
         Measurement(
             key="lid_error",
@@ -113,14 +115,14 @@ MEASUREMENTS = {
         ),
     )
 }
-# What every run is measured by.
+# The files with the measurements that every run has.
 MEASURED = tuple(
     name for measurement in MEASUREMENTS.values() if measurement.for_every_run for name in measurement.files
 )
 
 
 def measurement_of(name: str) -> Measurement | None:
-    """The measurement that writes the file `name` of a run's folder; None if no measurement does.
+    """Return the measurement that writes the file `name` in a run's folder; None if there is none.
 
     >>> measurement_of("transfer/mnist.json").key, measurement_of("summary.json")
     ('transfer', None)

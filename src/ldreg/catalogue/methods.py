@@ -13,18 +13,18 @@ class Method:
     """One method.
 
     Attributes:
-        key: what YAML files, folder names and tables call it.
-        label: what people call it.
+        key: its name in YAML files, folder names and tables.
+        label: its name for readers.
         implementation: its class, a `ldreg.methods.base.SelfSupervisedMethod`. Its arguments are the run's
             spec and the number of channels of the images.
-        settings: the settings of its own that it needs, fields of `ldreg.config.run_spec.RunSpec`.
-        views: how many views of an image it takes, 1 or 2.
-        couples_images: whether its loss of a batch is more than the mean of the images' own losses.
-        masks_patches: whether it is a masked autoencoder. It then needs a backbone that cuts images into
-            patches, which is built for it, and each batch of views is followed by the numbers that choose its
-            masks.
-        check: called with the whole spec, refuses settings that do not fit together; raises ValueError with a
-            message that begins with the key and a colon.
+        settings: the settings that only this method needs, fields of `ldreg.config.run_spec.RunSpec`.
+        views: number of views of an image, 1 or 2.
+        couples_images: whether the loss of an image depends on the other images of the batch. If not, the
+            loss of a batch is the mean of the losses of its images.
+        masks_patches: whether it is a masked autoencoder. It then needs a backbone with patches, which is
+            built for masking, and its inputs are the views and random numbers that select the masked patches.
+        check: a function of the whole spec that refuses settings that do not fit together. It raises a
+            ValueError whose message begins with the key and a colon.
     """
 
     key: str
@@ -38,7 +38,7 @@ class Method:
 
 
 def _check_mae(spec: Any) -> None:
-    """Refuse masks of no or all patches, and decoders whose heads or positions do not divide their width."""
+    """Refuse masks of no or of all patches, and decoder widths that heads or positions do not divide."""
     patches = (spec.image_size // BACKBONES[spec.backbone].patch) ** 2
     if not 0 < int(patches * (1 - spec.mask_ratio)) < patches:
         raise ValueError(f"mask_ratio: {spec.mask_ratio} of {patches} patches leaves none or masks none")
@@ -89,5 +89,5 @@ _ALL = (
     ),
 )
 METHODS = {each.key: each for each in _ALL}
-# Every setting that some method needs for itself.
+# Every setting that belongs to single methods.
 METHOD_SETTINGS = tuple(dict.fromkeys(key for each in _ALL for key in each.settings))

@@ -11,10 +11,10 @@ class Optimizer:
     """One optimiser.
 
     Attributes:
-        key: what YAML files, folder names and tables call it.
-        implementation: its class, of torch's interface.
-        constants: what it is told beside the run's own settings, the same for all runs.
-        decays_biases: whether biases and norms decay as the weights do; else they do not decay.
+        key: its name in YAML files, folder names and tables.
+        implementation: its class, with the interface of `torch.optim.Optimizer`.
+        constants: arguments that are the same for all runs.
+        decays_biases: whether weight decay applies to biases and norm parameters, too.
     """
 
     key: str
@@ -24,12 +24,13 @@ class Optimizer:
 
 
 _ALL = (
-    # lightly's LARS adapts exactly the groups that decay: the exclusion that the paper's Table 5 asks for.
+    # lightly's LARS adapts the rate only in groups with weight decay. Biases and norms have none, so they are
+    # excluded from both, as in the paper's Table 5.
     Optimizer(
         "lars", Implementation("lightly.utils.lars", "LARS"), {"momentum": 0.9, "trust_coefficient": 0.001}
     ),
     Optimizer("sgd", Implementation("torch.optim", "SGD"), {"momentum": 0.9}),
-    # As the authors' code has it. `beta1` is the first of AdamW's two betas; a run sets the other.
+    # As in the authors' code. `beta1` is the first of AdamW's two betas; a run sets the second.
     Optimizer("adamw", Implementation("torch.optim", "AdamW"), {"beta1": 0.9}, decays_biases=True),
 )
 OPTIMIZERS = {each.key: each for each in _ALL}

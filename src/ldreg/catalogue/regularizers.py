@@ -12,12 +12,13 @@ class Regularizer:
     """One regulariser.
 
     Attributes:
-        key: what YAML files, folder names and tables call it.
-        label: what people call it.
-        implementation: its class, a module that is called as `ldreg.regularizers` describes; None for none.
-        settings: the settings of a run that it needs. Training passes each to the class under its own name.
-            They stand in the run's folder name in this order.
-        arguments: what else the class is told, the same for all runs.
+        key: its name in YAML files, folder names and tables.
+        label: its name for readers.
+        implementation: its class, a module with the call signature that `ldreg.regularizers` describes; None
+            if there is no regulariser.
+        settings: the settings of a run that it needs. Training passes them to the class by name. The run's
+            folder name lists them in this order.
+        arguments: further keyword arguments of the class, the same for all runs.
     """
 
     key: str
@@ -28,7 +29,7 @@ class Regularizer:
 
 
 def _library(name: str) -> Implementation:
-    """A class of `ldreg.regularizers`."""
+    """Refer to a class of `ldreg.regularizers`."""
     return Implementation("ldreg.regularizers", name)
 
 
@@ -45,7 +46,7 @@ _ALL = (
     Regularizer("cov_var", "Cov + Var", _library("CovarianceVariance"), ("beta",)),
 )
 REGULARIZERS = {each.key: each for each in _ALL}
-# Every setting that some regulariser needs.
+# Every setting that belongs to single regularisers.
 REGULARIZER_SETTINGS = tuple(dict.fromkeys(key for each in _ALL for key in each.settings))
-# Those that are set by beta and k alone: any of them can be swept and tested in LDReg's place.
+# Regularisers whose settings are beta and k, as LDReg's: sweeps and claims can use any of them for LDReg.
 LIKE_LDREG = tuple(each.key for each in _ALL if each.settings == ("beta", "k"))
