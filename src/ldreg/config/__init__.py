@@ -1,1 +1,1 @@
-"""The form of the configuration: what a run and a scale file may say."""
+"""Pydantic models of the configuration: the settings of a run and of a scale file."""

@@ -1,4 +1,4 @@
-"""How a detector is built, trained and tested (the defaults are the paper's), and on what composed images."""
+"""Settings of object detection: how a detector is built, trained and tested, and the composed images."""
 
 from typing import Annotated, Self
 
@@ -10,47 +10,45 @@ Sizes = Annotated[tuple[Count, ...], Field(min_length=1)]
 
 
 class DetectionSettings(BaseModel):
-    """Mask R-CNN, ResNet-50-C4, with the 2x schedule of MoCo (He et al. 2020), on COCO.
+    """Settings of a Mask R-CNN detector; the defaults are the paper's.
 
-    Sources of the defaults: LDReg's and MoCo's released `coco_R_50_C4_2x.yaml` (schedule, sizes, precise
-    batch norm, 6000 and 1000 proposals in testing), and detectron2's `config/defaults.py` for all that these
-    leave open. `batch_size` is the text's; LDReg's released SimCLR configuration has 8, at the same rate.
+    The defaults are those of ResNet-50-C4 on COCO with the 2x schedule of MoCo (He et al. 2020). Schedule,
+    image sizes, precise batch norm and the 6000 and 1000 proposals in testing come from
+    `coco_R_50_C4_2x.yaml`, which LDReg and MoCo released. Everything else comes from detectron2's
+    `config/defaults.py`. `batch_size` is that of the paper's text; LDReg's released configuration for SimCLR
+    has 8 at the same learning rate.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     # schedule
     iterations: Count = 180_000
-    steps: tuple[Count, ...] = (120_000, 160_000)  # iterations after which the rate falls to a tenth
+    steps: tuple[Count, ...] = (120_000, 160_000)  # iterations at which the rate is divided by ten
     batch_size: Count = 16  # images, over all ranks
     learning_rate: Positive = 0.02
-    warmup_iterations: Annotated[int, Field(ge=0)] = 1000  # linear from `warmup_factor`
+    # The rate rises linearly from `warmup_factor` times itself.
+    warmup_iterations: Annotated[int, Field(ge=0)] = 1000
     warmup_factor: Probability = 0.001
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    weight_decay: Strength = 1e-4  # norms have none
-    # Training batches over which batch norm's statistics are averaged before testing; 0 keeps running ones.
+    weight_decay: Strength = 1e-4  # not applied to norm layers
+    # Number of training batches from which batch norm's statistics are computed before testing; 0 keeps the
+    # running statistics.
     precise_norm_batches: Annotated[int, Field(ge=0)] = 200
     # images
-    min_sizes: Sizes = (
-        640,
-        672,
-        704,
-        736,
-        768,
-        800,
-    )  # of the shorter side; one is drawn, tests take the last
-    max_size: Count = 1333  # of the longer side
+    # Lengths of the shorter side in pixels: training draws one at random, testing uses the last.
+    min_sizes: Sizes = (640, 672, 704, 736, 768, 800)
+    max_size: Count = 1333  # limit for the longer side, pixels
     flip: Probability = 0.5
     # region proposals
-    anchor_sizes: Sizes = (32, 64, 128, 256, 512)  # pixels of the resized image, roots of the areas
-    anchors_per_image: Count = 256  # that are sampled for the loss
+    anchor_sizes: Sizes = (32, 64, 128, 256, 512)  # square roots of the areas, in pixels of the resized image
+    anchors_per_image: Count = 256  # number sampled for the loss
     pre_nms_train: Count = 12_000
     pre_nms_test: Count = 6000
     proposals_train: Count = 2000
     proposals_test: Count = 1000
     # regions
-    regions_per_image: Count = 512  # that are sampled for the loss
-    region_size: Annotated[int, Field(ge=2)] = 14  # of the pooled features, height and width
+    regions_per_image: Count = 512  # number sampled for the loss
+    region_size: Annotated[int, Field(ge=2)] = 14  # height and width of the pooled features
     mask_channels: Count = 256
     score_threshold: Annotated[float, Field(ge=0, lt=1)] = 0.05
     detections_per_image: Count = 100
@@ -69,7 +67,7 @@ class DetectionSettings(BaseModel):
         return self
 
     def rate(self, iteration: int) -> float:
-        """The learning rate of the iteration (0 is the first): detectron2's WarmupMultiStepLR."""
+        """Learning rate of an iteration, counted from 0, as detectron2's WarmupMultiStepLR computes it."""
         rate = self.learning_rate * 0.1 ** sum(iteration >= step for step in self.steps)
         if iteration < self.warmup_iterations:
             done = iteration / self.warmup_iterations
@@ -78,15 +76,15 @@ class DetectionSettings(BaseModel):
 
 
 class ComposedSettings(BaseModel):
-    """Images of `ldreg.detection.composed`, how they look and how many; equal settings give equal files."""
+    """Number and look of the images of `ldreg.detection.composed`; equal settings give equal files."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     train_images: Count = 600
     val_images: Count = 200
     canvas: Annotated[int, Field(ge=16)] = 64  # height and width, pixels
-    digits: tuple[Count, Count] = (1, 4)  # fewest and most in an image
-    sides: tuple[Count, Count] = (14, 26)  # of a digit's square, pixels
+    digits: tuple[Count, Count] = (1, 4)  # smallest and largest number in an image
+    sides: tuple[Count, Count] = (14, 26)  # smallest and largest side of a digit, pixels
     seed: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Settings of a run as the configuration gives them: layers of several files, grids of one exhibit."""
+"""How the settings of runs are combined: overlays from several files, and the grids of an exhibit."""
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -10,14 +10,14 @@ from ldreg.catalogue.regularizers import REGULARIZER_SETTINGS, REGULARIZERS
 from ldreg.config.run_spec import LIST_SETTINGS, RunSpec
 from ldreg.errors import LdregError, Location, dotted, unknown
 
-# What a user may set for a run; the rest follows from it or from its place in the configuration.
+# The settings that a user may write for a run. The others are derived.
 SETTINGS = tuple(key for key in RunSpec.model_fields if key not in ("scale", "views", "seed"))
 _SCALED_BY_JITTER = ("brightness", "contrast", "saturation", "hue")
 
 
 @dataclass(frozen=True)
 class Overlay:
-    """Settings from one place of one file; later layers win over earlier ones."""
+    """Settings from one place in one file; later overlays override earlier ones."""
 
     file: str
     place: Location
@@ -33,26 +33,28 @@ class Overlay:
 
 
 def require_mapping(block: Any, where: str) -> Mapping[str, Any]:
+    """Return `block`; raise LdregError naming `where` if it is not a mapping."""
     if not isinstance(block, Mapping):
         raise LdregError(f"{where}: expected keys and values, found {block!r}")
     return block
 
 
 def without(values: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    """Return `values` without some keys."""
     return {key: value for key, value in values.items() if key not in keys}
 
 
 def unused_settings(regularizer: Any) -> tuple[str, ...]:
-    """Settings that mean nothing to a regulariser, though a method's defaults or a grid may hold them."""
+    """Return settings that a regulariser ignores, though a method's defaults or a grid may hold them."""
     if regularizer == "none":
         return (*REGULARIZER_SETTINGS, "acts_on")
     if not isinstance(regularizer, str) or regularizer not in REGULARIZERS:
-        return ()  # RunSpec refuses it and says why
+        return ()  # RunSpec reports the error
     return tuple(key for key in REGULARIZER_SETTINGS if key not in REGULARIZERS[regularizer].settings)
 
 
 def method_overlays(file: str, place: Location, block: Any) -> Iterator[Overlay]:
-    """A method's block, then what it says for single backbones."""
+    """Yield the overlay of a method, then those for single backbones in its block."""
     block = require_mapping(block, f"{file}: {dotted(place)}")
     yield Overlay(file, place, {key: value for key, value in block.items() if key != "backbones"})
     place = (*place, "backbones")
@@ -63,9 +65,9 @@ def method_overlays(file: str, place: Location, block: Any) -> Iterator[Overlay]
 
 
 def scale_jitter(views: Any, strength: Any) -> Any:
-    """The views with their colour jitter times `strength` (the paper's s, Figure 2b)."""
+    """Return the views with their colour jitter multiplied by `strength` (s in the paper's Figure 2b)."""
     if not isinstance(views, list) or not all(isinstance(view, Mapping) for view in views):
-        return views  # RunSpec refuses it and says why
+        return views  # RunSpec reports the error
     return [
         {k: _times(v, strength) if k in _SCALED_BY_JITTER else v for k, v in view.items()} for view in views
     ]
@@ -73,13 +75,16 @@ def scale_jitter(views: Any, strength: Any) -> Any:
 
 def _times(value: Any, strength: Any) -> Any:
     try:
-        return float(value) * float(strength)  # YAML reads 1e-1 as text, pydantic as a number
+        return float(value) * float(strength)  # YAML reads 1e-1 as a string, which pydantic converts
     except (TypeError, ValueError):
-        return value  # RunSpec refuses the one that is no number
+        return value  # RunSpec reports the value that is not a number
 
 
 def product(grid: Mapping[str, Any], where: str) -> Iterator[dict[str, Any]]:
-    """Every combination of a grid's lists; settings that are lists themselves take a list of lists."""
+    """Yield every combination of the lists of a grid.
+
+    For a setting in `LIST_SETTINGS`, whose value is a list itself, only a list of lists is an axis.
+    """
     axes = []
     for key, value in grid.items():
         if value == []:

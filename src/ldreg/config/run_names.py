@@ -1,4 +1,4 @@
-"""The folder name of a run: made from its spec, and read back."""
+"""Folder names of runs: how they are made from a spec, and how they are parsed."""
 
 from decimal import Decimal
 from typing import Any
@@ -7,20 +7,21 @@ from ldreg.catalogue.regularizers import REGULARIZER_SETTINGS, REGULARIZERS
 from ldreg.config.run_spec import LIST_SETTINGS, RunSpec
 from ldreg.errors import LdregError
 
-# Left out of folder names: given by the folders themselves, by `augmentation` and `jitter`, or always shown.
+# Settings without a token of their own: they are implied by other folders or settings, or they are always
+# part of the name.
 _UNNAMED = {
     *("scale", "views", "method", "backbone", "regularizer", "acts_on", "seed"),
     *REGULARIZER_SETTINGS,
 }
 _REGULARIZER_KEYS = ("regularizer_start",)
-_ACTS_ON = "representations"  # left out of names as well, whatever the scale's default
+_ACTS_ON = "representations"  # the value that names omit, whatever the scale's default is
 _NAMED = tuple(key for key in RunSpec.model_fields if key not in _UNNAMED)
 
 
 def format_run(spec: RunSpec, base: RunSpec) -> str:
-    """Folder name of a run: short, readable, unique within its scale.
+    """Return the folder name of a run, which is unique within its scale.
 
-    What equals `base`, the scale's default for the same method and backbone, stays out of it.
+    The name omits settings that equal `base`, the scale's default for the same method and backbone.
 
     Example: `simclr-resnet18_cifar-jitter0.4/ldreg_l1-beta0.01-k64/seed0`
     """
@@ -36,7 +37,11 @@ def format_run(spec: RunSpec, base: RunSpec) -> str:
 
 
 def parse_run(name: str) -> dict[str, Any]:
-    """The settings that a folder name states; the inverse of `format_run` given the same base."""
+    """Return the settings in a folder name: the inverse of `format_run` for the same base.
+
+    Raises:
+        LdregError: if the name does not have the form of a run's name.
+    """
     try:
         first, second, seed = name.split("/")
         method, backbone, *tokens = first.split("-")
@@ -62,7 +67,7 @@ def _token(key: str, value: Any) -> str:
     if isinstance(value, tuple):
         return key + "x".join(str(part) for part in value)
     if isinstance(value, float):
-        # Never exponents: their minus sign would read as a separator. Decimal keeps every digit of the float.
+        # No exponents, because their minus sign would be parsed as a separator. Decimal keeps every digit.
         text = format(Decimal(repr(value)), "f")
         return key + (text.rstrip("0").rstrip(".") if "." in text else text)
     return key + ("all" if value is None else str(value))

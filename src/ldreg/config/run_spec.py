@@ -1,7 +1,7 @@
-"""What a run is: every setting that changes its result, as one value, and the folder name made from it.
+"""The specification of a run: every setting that changes its result.
 
-How a run is executed (number of GPUs, threads, precision, workers) is no part of it; see
-`ldreg.config.scale_file`.
+How a run is executed (number of GPUs, threads, precision, workers) is not part of it, see
+`ldreg.config.scale_file`. `ldreg.config.run_names` makes the folder name of a run from its specification.
 """
 
 import hashlib
@@ -27,26 +27,28 @@ Count = Annotated[int, Field(ge=1)]
 # Settings whose values are lists themselves. For any other setting a list is an axis of a sweep.
 LIST_SETTINGS = ("projector", "predictor")
 MONITOR_SETTINGS = ("monitor_k", "knn_every")  # settings of the live monitors, which change no result
-# Names become folder names, in which "-" separates the parts.
-Widths = Annotated[tuple[Count, ...], Field(min_length=1)]  # of a head's layers
+Widths = Annotated[tuple[Count, ...], Field(min_length=1)]  # of the layers of a projector or predictor
+# Names become parts of folder names, in which "-" separates the parts.
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
 class ViewSettings(BaseModel):
-    """How one augmented view is made from an image; the defaults make a plain copy (no augmentation)."""
+    """How one augmented view of an image is made; the defaults apply no augmentation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     crop_scale: tuple[Probability, Probability] = (1.0, 1.0)  # area of the crop relative to the image
     crop_ratio: tuple[Positive, Positive] = (1.0, 1.0)  # width / height of the crop, log-uniform
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
-    rotation: Strength = 0.0  # greatest angle either way, degrees
+    rotation: Strength = 0.0  # largest angle in either direction, degrees
     flip: Probability = 0.0
     jitter: Probability = 0.0  # probability that an image is jittered at all
-    brightness: Strength = 0.0  # factors uniform in [max(0, 1 - x), 1 + x]
+    # A value x of the next three draws a factor uniformly from [max(0, 1 - x), 1 + x].
+    brightness: Strength = 0.0
     contrast: Strength = 0.0
     saturation: Strength = 0.0
-    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # shift uniform in [-x, x], in turns
+    # A value x draws a shift uniformly from [-x, x], in turns of the colour circle.
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     grayscale: Probability = 0.0
     blur: Probability = 0.0
     blur_sigma: tuple[Positive, Positive] = (0.1, 2.0)  # pixels
@@ -65,7 +67,7 @@ class ViewSettings(BaseModel):
 
 
 class RunSpec(BaseModel):
-    """One pretraining run. Two runs with equal specs (but for `scale`) give the same result."""
+    """One pretraining run. Runs whose specs differ at most in `scale` give the same result."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -76,7 +78,7 @@ class RunSpec(BaseModel):
     image_size: Annotated[int, Field(ge=8)]
     augmentation: Name  # a block of config/augmentations.yaml
     jitter: Strength = 1.0  # scales the colour jitter of that block
-    # What the two settings above come to.
+    # The views that `augmentation` and `jitter` result in.
     views: Annotated[tuple[ViewSettings, ...], Field(min_length=1, max_length=2)]
     # method
     method: Literal[tuple(METHODS)]
@@ -84,7 +86,7 @@ class RunSpec(BaseModel):
     projector: Widths | None = None
     predictor: Widths | None = None
     temperature: Positive | None = None
-    # of the momentum encoder at the start; rises to 1
+    # Initial momentum of the momentum encoder, which rises to 1.
     momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
     invariance_weight: Strength | None = None
     variance_weight: Strength | None = None
@@ -100,19 +102,20 @@ class RunSpec(BaseModel):
     k: Annotated[int, Field(ge=2)] | None = None
     target: Positive | None = None  # LID
     acts_on: Literal["representations", "embeddings"] = "representations"
-    # fraction of the epochs before the term is added
+    # Fraction of the epochs after which the regulariser is added to the loss.
     regularizer_start: Annotated[float, Field(ge=0, lt=1)] = 0.1
     # optimisation
     batch_size: Annotated[int, Field(ge=4)]  # images in the global batch, over all ranks
     epochs: Count
-    warmup_epochs: Annotated[int, Field(ge=0)]  # of the learning rate
+    warmup_epochs: Annotated[int, Field(ge=0)]  # with a rising learning rate
     optimizer: Literal[tuple(OPTIMIZERS)]
     base_lr: Positive
-    lr_scaling: Literal["sqrt", "linear", "none"]  # x sqrt(batch), x batch / 256, or as it stands
-    final_lr_factor: Annotated[float, Field(ge=0, le=1)] = 0.0  # where the cosine ends, of its beginning
-    bias_lr_factor: Positive = 1.0  # the rate of biases and norms, of the weights'
+    lr_scaling: Literal["sqrt", "linear", "none"]  # factor: sqrt(batch_size), batch_size / 256 or 1
+    # Final learning rate, relative to that after the warm-up.
+    final_lr_factor: Annotated[float, Field(ge=0, le=1)] = 0.0
+    bias_lr_factor: Positive = 1.0  # learning rate of biases and norms, relative to that of weights
     weight_decay: Strength
-    adam_beta2: Annotated[float, Field(gt=0, lt=1)] = 0.999  # of AdamW
+    adam_beta2: Annotated[float, Field(gt=0, lt=1)] = 0.999  # second beta of AdamW
     # monitors, which fill history.csv
     monitor_k: Annotated[int, Field(ge=2)]
     knn_every: Count  # epochs
@@ -157,7 +160,7 @@ class RunSpec(BaseModel):
                 raise ValueError(f"{key}: missing; regularizer {self.regularizer} needs it")
             if key not in needed and getattr(self, key) is not None:
                 raise ValueError(f"{key}: regularizer {self.regularizer} has none; remove it")
-        # LID needs two neighbours beside the k-th among the batch's rows.
+        # A row is not its own neighbour, and the estimator needs one neighbour more than k.
         rows = len(self.views) * self.batch_size
         for key in ("k", "monitor_k"):
             if (value := getattr(self, key)) is not None and value > rows - 2:
@@ -178,18 +181,18 @@ class RunSpec(BaseModel):
 
     @property
     def couples_images(self) -> bool:
-        """Whether the loss of a batch is more than the mean of its images' own losses."""
+        """Whether the loss of an image, regulariser included, depends on the other images of the batch."""
         return self.regularizer != "none" or METHODS[self.method].couples_images
 
     @property
     def hash(self) -> str:
-        """Hash of all that changes the result: 12 hexadecimal digits."""
+        """Hash of every setting that changes the result, as 12 hexadecimal digits."""
         value = self.model_dump(mode="json", exclude={"scale"})
         return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def write_spec(path: Path, spec: RunSpec, run: str) -> None:
-    """Write `spec.yaml`, a run's only input besides data; a file that says the same stays as it is."""
+    """Write `spec.yaml`, the only input of a run besides its data. An equal file is not written again."""
     value = {"run": run, "spec_hash": spec.hash, **spec.model_dump(mode="json")}
     text = "# One run of ldreg, made from the scale file: edit that one.\n" + yaml.safe_dump(
         value, sort_keys=False
@@ -199,7 +202,11 @@ def write_spec(path: Path, spec: RunSpec, run: str) -> None:
 
 
 def read_spec(path: Path) -> tuple[str, RunSpec]:
-    """Name and spec of the run that `path` (a `spec.yaml`) describes."""
+    """Return the name and the spec of the run that `path` (a `spec.yaml`) describes.
+
+    Raises:
+        LdregError: if the file is missing or invalid, or if its settings do not match its `spec_hash`.
+    """
     value = read_yaml(path)
     run, digest = value.pop("run", None), value.pop("spec_hash", None)
     try:

@@ -1,4 +1,4 @@
-"""The configuration's blocks, checked before anything runs: what a scale file may say."""
+"""The blocks of a scale file, which are validated before any job runs."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -20,7 +20,7 @@ class _Block(BaseModel):
 
 
 class _Seeded(_Block):
-    """A block with `seeds`, each of which is one repetition."""
+    """A block with `seeds`; each seed is one repetition of a run."""
 
     @model_validator(mode="after")
     def _seeds_differ(self) -> Self:
@@ -32,31 +32,32 @@ class _Seeded(_Block):
 
 
 class Execution(_Block):
-    """How runs are executed at this scale; no part of their identity."""
+    """How runs are executed at this scale. These settings are not part of a run's specification."""
 
     gpus: Annotated[int, Field(ge=0)] = 0  # per run and node; 0 means the CPU
-    nodes: Count = 1  # per run; several need a cluster whose launcher starts the ranks
+    nodes: Count = 1  # per run; more than one needs SLURM, which starts the ranks
     threads: Count = 1  # per job and node
-    workers: Annotated[int, Field(ge=0)] = 0  # decoding processes per rank
+    workers: Annotated[int, Field(ge=0)] = 0  # processes per rank that decode images
     precision: Literal["float32", "bf16", "fp16"] = "float32"
-    # Images per forward pass of a rank; null is its whole share of the batch.
+    # Images per forward pass of a rank; null means its whole share of the batch.
     micro_batch: Count | None = None
-    accumulation: Literal["cached", "plain"] = "cached"  # of a batch's gradients over micro-batches
+    accumulation: Literal["cached", "plain"] = "cached"  # how gradients of micro-batches are combined
     monitors: bool = True  # live measurements, which change no result
-    corrupt_images: Literal["stop", "skip"] = "stop"  # at image files that cannot be decoded
+    corrupt_images: Literal["stop", "skip"] = "stop"  # what happens if an image file cannot be decoded
     memory_mb: Count = 4000  # per job, for a cluster's scheduler
-    # Time limit per job, for a cluster's scheduler; a run of more epochs than usual gets as much more.
+    # Time limit per job in hours, for a cluster's scheduler. It grows in proportion if a run has more epochs
+    # than the scale's default.
     hours: Positive = 24.0
     data: str = "data"  # folder of the datasets
 
     @property
     def pretrain_options(self) -> str:
-        """What `ldreg pretrain` is told, beside its number of threads."""
+        """Options of `ldreg pretrain`, except its number of threads."""
         return self.step_options if self.monitors else f"{self.step_options} --no-monitors"
 
     @property
     def step_options(self) -> str:
-        """What `ldreg step-cost` is told: how a step of pretraining is executed."""
+        """Options of `ldreg step-cost`: how a step of pretraining is executed."""
         options = [f"--gpus {self.gpus}", f"--nodes {self.nodes}", f"--workers {self.workers}"]
         options += [f"--precision {self.precision}", f"--corrupt-images {self.corrupt_images}"]
         if self.micro_batch:
@@ -65,12 +66,12 @@ class Execution(_Block):
 
     @property
     def measure_options(self) -> str:
-        """What `ldreg measure` is told: one GPU is enough for it."""
+        """Options of `ldreg measure`, which uses at most one GPU."""
         return f"--gpus {min(self.gpus, 1)} --workers {self.workers} --corrupt-images {self.corrupt_images}"
 
     @property
     def detect_options(self) -> str:
-        """What `ldreg detect` is told: as pretraining."""
+        """Options of `ldreg detect`, which uses the GPUs of pretraining."""
         return (
             f"--gpus {self.gpus} --nodes {self.nodes} --workers {self.workers} --precision {self.precision}"
             f" --corrupt-images {self.corrupt_images}"
@@ -78,10 +79,10 @@ class Execution(_Block):
 
     @property
     def cluster_resources(self) -> dict[str, int | str]:
-        """Of a pretraining on several nodes, what SLURM must grant beside memory, time and CPUs."""
+        """Resources that a run on several nodes requests from SLURM, besides memory, time and CPUs."""
         if self.nodes == 1:
             return {}
-        # `mpi` leaves it to the job itself to start its tasks, all of which the allocation must hold.
+        # With `mpi` the job itself starts its tasks, so the allocation must have room for all of them.
         per_node = max(self.gpus, 1)
         return {
             "mpi": "srun",
@@ -92,30 +93,30 @@ class Execution(_Block):
         }
 
     def options_of(self, measurement: Measurement) -> str:
-        """What the command of a measurement is told, beside its number of threads."""
+        """Options of the command of a measurement, except its number of threads."""
         if measurement.takes_training_steps:
             return self.step_options
         return self.detect_options if measurement.runs_like_pretraining else self.measure_options
 
     def resources_of(self, measurement: Measurement) -> dict[str, int | str]:
-        """The GPUs of a measurement, and what a cluster must grant if it runs on several nodes."""
+        """Resources of a measurement: its GPUs, and for several nodes what SLURM must grant."""
         if measurement.runs_like_pretraining:
             return {**self.cluster_resources, "gpu": self.gpus * self.nodes}
         return {"gpu": min(self.gpus, 1)}
 
 
 class Evaluation(_Block):
-    """How a trained encoder is measured; a change here measures again and trains nothing."""
+    """How a trained encoder is measured. A change here repeats measurements but trains nothing."""
 
     linear_epochs: Count = 100
     linear_batch_size: Count = 256
     linear_learning_rates: Rates = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-    # Share of the training split on which the learning rate is chosen.
+    # Fraction of the training split that is held out to choose the learning rate.
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.2
     knn_k: Count = 20
     knn_temperature: Positive = 0.1
     lid_ks: Neighborhoods = (16, 32, 64)
-    lid_batch_rows: Annotated[int, Field(ge=4)] = 2048  # of the mini-batch estimate
+    lid_batch_rows: Annotated[int, Field(ge=4)] = 2048  # rows of a mini-batch, for LID within mini-batches
 
     @model_validator(mode="after")
     def _batches_hold_the_neighbours(self) -> Self:
@@ -128,7 +129,7 @@ class Evaluation(_Block):
 
 
 class Transfer(_Block):
-    """Other data sets on which trained encoders are tested, for the exhibits that ask for it."""
+    """Other data sets on which trained encoders are tested, for exhibits that show transfer."""
 
     datasets: Annotated[tuple[Literal[tuple(DATA_SETS)], ...], Field(min_length=1)]
     epochs: Count = 30
@@ -136,9 +137,10 @@ class Transfer(_Block):
     learning_rates: Rates = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
     weight_decays: Annotated[tuple[Strength, ...], Field(min_length=1)] = (0.0, 5e-4)
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    # Whose accuracy is shown: the paper's fixed setting or the one chosen on the hold-out; both are measured.
+    # Which accuracy exhibits show: with the paper's fixed setting, or with the setting chosen on the hold-out.
+    # Both are measured.
     reported: Literal["paper", "chosen"] = "paper"
-    train_images: Count | None = None  # at most; null is all
+    train_images: Count | None = None  # upper limit; null means all
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
@@ -147,7 +149,7 @@ class Transfer(_Block):
 
 
 class Detection(_Block):
-    """On what and how detectors are fine-tuned, for the exhibits that ask for it."""
+    """The data set and settings for fine-tuning detectors, for exhibits that show detection."""
 
     dataset: Literal["composed_digits", "coco"]
     composed: ComposedSettings = ComposedSettings()
@@ -155,45 +157,45 @@ class Detection(_Block):
 
 
 class ReportedLid(_Block):
-    """Which of the measured LIDs the exhibits show as mLID."""
+    """Which measured LID exhibits show as mLID."""
 
     estimator: Literal["mom", "mle"]
     k: Annotated[int, Field(ge=2)]
-    batch_rows: Annotated[int, Field(ge=4)] | None = None  # null: neighbours among the full split
+    batch_rows: Annotated[int, Field(ge=4)] | None = None  # null: neighbours are searched in the full split
 
 
 class Report(_Block):
     mlid: ReportedLid
     effective_rank: Literal["correlation", "covariance", "second_moment"] = "correlation"
-    scale_of_paper: bool = False  # only there are levels, not just effects, comparable with the paper's
+    scale_of_paper: bool = False  # only then are values, not just effects, comparable with the paper
 
 
 class Cost(_Block):
-    """What a run is expected to cost, for `ldreg plan`, until runs of one's own have been measured."""
+    """Expected cost of a run. `ldreg plan` uses it until runs on this machine have been timed."""
 
     pretrain_hours: Positive  # wall time of one run
     measure_hours: Positive
-    transfer_hours: Positive | None = None  # of one run to all data sets; null: not known, so not counted
-    detection_hours: Positive | None = None  # of one fine-tuning, likewise
+    transfer_hours: Positive | None = None  # one run to all data sets; null: unknown, not counted
+    detection_hours: Positive | None = None  # one fine-tuning; null: unknown, not counted
     source: str
     dataset_gb: Positive  # on disk
 
 
 class Exhibit(_Seeded):
-    """A table, figure or ledger: the runs it needs and what renders them."""
+    """A table, figure or list of claims: its runs and its renderer."""
 
     renderer: Name
     title: str
     caption: str
     category: str
-    runs: tuple[dict[str, Any], ...] = ()  # none for what is computed without networks
-    runs_of: tuple[Name, ...] = ()  # exhibits whose runs it takes too, where the scale declares them
-    seeds: Seeds | None = None  # of its own runs; null means the scale's
+    runs: tuple[dict[str, Any], ...] = ()  # empty if it needs no trained network
+    runs_of: tuple[Name, ...] = ()  # exhibits whose runs it shows, too, if the scale has them
+    seeds: Seeds | None = None  # seeds of its own runs; null means the scale's
     settings: dict[str, Any] = {}
 
 
 class ScaleFile(_Seeded):
-    """What `config/<scale>.yaml` may say."""
+    """The content of `config/<scale>.yaml`."""
 
     scale: Name
     run: dict[str, Any]
