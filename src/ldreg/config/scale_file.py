@@ -137,7 +137,7 @@ class Transfer(_Block):
     learning_rates: Rates = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
     weight_decays: Annotated[tuple[Strength, ...], Field(min_length=1)] = (0.0, 5e-4)
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    # Which accuracy exhibits show: with the paper's fixed setting, or with the setting chosen on the hold-out.
+    # Which accuracy exhibits show: with the paper's fixed setting, or the one chosen on the hold-out.
     # Both are measured.
     reported: Literal["paper", "chosen"] = "paper"
     train_images: Count | None = None  # upper limit; null means all

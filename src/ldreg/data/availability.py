@@ -1,4 +1,4 @@
-"""The file that says whether a data set can be had, for data sets that may be left out."""
+"""Files that record whether an optional data set is available."""
 
 from pathlib import Path
 
@@ -10,20 +10,20 @@ AGAIN = "once it is there or can be fetched, run snakemake again, which then loo
 
 
 def write_availability(path: Path, dataset: str, manifest: Path, absent: Absent | None) -> None:
-    """Write `path`: that the set is prepared at `manifest`, or why it is left out and what to do about it.
+    """Write to `path` either where a data set is prepared, or why it is left out and what to do about it.
 
-    The content is {"dataset": name, "manifest": path of its dataset.json}, or {"dataset": name,
-    "unavailable": reason}.
+    The content is {"dataset": name, "manifest": path of its dataset.json} or {"dataset": name, "unavailable":
+    reason}. `absent` is the reason; None means that the set is prepared.
     """
     content = {"manifest": str(manifest)} if absent is None else {"unavailable": f"{absent}; {AGAIN}"}
     write_json(path, {"dataset": dataset, **content})
 
 
 def read_availability(path: Path) -> dict[str, str]:
-    """What `write_availability` wrote.
+    """Return the content of a file that `write_availability` wrote.
 
     Raises:
-        LdregError: If there is no such file, or it is another's, such as a dataset.json.
+        LdregError: if there is no such file, or if it has other content, for example that of a dataset.json.
     """
     found = read_json(path, "no such file; it is what `ldreg data DATASET --offer FILE` writes")
     if "dataset" not in found or not {"manifest", "unavailable"} & set(found):

@@ -1,4 +1,4 @@
-"""The batches of an epoch: who sees which images in which views, whatever the number of processes."""
+"""The batches of an epoch. Images and views do not depend on the number of processes."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -17,15 +17,15 @@ from ldreg.data.loader import Share, load_views
 from ldreg.data.views import make_view, view_seed
 from ldreg.runtime.distributed import rank, world_size
 
-# Views 0 and 1 have counters of their own; the order of the images and the masks are drawn by two more.
+# Streams of random numbers: views 0 and 1 of an image, the order of the images, and the masks.
 ORDER, MASKS = 2, 3
 
 
 class Batch(NamedTuple):
     """This process's share of a global batch, on its device."""
 
-    inputs: tuple[Tensor, ...]  # what the method's networks take; each has a row per image
-    labels: Tensor  # int64 (n,), for the monitors alone
+    inputs: tuple[Tensor, ...]  # the inputs of the method's networks; each has one row per image
+    labels: Tensor  # int64 (n,), used only by the monitors
 
 
 def batches(
@@ -37,12 +37,13 @@ def batches(
     device: torch.device | str = "cpu",
     corrupt: CorruptImages | None = None,
 ) -> Iterator[Batch]:
-    """This rank's share of each batch of an epoch: one or two views (batch / ranks, channels, size, size).
+    """Yield this rank's share of each batch of an epoch: views (batch / ranks, channels, size, size).
 
-    A masked autoencoder's one view is followed by uniform numbers (batch / ranks, patches), which order the
-    patches. Order, views and masks depend on (seed, epoch, step) and an image's place in the batch alone. The
-    views of a tensor are made where it lies; those of files on `device`, after `workers` processes have
-    decoded them. `corrupt` says what happens at corrupt ones and notes them (`load_views`).
+    There are one or two views. For a masked autoencoder uniform random numbers (batch / ranks, patches)
+    follow, whose order selects the patches to mask. The order of images, the views and the masks depend only
+    on (seed, epoch, step) and the position of an image in the batch. Views of a tensor are made on its
+    device. Image files are decoded by `workers` processes, and their views are made on `device`. `corrupt`
+    holds the policy for corrupt files and records them (`load_views`).
     """
     images, labels = split.images, split.labels
     generator = torch.Generator().manual_seed(view_seed(spec.seed, epoch, 0, ORDER) % 2**32)
@@ -64,7 +65,7 @@ def batches(
             for rows, keys in zip(chosen, seeds, strict=True)
         )
     for step, (rows, inputs) in enumerate(zip(chosen, made, strict=True)):
-        # The faster layout on CPUs and for half precision on GPUs.
+        # Channels last is the faster memory layout on CPUs and for half precision on GPUs.
         inputs = [view.contiguous(memory_format=torch.channels_last) for view in inputs]
         at = inputs[0].device
         if METHODS[spec.method].masks_patches:
@@ -73,7 +74,7 @@ def batches(
 
 
 def _noise(spec: RunSpec, epoch: int, step: int, first: int, count: int) -> Tensor:
-    """Uniform numbers (count, patches), each image's by its place in the global batch."""
+    """Uniform numbers (count, patches), which depend on the position of an image in the global batch."""
     patches = (spec.image_size // BACKBONES[spec.backbone].patch) ** 2
     generator = np.random.Generator(np.random.Philox(key=view_seed(spec.seed, epoch, step, MASKS)))
     return torch.from_numpy(generator.random((first + count, patches), dtype=np.float32)[first:])

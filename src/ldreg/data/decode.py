@@ -1,13 +1,13 @@
-"""Image files decoded; at one whose bytes make no image a job stops, or it skips and counts such images.
+"""Decoding image files. A job stops at a corrupt image, or it skips corrupt images and counts them.
 
-Skipping changes as little as it can. In a training batch the row shows another image in place of the corrupt
-one (`ldreg.data.loader.load_views` says which), so the batch keeps its shape, LID its number of rows and
-every other row its bits: runs stay paired, also those that began before the file broke. In evaluation the row
-is left out together with its label: a stand-in would be measured as if it were data, and a blank one, shown
-twice, would lie at distance 0 from itself, where LID is not defined.
+Skipping changes a run as little as possible. In training, another image replaces the corrupt one
+(`ldreg.data.loader.load_views` says which). The batch keeps its shape, LID keeps its number of rows, and all
+other rows are unchanged, so runs with the same seed stay comparable. In evaluation, the image and its label
+are left out. A replacement would count as data there, and two blank images would have distance 0, for which
+LID is not defined.
 
-Only what cannot be decoded is corrupt. A file that is missing or cannot be read from its disk ends the job
-under both policies: it may be back in a minute, and chance would say which rows of which run it changes.
+An image is corrupt if it cannot be decoded. A file that is missing or cannot be read from disk ends the job
+under both policies, because the error may be temporary and would change arbitrary rows of a run.
 """
 
 import io
@@ -27,43 +27,43 @@ from ldreg.runtime.distributed import world_size
 
 
 class CorruptImageError(LdregError):
-    """The bytes of a file do not make an image; the message says why, without the path."""
+    """The bytes of a file are not a valid image. The message gives the reason but not the path."""
 
 
 @dataclass
 class CorruptImages:
-    """A job's policy on corrupt images, and those it has met.
+    """A job's policy for corrupt images, and the corrupt images that it has found.
 
     Args:
-        policy: What happens at one: `stop` ends the job, `skip` goes on without it.
-        reasons: Why it cannot be decoded, by path, in the order in which they were met.
+        policy: `stop` ends the job at the first corrupt image; `skip` continues without it.
+        reasons: path of each corrupt image and why it cannot be decoded, in the order of discovery.
     """
 
     policy: Literal["stop", "skip"] = "stop"
     reasons: dict[str, str] = field(default_factory=dict)
 
     def add(self, path: str, reason: str) -> None:
-        """Take note of the image at `path`, which is told on standard error the first time.
+        """Record a corrupt image; a warning on standard error names it once.
 
         Raises:
-            LdregError: If the policy is to stop.
+            LdregError: if the policy is to stop.
         """
-        told = f"{path}: the image cannot be read ({reason})"
+        message = f"{path}: the image cannot be read ({reason})"
         if self.policy == "stop":
-            # Not to remove it: preparing again refuses a set that lacks an image of its lists.
-            raise LdregError(f"{told}; replace it, or leave such images out: execution.corrupt_images: skip")
+            # Do not advise removing it: preparing a data set fails if a listed image is missing. raise
+            LdregError(f"{message}; replace it, or leave such images out: execution.corrupt_images: skip")
         if path not in self.reasons:
             self.reasons[path] = reason
-            print(f"warning: {told}; skipped", file=sys.stderr, flush=True)
+            print(f"warning: {message}; skipped", file=sys.stderr, flush=True)
 
     def readable(self, images: ImageFiles) -> Tensor:
-        """bool (n,): which of `images` have not been found corrupt, e.g. to choose the labels of features."""
+        """Return bool (n,): whether each of `images` is not known to be corrupt."""
         if not self.reasons:
             return torch.ones(len(images), dtype=torch.bool)
         return torch.tensor([path not in self.reasons for path in images.paths], dtype=torch.bool)
 
     def gather(self) -> None:
-        """Take over what the other ranks have met; every rank calls it, at the end of a job."""
+        """Merge the corrupt images of all ranks. Every rank must call this at the end of a job."""
         if world_size() > 1:
             found: list[dict[str, str]] = [{}] * world_size()
             dist.all_gather_object(found, self.reasons)
@@ -71,7 +71,7 @@ class CorruptImages:
                 self.reasons |= reasons
 
     def warn_of_total(self) -> None:
-        """The last word on them, on standard error; nothing where there were none."""
+        """Print the number of skipped images to standard error, if there were any."""
         if self.reasons:
             print(
                 f"warning: {len(self.reasons)} corrupt image(s) skipped, named above",
@@ -81,14 +81,14 @@ class CorruptImages:
 
 
 def read_image(path: str) -> Image.Image:
-    """The image at `path`, wholly decoded, as RGB.
+    """Return the image at `path`, fully decoded, as RGB.
 
     Raises:
-        CorruptImageError: If the file holds no image, or a damaged one.
-        LdregError: If it cannot be read from its disk, or not be decoded for want of memory; names the path.
+        CorruptImageError: if the file is not an image or is damaged.
+        LdregError: if the file cannot be read from disk, or if memory runs out; the error names the path.
     """
     try:
-        # Apart from decoding, whose errors are hard to tell from those of a disk.
+        # Read before decoding, because decoders raise the same errors for damaged files as disks do.
         content = Path(path).read_bytes()
     except OSError as error:
         raise LdregError(
@@ -107,7 +107,7 @@ def read_image(path: str) -> Image.Image:
 
 
 def read_images(files: ImageFiles) -> tuple[list[Image.Image], dict[int, str]]:
-    """The images, a black pixel in the place of a corrupt one; and why it is, by row."""
+    """Return the images, and by row why an image is corrupt. A black pixel replaces a corrupt image."""
     images, corrupt = [], {}
     for row, path in enumerate(files.paths):
         try:

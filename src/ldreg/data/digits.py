@@ -1,4 +1,4 @@
-"""scikit-learn's embedded digits, which need no download."""
+"""The digits that scikit-learn contains, so that no download is needed."""
 
 from pathlib import Path
 
@@ -7,15 +7,15 @@ from torch import Tensor
 
 from ldreg.catalogue.data_sets import DATA_SETS
 
-SPLIT_SEED = 0  # a constant of the data set, no run's seed
+SPLIT_SEED = 0  # a constant of the data set, independent of the seeds of runs
 
 
 def digits(_folder: Path) -> tuple[dict[str, Tensor], str]:
-    """scikit-learn's embedded digits: 1,797 grey 8x8 images, values 0 to 16 stretched to 0 to 255.
+    """Return scikit-learn's digits: 1,797 grey 8x8 images, whose values 0 to 16 are scaled to 0 to 255.
 
-    One stratified split, 1,347 for training and 450 for testing, the same for every run.
+    All runs share one stratified split of 1,347 training and 450 test images.
     """
-    # Both imports take a second, which only preparing the data should pay.
+    # These imports take a second, and only preparing the data needs them.
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 

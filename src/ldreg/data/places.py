@@ -1,6 +1,7 @@
-"""Where data sets are looked for, and whether looking again could find one that was left out.
+"""Checks whether a data set is present on disk, and whether its download is reachable.
 
-It imports the standard library and the catalogue alone, because the workflow asks while it is read.
+This module imports only the standard library and the catalogue, because the workflow uses it while Snakemake
+parses the rules.
 """
 
 import http.client
@@ -12,21 +13,21 @@ from pathlib import Path
 
 from ldreg.catalogue.data_sets import DATA_SETS
 
-TIMEOUT = 3.0  # seconds in which the addresses of all sets must answer
+TIMEOUT = 3.0  # seconds within which all addresses must answer
 
 
 def has_content(folder: Path) -> bool:
-    """Whether anything lies in `folder`, hidden files aside; also where that cannot be told."""
+    """Whether `folder` contains anything but hidden files. A folder that cannot be read counts as true."""
     try:
         return any(not entry.name.startswith(".") for entry in folder.iterdir())
     except FileNotFoundError:
         return False
-    except OSError:  # preparing it tells what is wrong
+    except OSError:  # preparing the data set reports the error
         return True
 
 
 def is_present(name: str, root: Path) -> bool:
-    """Whether anything lies where the data set `name` is looked for. What does is never left out."""
+    """Whether there are files of the data set `name` below `root`. Such a set is never left out."""
     data_set = DATA_SETS[name]
     folders = [root / name, *(root / folder for folder in data_set.unpacked)]
     folders += [root / data_set.part_of] if data_set.part_of else []
@@ -35,7 +36,7 @@ def is_present(name: str, root: Path) -> bool:
 
 
 def reachable_downloads(names: Iterable[str]) -> set[str]:
-    """Those of the data sets whose download answers now, as torchvision would ask for it."""
+    """Return the names of the data sets whose torchvision download can be reached now."""
     found: set[str] = set()
 
     def ask(name: str, address: str) -> None:
@@ -46,7 +47,7 @@ def reachable_downloads(names: Iterable[str]) -> set[str]:
         except (OSError, http.client.HTTPException):
             pass
 
-    # Threads, as resolving a name has no time limit of its own; daemons, so that none is waited for.
+    # Threads, because resolving a host name has no time limit; daemons, so that the process need not wait.
     threads = [
         threading.Thread(target=ask, args=(name, download.address), daemon=True)
         for name in names

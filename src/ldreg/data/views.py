@@ -1,14 +1,14 @@
-"""Augmented views, made for a whole batch at once on the device, with random parameters per image.
+"""Augmented views, computed for a whole batch at once on the device, with random parameters per image.
 
 The parameters are drawn on the CPU by a counter-based generator whose key is a hash of (seed, epoch, step,
-view): a view depends on nothing that was drawn before, on no number of workers, ranks or jobs, and it is the
-same on a CPU and a GPU up to rounding. Each image takes one row of the stream, and the row has the same
-layout whatever the settings are: switching the blur on leaves every crop as it was, so runs that differ in
-one setting stay paired.
+view). A view therefore depends neither on earlier draws nor on the number of workers, ranks or jobs. It is
+the same on a CPU and a GPU up to rounding. Each image uses one row of random numbers, whose layout does not
+depend on the settings. Switching the blur on, for example, changes no crop, so runs that differ in one
+setting can be compared image by image.
 
-The order of the operations is fixed, as in SimCLR and BYOL except for the jitter, whose four parts they
-shuffle: crop, rotation and flip; brightness, contrast, saturation, hue; grayscale; blur; solarisation.
-Pixel values are float32 in [0, 1].
+The order of the operations is fixed: crop, rotation and flip; brightness, contrast, saturation and hue;
+grayscale; blur; solarisation. It is that of SimCLR and BYOL, except that they shuffle the four parts of the
+colour jitter. Pixel values are float32 in [0, 1].
 """
 
 import hashlib
@@ -24,11 +24,11 @@ from torch.nn import functional as F
 from ldreg.config.run_spec import ViewSettings
 from ldreg.data import pixels
 
-CROP_TRIES = 10  # torchvision's RandomResizedCrop tries as often
+CROP_TRIES = 10  # attempts per crop, as in torchvision's RandomResizedCrop
 
 
 def view_seed(seed: int, epoch: int, step: int, view: int) -> int:
-    """The key of one batch of views: 63 bits of a hash of the four counters.
+    """Return the key of the random generator for one batch of views: 63 bits of a hash of the arguments.
 
     >>> view_seed(seed=0, epoch=1, step=0, view=0) == view_seed(seed=0, epoch=1, step=0, view=1)
     False
@@ -39,33 +39,38 @@ def view_seed(seed: int, epoch: int, step: int, view: int) -> int:
 
 @dataclass(frozen=True)
 class ViewParameters:
-    """What happens to each of n images: CPU tensors of shape (n,), `crop` (n, 4)."""
+    """Parameters of the views of n images: CPU tensors of shape (n,); `crop` is (n, 4)."""
 
     crop: Tensor  # left, top, width, height as fractions of the image's width or height
     angle: Tensor  # radians
-    flip: Tensor  # bool, as all the choices below
+    flip: Tensor  # bool, like `jitter`, `grayscale`, `blur` and `solarize`
     jitter: Tensor
-    brightness: Tensor  # factors, used where `jitter` holds
+    brightness: Tensor  # factor, used if `jitter` is true
     contrast: Tensor
     saturation: Tensor
     hue: Tensor  # turns
     grayscale: Tensor
     blur: Tensor
-    sigma: Tensor  # pixels of the view, used where `blur` holds
+    sigma: Tensor  # pixels of the view, used if `blur` is true
     solarize: Tensor
 
 
 def draw(
     settings: ViewSettings, n: int, seed: int, first: int = 0, aspect: Tensor | float = 1.0
 ) -> ViewParameters:
-    """Draw the parameters of images `first` to `first + n` of the batch that `seed` (`view_seed`) names.
+    """Draw the view parameters of n images.
 
-    A row depends on the seed and its own place in the global batch alone: a rank that holds rows 128 to 255
-    asks for `n=128, first=128` and gets what one process would have drawn for these images.
+    A row depends only on the seed and on its position in the global batch. A rank that holds rows 128 to 255
+    passes `n=128, first=128` and gets what a single process would draw for these images.
 
-    `aspect`, width / height of the images, (n,) where they differ, changes their crops and nothing else.
+    Args:
+        settings: settings of the view.
+        n: number of images.
+        seed: key of the batch, from `view_seed`.
+        first: position of the first image in the global batch.
+        aspect: width / height of the images, (n,) or one number. It affects only the crops.
     """
-    # Philox and not torch.Generator, whose CPU engine keeps only 32 bits of the seed.
+    # Philox is used because torch.Generator keeps only 32 bits of the seed on a CPU.
     generator = np.random.Generator(np.random.Philox(key=seed))
     uniform = torch.from_numpy(generator.random((first + n, 2 * CROP_TRIES + 13)))[first:]
     areas, ratios, rest = uniform.split([CROP_TRIES, CROP_TRIES, 13], dim=1)
@@ -92,18 +97,18 @@ def make_view(images: Tensor, size: int, settings: ViewSettings, seed: int, firs
 
     Args:
         images: uint8, or float in [0, 1], of shape (n, channels, height, height), on any device; channels is
-            1 or 3. Saturation, hue and grayscale mean nothing on one channel and are left out there.
-        size: Height and width of the view in pixels. Crops are not antialiased, so images should be no
-            larger than about twice the view.
-        settings: What may happen to an image.
-        seed: The batch's key, from `view_seed`.
-        first: Place of the first image in the global batch, for ranks that hold a part of it.
+            1 or 3. Saturation, hue and grayscale have no effect on one channel.
+        size: height and width of the view in pixels. Crops are not antialiased, so images should be at most
+            about twice as large as the view.
+        settings: settings of the view.
+        seed: key of the batch, from `view_seed`.
+        first: position of the first image in the global batch, for ranks that hold a part of it.
 
     Returns:
         float32 of shape (n, channels, size, size), in [0, 1], on the device of `images`.
 
     Raises:
-        ValueError: If the images are not square or have neither 1 nor 3 channels.
+        ValueError: if the images are not square or do not have 1 or 3 channels.
     """
     _check(images)
     parameters = draw(settings, len(images), seed, first)
@@ -111,11 +116,11 @@ def make_view(images: Tensor, size: int, settings: ViewSettings, seed: int, firs
 
 
 def finish_view(crops: Tensor, settings: ViewSettings, seed: int, first: int = 0) -> Tensor:
-    """What `make_view` does after crop, rotation and flip, for images on which these have been done already.
+    """Apply the operations of `make_view` that follow crop, rotation and flip to finished crops.
 
     Args:
         crops: uint8 of shape (n, channels, size, size), on any device; channels is 1 or 3.
-        settings, seed, first: As in `make_view`; the draws are the same.
+        settings, seed, first: as in `make_view`, which draws the same parameters.
 
     Returns:
         float32 of the same shape, in [0, 1], on the device of `crops`.
@@ -125,7 +130,7 @@ def finish_view(crops: Tensor, settings: ViewSettings, seed: int, first: int = 0
 
 
 def eval_view(images: Tensor, size: int) -> Tensor:
-    """The view for evaluation: resized (bilinear, antialiased when shrinking), nothing random.
+    """Return the view for evaluation: resized bilinearly, antialiased if it shrinks, without augmentation.
 
     Shapes, types and errors are those of `make_view`.
     """
@@ -143,7 +148,7 @@ def _as_float(images: Tensor) -> Tensor:
 
 
 def _finish(view: Tensor, settings: ViewSettings, parameters: ViewParameters) -> Tensor:
-    """Jitter, grayscale, blur and solarisation, partly in place."""
+    """Apply jitter, grayscale, blur and solarisation, partly in place."""
     color, size = view.shape[1] == 3, view.shape[-1]
     if settings.jitter > 0:
         view = _where(parameters.jitter, view, _jitter(settings, parameters, color))
@@ -169,10 +174,11 @@ def _between(uniform: Tensor, low: float, high: float) -> Tensor:
 def _crop(
     settings: ViewSettings, areas: Tensor, ratios: Tensor, left: Tensor, top: Tensor, aspect: Tensor
 ) -> Tensor:
-    """Crops distributed as RandomResizedCrop's, without its rounding to whole pixels; (n, 4).
+    """Crops (n, 4) with the distribution of RandomResizedCrop, but not rounded to whole pixels.
 
-    Area uniform, ratio (in pixels) log-uniform; of the tries, the columns of `areas` and `ratios`, the first
-    one that fits inside the image counts. Where none fits, the greatest central crop whose ratio is allowed.
+    The area is uniform and the ratio (in pixels) log-uniform. The columns of `areas` and `ratios` are
+    attempts; the first one that fits inside the image is used. If none fits, the largest central crop with an
+    allowed ratio is used.
     """
     aspect = aspect.expand(len(areas))
     low, high = settings.crop_ratio
@@ -180,23 +186,24 @@ def _crop(
     ratio = torch.exp(_between(ratios, math.log(low), math.log(high)))
     width, height = (area * ratio / aspect[:, None]).sqrt(), (area / ratio * aspect[:, None]).sqrt()
     fits = (width <= 1) & (height <= 1)
-    placed, chosen = fits.any(dim=1), fits.int().argmax(dim=1, keepdim=True)
+    found, chosen = fits.any(dim=1), fits.int().argmax(dim=1, keepdim=True)
     nearest = aspect.clamp(low, high)  # the allowed ratio nearest to the image's own
-    width = width.gather(1, chosen).squeeze(1).where(placed, (nearest / aspect).clamp(max=1))
-    height = height.gather(1, chosen).squeeze(1).where(placed, (aspect / nearest).clamp(max=1))
-    left = left.where(placed, 0.5) * (1 - width)
-    top = top.where(placed, 0.5) * (1 - height)
+    width = width.gather(1, chosen).squeeze(1).where(found, (nearest / aspect).clamp(max=1))
+    height = height.gather(1, chosen).squeeze(1).where(found, (aspect / nearest).clamp(max=1))
+    left = left.where(found, 0.5) * (1 - width)
+    top = top.where(found, 0.5) * (1 - height)
     return torch.stack([left, top, width, height], dim=1)
 
 
 def _resample(images: Tensor, size: int, settings: ViewSettings, parameters: ViewParameters) -> Tensor:
     """Crop, rotate, flip and resize in one interpolation: (n, c, h, h) -> float32 (n, c, size, size).
 
-    A crop that is rotated shows the image around it at its corners; beyond the image, its border pixels.
+    The corners of a rotated crop show the image around the crop, and repeat the border pixels beyond the
+    image.
     """
     whole = settings.crop_scale == (1.0, 1.0) and settings.crop_ratio == (1.0, 1.0)
     if whole and settings.rotation == 0:
-        # Only flips are left: resizing is exact and faster. A new tensor, never the caller's.
+        # Only flips remain, so plain resizing is exact and faster. It returns a new tensor.
         view = _resize(_as_float(images), size, settings.interpolation)
         flip = parameters.flip.to(images.device).view(-1, 1, 1, 1)
         return view.flip(-1).where(flip, view) if settings.flip > 0 else view
@@ -208,9 +215,9 @@ def _resample(images: Tensor, size: int, settings: ViewSettings, parameters: Vie
 
 
 def _affine(parameters: ViewParameters) -> Tensor:
-    """The maps from view to image coordinates, both in [-1, 1]: crop after rotation after flip; (n, 2, 3).
+    """Affine maps (n, 2, 3) from view to image coordinates, both in [-1, 1]: flip, then rotation, then crop.
 
-    The rotation is one of the square view, so it comes before the crop's two scales.
+    The square view is rotated, so the rotation comes before the two scales of the crop.
     """
     left, top, width, height = parameters.crop.unbind(dim=1)
     sign = 1.0 - 2.0 * parameters.flip
@@ -230,7 +237,7 @@ def _resize(images: Tensor, size: int, mode: str) -> Tensor:
 def _jitter(
     settings: ViewSettings, parameters: ViewParameters, color: bool
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """Brightness, contrast, saturation and hue, in this order, as far as the settings ask for them."""
+    """Brightness, contrast, saturation and hue, in this order; those with strength 0 are left out."""
     parts = [
         _with(pixels.adjust_brightness, parameters.brightness) if settings.brightness else None,
         _with(pixels.adjust_contrast, parameters.contrast) if settings.contrast else None,
@@ -249,14 +256,14 @@ def _jitter(
 def _with(
     operation: Callable[..., Tensor], values: Tensor, *constants: int
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """`operation` with the rows' own values of a parameter."""
+    """Return `operation` with the parameter values of the selected rows."""
     return lambda some, rows: operation(some, values[rows].to(some.device, some.dtype), *constants)
 
 
 def _where(chosen: Tensor, view: Tensor, operation: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Change the chosen images in place, computing only these.
+    """Apply `operation` to the chosen images only, in place.
 
-    The rows are found on the CPU, where the choice was drawn, so that a GPU need not be waited for.
+    Their rows are found on the CPU, where `chosen` was drawn, to avoid waiting for the GPU.
     """
     rows = chosen.nonzero().squeeze(1)
     if len(rows) == len(view):
