@@ -50,8 +50,10 @@ class CorruptImages:
         """
         message = f"{path}: the image cannot be read ({reason})"
         if self.policy == "stop":
-            # Do not advise removing it: preparing a data set fails if a listed image is missing. raise
-            LdregError(f"{message}; replace it, or leave such images out: execution.corrupt_images: skip")
+            # Do not advise removing it: preparing a data set fails if a listed image is missing.
+            raise LdregError(
+                f"{message}; replace it, or leave such images out: execution.corrupt_images: skip"
+            )
         if path not in self.reasons:
             self.reasons[path] = reason
             print(f"warning: {message}; skipped", file=sys.stderr, flush=True)

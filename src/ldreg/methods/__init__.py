@@ -1,4 +1,4 @@
-"""Self-supervised methods: each maps views to its loss and the representations that a regulariser acts on."""
+"""Self-supervised methods: each maps views to a loss and to the representations for a regulariser."""
 
 from ldreg.catalogue.methods import METHODS
 from ldreg.config.run_spec import RunSpec
@@ -6,6 +6,6 @@ from ldreg.methods.base import SelfSupervisedMethod
 
 
 def build_method(spec: RunSpec, channels: int) -> SelfSupervisedMethod:
-    """The method of a run, for images of `channels` channels; its `encoder` is what is kept in the end."""
-    # Imported only now: lightly and timm take seconds, which the methods without them need not wait for.
+    """Build the method of a run for images of `channels` channels; training keeps its `encoder`."""
+    # Imported here, because importing lightly and timm takes seconds and not all methods need them.
     return METHODS[spec.method].implementation.load()(spec, channels)

@@ -8,14 +8,14 @@ from ldreg.methods.base import Outputs, SelfSupervisedMethod, Targets
 from ldreg.models.networks import build_encoder, build_head
 from ldreg.runtime.distributed import sum_over_ranks, world_size
 
-NORM_EPS = 1e-5  # of the variances, as in the batch norm of the authors' code
+NORM_EPS = 1e-5  # added to the variances, as by the batch norm in the authors' code
 
 
 class BarlowTwins(SelfSupervisedMethod):
-    """The cross-correlation matrix of the two views' embeddings is drawn to the identity.
+    """Barlow Twins: the cross-correlation matrix of the embeddings of two views should be the identity.
 
-    The regulariser acts on the encoder's outputs of both views, 2 x batch rows. Written here, because
-    lightly's loss takes means and variances per rank.
+    The regulariser acts on the encoder's outputs of both views, 2 x batch rows. The loss is implemented here,
+    because lightly's computes means and variances per rank.
     """
 
     def __init__(self, spec: RunSpec, channels: int) -> None:
@@ -36,11 +36,14 @@ class BarlowTwins(SelfSupervisedMethod):
 def barlow_twins_loss(first: Tensor, second: Tensor, redundancy_weight: float) -> Tensor:
     """sum_i (1 - C_ii)^2 + redundancy_weight sum_{i != j} C_ij^2 (Barlow Twins, equations 1 and 2).
 
-    C (width, width) correlates the features of `first` and `second`, (n, width) on each process, over the
-    images of all processes.
+    C (width, width) is the correlation between the features of `first` and of `second`, each (n, width) on
+    each process, over the images of all processes.
+
+    Returns:
+        The loss, a scalar, which is the same in all processes.
     """
     rows = len(first) * world_size()
-    # Every process holds the whole matrix, whose sums over processes pass their gradients back.
+    # Every process computes the whole matrix; gradients flow through the sums over processes.
     correlation = sum_over_ranks(_standardized(first, rows).T @ _standardized(second, rows)) / rows
     squares = correlation.square()
     diagonal = correlation.diagonal()
@@ -49,7 +52,7 @@ def barlow_twins_loss(first: Tensor, second: Tensor, redundancy_weight: float) -
 
 
 def _standardized(embeddings: Tensor, rows: int) -> Tensor:
-    """Features of mean 0 and variance 1 over all processes' `rows` rows."""
+    """Standardise features to mean 0 and variance 1 over the `rows` rows of all processes."""
     centered = embeddings - sum_over_ranks(embeddings.sum(dim=0)) / rows
     variance = sum_over_ranks(centered.square().sum(dim=0)) / rows
     return centered / (variance + NORM_EPS).sqrt()

@@ -1,4 +1,4 @@
-"""What all methods share: how the training loop uses them, and the momentum branch."""
+"""Base classes of the methods: their interface to the training loop, and the momentum branch."""
 
 import copy
 import math
@@ -11,16 +11,16 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class Outputs(NamedTuple):
-    """What the trained networks make of n images; every tensor has n rows, in the images' order."""
+    """Outputs of the trained networks for n images; row i of every tensor belongs to image i."""
 
-    representations: Sequence[Tensor]  # (n, dim) per view: the encoder's
-    embeddings: Sequence[Tensor]  # (n, width) per view: the projector's
-    predictions: Sequence[Tensor] = ()  # (n, width) per view: the predictor's (BYOL, MoCo v3)
-    losses: Sequence[Tensor] = ()  # (n,): each image's own loss, where the networks end in it (MAE)
+    representations: Sequence[Tensor]  # (n, dim) per view: outputs of the encoder
+    embeddings: Sequence[Tensor]  # (n, width) per view: outputs of the projector
+    predictions: Sequence[Tensor] = ()  # (n, width) per view: outputs of the predictor (BYOL, MoCo v3)
+    losses: Sequence[Tensor] = ()  # (n,): loss of each image, if the forward pass computes it (MAE)
 
 
 class Targets(NamedTuple):
-    """What the momentum branch makes of the same images, without gradient; empty where there is none."""
+    """Outputs of the momentum branch for the same images, without gradient; empty if there is none."""
 
     representations: Sequence[Tensor] = ()  # (n, dim) per view
     embeddings: Sequence[Tensor] = ()  # (n, width) per view
@@ -29,15 +29,17 @@ class Targets(NamedTuple):
 class SelfSupervisedMethod(nn.Module):
     """A self-supervised method.
 
-    The training loop calls, on every step, `update`, then `forward` and `targets` on the views, then `loss`
-    on what came out of them. The networks' passes stand apart from the loss, so that they can be taken in
-    smaller parts than the loss: a loss that contrasts or correlates images needs its whole batch.
+    In every step the training loop calls `update`, then `forward` and `targets` on the views, and then `loss`
+    on their outputs. The forward passes are separate from the loss, because they can run on micro-batches. A
+    loss that contrasts or correlates images needs the whole batch at once.
 
     Attributes:
-        encoder: what is kept in the end; maps images to representations.
-        loss_terms: how many terms, each a mean over one view, the method's loss is a sum of, where its
-            authors count the regulariser as often; else 1. beta keeps its meaning relative to the loss.
-        neighbors_among_targets: whether neighbours are sought among the momentum branch's rows too.
+        encoder: the network that maps images to representations; training returns it.
+        loss_terms: factor of the regulariser. It is 2 if the loss is a sum of two terms, each a mean over one
+            view, and the authors add the regulariser to each of them; otherwise 1. Then beta has the same
+            meaning as in the paper.
+        neighbors_among_targets: whether the regulariser searches neighbours among the representations of the
+            momentum branch, too.
     """
 
     encoder: nn.Module
@@ -45,31 +47,31 @@ class SelfSupervisedMethod(nn.Module):
     neighbors_among_targets = False
 
     def forward(self, *inputs: Tensor) -> Outputs:
-        """The trained networks' outputs for this process's views (n, channels, size, size)."""
+        """Return the outputs of the trained networks for this process's views (n, channels, size, size)."""
         raise NotImplementedError
 
     def targets(self, *inputs: Tensor) -> Targets:
-        """The momentum branch's outputs for the same inputs, without gradient."""
+        """Return the outputs of the momentum branch for the same inputs, without gradient."""
         return Targets()
 
     def update(self, progress: float) -> None:
-        """Let the momentum branch follow; `progress` is the share of training that is done, in [0, 1)."""
+        """Update the momentum branch; `progress` in [0, 1) is the fraction of training that is done."""
 
     def loss(self, outputs: Outputs, targets: Targets) -> Tensor:
-        """The method's own loss, a scalar.
+        """Return the loss of the method without regulariser, a scalar.
 
-        With several processes its mean over them is the whole batch's loss, and gradients averaged over them
-        are the whole batch's.
+        With several processes, the mean of their losses is the loss of the whole batch, and the mean of their
+        gradients is its gradient.
         """
         raise NotImplementedError
 
 
 class MomentumMethod(SelfSupervisedMethod):
-    """A method that predicts what a slowly following copy of encoder and projector makes (BYOL, MoCo v3).
+    """A method that predicts the outputs of a moving average of encoder and projector (BYOL, MoCo v3).
 
-    The copy starts equal to the trained networks. Its weights follow them as an exponential moving average
-    whose momentum rises from `momentum` to 1 by half a cosine. Its buffers do not: the statistics of its
-    batch norms are those of the batches that it sees itself, as in the authors' codes.
+    The momentum networks start as a copy of the trained ones. Their weights are an exponential moving average
+    whose momentum rises from `momentum` to 1 along half a cosine. Their buffers are not averaged: their batch
+    norms use the statistics of their own inputs, as in the authors' code.
     """
 
     def __init__(
@@ -82,7 +84,7 @@ class MomentumMethod(SelfSupervisedMethod):
         self.momentum = momentum
 
     def forward(self, *views: Tensor) -> Outputs:
-        # One pass per view, so that batch norm takes its statistics per view, as the authors do.
+        # One pass per view, so that batch norm computes statistics per view, as in the authors' code.
         representations = [self.encoder(view) for view in views]
         embeddings = [self.projector(rows) for rows in representations]
         predictions = [self.predictor(rows).float() for rows in embeddings]

@@ -9,17 +9,18 @@ from ldreg.models.networks import build_encoder, build_head
 
 
 class BYOL(MomentumMethod):
-    """Online networks predict the momentum networks' embeddings of the other view.
+    """BYOL: the online networks predict the momentum networks' embeddings of the other view.
 
-    The regulariser acts on the online encoder's outputs of both views, 2 x batch rows; neighbours are sought
-    among them and the momentum encoder's outputs of both views, 4 x batch rows (LDReg's code).
+    The regulariser acts on the online encoder's outputs of both views, 2 x batch rows. Neighbours are
+    searched among these and the momentum encoder's outputs of both views, 4 x batch rows, as in LDReg's code.
 
-    Deviations from LDReg's code: the momentum networks start as a copy of the online ones (BYOL's paper), not
-    from weights of their own; and their batch norms, too, take their statistics over all GPUs.
+    There are two deviations from LDReg's code. The momentum networks start as a copy of the online ones, as
+    in BYOL's paper, and not from independent weights. Their batch norms compute statistics over all GPUs,
+    too.
     """
 
-    # The loss is the sum of the two views' terms (BYOL's equation 2 and its mirror image), and so is the
-    # regulariser, as in LDReg's code: twice the mean over all query rows that the paper's text says.
+    # The loss is the sum of one term per view (BYOL's equation 2 and its mirror image). As in LDReg's code,
+    # the regulariser is also a sum over the views, which is twice the mean over all rows in the paper's text.
     loss_terms = 2
     neighbors_among_targets = True
 

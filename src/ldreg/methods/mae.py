@@ -12,14 +12,14 @@ from ldreg.methods.base import Outputs, SelfSupervisedMethod, Targets
 from ldreg.models.networks import build_encoder
 from ldreg.models.vit import NORM_EPS, TOKEN_STD, initialize, positions
 
-PIXEL_EPS = 1e-6  # of a patch's variance, as in the authors' code
+PIXEL_EPS = 1e-6  # added to the variance of a patch, as in the authors' code
 
 
 class MAE(SelfSupervisedMethod):
-    """The encoder sees a few patches of an image, the decoder reconstructs the others' normalised pixels.
+    """MAE: the encoder sees some patches of an image, the decoder reconstructs the pixels of the others.
 
-    The regulariser acts on the class token of the masked images, batch rows (LDReg's code); where it is to
-    act on embeddings, on that token as the decoder embeds it.
+    The regulariser acts on the encoder's class tokens of the masked images, batch rows, as in LDReg's code.
+    If it acts on embeddings, these are the class tokens after the decoder's linear input layer.
     """
 
     def __init__(self, spec: RunSpec, channels: int) -> None:
@@ -42,7 +42,7 @@ class MAE(SelfSupervisedMethod):
             initialize(part, split_qkv=False)
 
     def forward(self, images: Tensor, noise: Tensor) -> Outputs:
-        """`noise` (n, patches): of each image the patches with the smallest values are seen."""
+        """Encode the patches with the smallest values in `noise` (n, patches), and reconstruct the others."""
         order = noise.argsort(dim=1, stable=True)
         tokens = self.encoder(images, keep=order[:, : self.kept])
         embedded = self.embed(tokens)
@@ -54,7 +54,7 @@ class MAE(SelfSupervisedMethod):
         return outputs.losses[0].mean()
 
     def _reconstruct(self, embedded: Tensor, order: Tensor) -> Tensor:
-        """Pixels of all patches, (n, patches, patch pixels), from the seen patches' embedded tokens."""
+        """Predict the pixels of all patches (n, patches, patch pixels) from the visible tokens."""
         seen, hidden = embedded[:, 1:], self.mask_token.to(embedded.dtype)
         hidden = hidden.expand(len(order), order.shape[1] - self.kept, -1)
         place = order.argsort(dim=1)[:, :, None].expand(-1, -1, embedded.shape[2])
@@ -62,7 +62,7 @@ class MAE(SelfSupervisedMethod):
         return self.decoder(tokens + self.positions)[:, 1:]
 
     def _losses(self, images: Tensor, reconstructed: Tensor, hidden: Tensor) -> Tensor:
-        """(n,): mean squared error over the pixels of the hidden patches, each patch standardised."""
+        """Mean squared error (n,) over the pixels of the hidden patches, each patch standardised."""
         pixels = patches((images - self.encoder.pixel_mean) / self.encoder.pixel_std, self.patch)
         variance, mean = torch.var_mean(pixels, dim=2, keepdim=True)
         errors = (reconstructed - (pixels - mean) / (variance + PIXEL_EPS).sqrt()).square().mean(dim=2)
@@ -70,7 +70,7 @@ class MAE(SelfSupervisedMethod):
 
 
 def patches(images: Tensor, size: int) -> Tensor:
-    """(n, channels, height, width) to (n, patches, size x size x channels), row by row from the upper left.
+    """Cut images (n, channels, height, width) into patches (n, patches, size x size x channels), row by row.
 
     >>> patches(torch.arange(8.0).view(1, 1, 2, 4), 2)[0]
     tensor([[0., 1., 4., 5.],

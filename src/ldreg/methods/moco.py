@@ -12,17 +12,17 @@ from ldreg.runtime.distributed import gather_rows, rank
 
 
 class MoCo(MomentumMethod):
-    """Predictions are contrasted with the momentum networks' embeddings of the other view; no queue.
+    """MoCo v3: predictions are contrasted with the momentum networks' embeddings of the other view.
 
     LDReg's text cites MoCo (2020), but its released configurations (learning rate, temperature 1, rising
-    momentum, no queue) are those of version 3, which is followed here. The regulariser acts on the online
-    encoder's outputs of both views, 2 x batch rows, as SimCLR's does.
+    momentum, no queue) are those of MoCo v3, which is implemented here. The regulariser acts on the online
+    encoder's outputs of both views, 2 x batch rows, as for SimCLR.
     """
 
     def __init__(self, spec: RunSpec, channels: int) -> None:
         encoder, dim = build_encoder(spec, channels)
         projector = build_head(dim, spec.projector, end="norm")
-        # As in the authors' code, the norm that ends the predictor is a transformer's alone.
+        # As in the authors' code, the predictor ends with a norm only if the backbone is a transformer.
         end = "norm" if spec.backbone in WITH_PATCHES else "linear"
         predictor = build_head(spec.projector[-1], spec.predictor, end)
         super().__init__(encoder, projector, predictor, spec.momentum)
@@ -34,7 +34,7 @@ class MoCo(MomentumMethod):
         return self._contrast(first, second_target) + self._contrast(second, first_target)
 
     def _contrast(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """InfoNCE of this process's queries (n, width) among all processes' keys, times 2 temperature."""
+        """InfoNCE of this process's queries (n, width) with all processes' keys, times 2 temperature."""
         with torch.autocast(queries.device.type, enabled=False):
             cosines = F.normalize(queries, dim=1) @ F.normalize(keys, dim=1).T
             own = rank() * len(queries) + torch.arange(len(queries), device=queries.device)

@@ -1,7 +1,8 @@
 """SimCLR (Chen et al. 2020, "A Simple Framework for Contrastive Learning of Visual Representations").
 
 SimCLR-Tuned (Garrido et al. 2023, "On the duality between contrastive and non-contrastive self-supervised
-learning") is the same with other settings: a wider projector, BYOL's augmentations, another temperature.
+learning") is the same method with other settings: a wider projector, BYOL's augmentations and another
+temperature.
 """
 
 import torch
@@ -15,7 +16,7 @@ from ldreg.runtime.distributed import world_size
 
 
 class SimCLR(SelfSupervisedMethod):
-    """Encoder, projector and the normalised temperature-scaled cross entropy over both views.
+    """SimCLR: encoder, projector and the normalised temperature-scaled cross entropy over both views.
 
     The regulariser acts on the encoder's outputs of both views, 2 x batch rows (LDReg paper, section 4).
     """
@@ -24,15 +25,15 @@ class SimCLR(SelfSupervisedMethod):
         super().__init__()
         self.encoder, dim = build_encoder(spec, channels)
         self.projector = build_head(dim, spec.projector, end="scaled_norm")
-        # Negatives from all ranks, with gradients that reach the rank they came from.
+        # Negatives come from all ranks, and gradients return to the rank of each negative.
         self.criterion = NTXentLoss(spec.temperature, gather_distributed=world_size() > 1)
 
     def forward(self, *views: Tensor) -> Outputs:
-        # One pass per view, so that batch norm takes its statistics per view, as the authors do.
+        # One pass per view, so that batch norm computes statistics per view, as in the authors' code.
         representations = [self.encoder(view) for view in views]
         return Outputs(representations, [self.projector(rows).float() for rows in representations])
 
     def loss(self, outputs: Outputs, targets: Targets) -> Tensor:
-        # Cosines divided by a small temperature: float32, also under autocast.
+        # In float32 also under autocast, because cosines are divided by a small temperature.
         with torch.autocast(outputs.embeddings[0].device.type, enabled=False):
             return self.criterion(*outputs.embeddings)

@@ -11,18 +11,18 @@ from ldreg.runtime.distributed import world_size
 
 
 class VICReg(SelfSupervisedMethod):
-    """Embeddings of two views are drawn together, each feature keeps its variance, no two of them correlate.
+    """VICReg: embeddings of two views should be equal, with features of unit variance and no correlation.
 
-    The regulariser acts on the encoder's outputs of both views, 2 x batch rows. As in the authors' code, for
-    which the usual weights 25, 25 and 1 are, and not as in the paper's equations 5 and 6: the invariance is a
-    mean over features, too, and the two views' variance terms are averaged.
+    The regulariser acts on the encoder's outputs of both views, 2 x batch rows. The loss follows the authors'
+    code, for which the usual weights 25, 25 and 1 were chosen, and not equations 5 and 6 of their paper: the
+    invariance term is a mean over features, too, and the variance terms of the two views are averaged.
     """
 
     def __init__(self, spec: RunSpec, channels: int) -> None:
         super().__init__()
         self.encoder, dim = build_encoder(spec, channels)
         self.projector = build_head(dim, spec.projector, end="linear")
-        # Variance and covariance over all ranks' embeddings.
+        # Variance and covariance are computed over the embeddings of all ranks.
         self.criterion = VICRegLoss(
             spec.invariance_weight,
             spec.variance_weight,

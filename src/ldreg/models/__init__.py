@@ -1,1 +1,1 @@
-"""Encoders: convolutional networks, vision transformers, and encoders read from files."""
+"""Encoders: convolutional networks, vision transformers, and trained encoders loaded from files."""

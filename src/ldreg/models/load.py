@@ -1,4 +1,4 @@
-"""A finished run's encoder, for the jobs that look at it."""
+"""Loading the trained encoder of a run, for the jobs that measure it."""
 
 import json
 from pathlib import Path
@@ -13,10 +13,10 @@ from ldreg.models.networks import build_encoder
 
 
 def trained_weights(spec_path: Path) -> Path:
-    """The file of the encoder that belongs to a `spec.yaml`.
+    """Return the file with the encoder's weights beside a `spec.yaml`.
 
     Raises:
-        LdregError: if it has not been trained.
+        LdregError: if the run has not been trained.
     """
     weights = spec_path.parent / "encoder.safetensors"
     if not weights.is_file():
@@ -25,17 +25,17 @@ def trained_weights(spec_path: Path) -> Path:
 
 
 def load_encoder(weights: Path, spec: RunSpec, channels: int, device: torch.device) -> nn.Module:
-    """The run's encoder with the weights of a file, on `device`."""
+    """Build the encoder of a run for images of `channels` channels, and load the file `weights` into it."""
     encoder, _ = build_encoder(spec, channels)
     encoder.load_state_dict(load_file(weights))
     return encoder.to(device)
 
 
 def channels_of(manifest: Path) -> int:
-    """Channels of a prepared data set's images, 1 or 3, from its dataset.json.
+    """Return the number of channels of a prepared data set, 1 or 3, from its dataset.json.
 
     Raises:
-        LdregError: if it is not prepared.
+        LdregError: if the data set has not been prepared.
     """
     try:
         return json.loads(manifest.read_text(encoding="utf-8")).get("shape", (3,))[0]

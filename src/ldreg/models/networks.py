@@ -1,4 +1,4 @@
-"""Backbones and heads."""
+"""Convolutional backbones, and the heads (projectors and predictors) of the methods."""
 
 from itertools import pairwise
 from typing import Literal
@@ -12,7 +12,7 @@ from ldreg.config.run_spec import RunSpec
 
 
 def build_encoder(spec: RunSpec, channels: int) -> tuple[nn.Module, int]:
-    """A run's encoder for images of `channels` channels, and the dimension of its representations."""
+    """Build the encoder of a run; returns it and the dimension of its representations."""
     masked = METHODS[spec.method].masks_patches
     return build_backbone(spec.backbone, channels, spec.image_size, masked)
 
@@ -20,14 +20,14 @@ def build_encoder(spec: RunSpec, channels: int) -> tuple[nn.Module, int]:
 def build_backbone(
     name: str, channels: int, image_size: int = 224, masked: bool = False
 ) -> tuple[nn.Module, int]:
-    """A backbone and the dimension of its representations.
+    """Build a backbone with random weights; returns it and the dimension of its representations.
 
     Args:
         name: a key of `ldreg.catalogue.backbones.BACKBONES`.
-        channels: of the images.
-        image_size: height and width in pixels, which a vision transformer must know.
-        masked: for a masked autoencoder (`ldreg.models.vit.VisionTransformer`); of no effect on other
-            backbones.
+        channels: number of channels of the images.
+        image_size: height and width of the images in pixels; used only by vision transformers.
+        masked: whether a masked autoencoder trains the backbone; used only by vision transformers
+            (`ldreg.models.vit.VisionTransformer`).
 
     Returns:
         A module that maps (batch, channels, size, size) to float32 (batch, dim), and dim.
@@ -41,10 +41,11 @@ def build_backbone(
 
 
 class GlobalAveragePool(nn.Module):
-    """Mean over height and width in float32 at least, also under autocast.
+    """Mean over height and width in at least float32, also under autocast.
 
-    Pooled in half precision, the mean of many values would be rounded to it, and with it every distance
-    between neighbours: LID's own float32 would come too late. (A map of one pixel is as it is.)
+    A mean in half precision would round the representations and so the distances between neighbours.
+    Computing LID in float32 afterwards could not undo this. (A feature map of one pixel is returned
+    unchanged.)
     """
 
     def forward(self, images: Tensor) -> Tensor:
@@ -52,9 +53,10 @@ class GlobalAveragePool(nn.Module):
 
 
 def small_cnn(channels: int) -> tuple[nn.Module, int]:
-    """Four convolutions for images of 8 to 32 pixels, and the dimension of the representations, 128."""
+    """Build four convolutions for images of 8 to 32 pixels; returns them and their output dimension, 128."""
     layers: list[nn.Module] = []
-    # Halving at once makes a step four times faster than halving late, and the demo's accuracy no worse.
+    # Strides in the first layers make a step four times faster than strides in the last ones. The accuracy of
+    # the demo is not lower.
     for (before, after), stride in zip(pairwise((channels, 32, 64, 128, 128)), (2, 2, 2, 1), strict=True):
         layers += [
             nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False),
@@ -65,15 +67,15 @@ def small_cnn(channels: int) -> tuple[nn.Module, int]:
 
 
 def resnet(channels: int, *, name: str, cifar_stem: bool = False) -> tuple[nn.Module, int]:
-    """torchvision's residual network `name` from random weights, and the dimension of its representations.
+    """Build a ResNet of torchvision with random weights; returns it and the dimension of its representations.
 
     Args:
-        channels: of the images.
-        name: of torchvision's function, such as "resnet50".
-        cifar_stem: whether the stem is one 3x3 convolution without pooling, as in SimCLR's CIFAR-10
+        channels: number of channels of the images.
+        name: name of torchvision's function, such as "resnet50".
+        cifar_stem: whether the stem is a 3x3 convolution without pooling, as in SimCLR's CIFAR-10
             experiments.
     """
-    # Imported here: torchvision takes a second that the small network need not wait for.
+    # Imported here, because importing torchvision takes a second and `small_cnn` does not need it.
     import torchvision
 
     network = getattr(torchvision.models, name)(weights=None, zero_init_residual=False)
@@ -91,13 +93,13 @@ def resnet(channels: int, *, name: str, cifar_stem: bool = False) -> tuple[nn.Mo
 def build_head(
     dim: int, widths: tuple[int, ...], end: Literal["linear", "norm", "scaled_norm"]
 ) -> nn.Sequential:
-    """A projector or predictor: linear layers with BatchNorm and ReLU between them.
+    """Build a projector or predictor: linear layers with BatchNorm and ReLU between them.
 
-    Maps (batch, dim) to (batch, widths[-1]). No linear layer has a bias, which the norm after it would undo.
+    It maps (batch, dim) to (batch, widths[-1]). The linear layers have no bias.
 
     Args:
-        dim: of the input.
-        widths: of the layers.
+        dim: dimension of the input.
+        widths: output dimensions of the layers.
         end: what follows the last layer: nothing ("linear": BYOL, VICReg, Barlow Twins), BatchNorm without
             parameters ("norm": MoCo v3), or BatchNorm with a scale but no bias ("scaled_norm": SimCLR).
     """
@@ -109,5 +111,5 @@ def build_head(
     if end != "linear":
         layers.append(nn.BatchNorm1d(after, affine=end == "scaled_norm"))
     if end == "scaled_norm":
-        layers[-1].bias = None  # a shift common to all embeddings that NT-Xent's cosine should not be given
+        layers[-1].bias = None  # a bias would shift all embeddings and so change the cosines of NT-Xent
     return nn.Sequential(*layers)

@@ -1,4 +1,4 @@
-"""Vision transformers, from timm's parts, with fixed sin-cos positions (MoCo v3 and MAE)."""
+"""Vision transformers from timm's blocks, with fixed sine-cosine position embeddings (MoCo v3, MAE)."""
 
 import math
 from functools import partial
@@ -8,27 +8,32 @@ import torch
 from timm.layers import build_sincos2d_pos_embed
 from torch import Tensor, nn
 
-# ImageNet's, of red, green and blue. Only MAE's inputs are normalised (LDReg's code), grey ones by the means.
+# Means and standard deviations of red, green and blue on ImageNet. As in LDReg's code, only MAE normalises
+# its inputs. Grey images use the averages over the three colours.
 PIXEL_MEAN, PIXEL_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-NORM_EPS = 1e-6  # of the layer norms (ViT, MoCo v3, MAE); torch's own default is 1e-5
-TOKEN_STD = {False: 1e-6, True: 0.02}  # of the class token at the start: MoCo v3's, MAE's
+NORM_EPS = 1e-6  # epsilon of layer norms in ViT, MoCo v3 and MAE; torch's default is 1e-5
+TOKEN_STD = {False: 1e-6, True: 0.02}  # std of the initial class token in MoCo v3 and, if masked, in MAE
 
 
 class VisionTransformer(timm_vit.VisionTransformer):
-    """timm's vision transformer, names of weights included, with the class token for representation.
+    """timm's vision transformer, with the same weight names; the class token is the representation.
 
-    Positions are fixed sines and cosines. Contrastive methods freeze the patch projection as it was drawn
-    (MoCo v3, LDReg's SimCLR ViT-B); a masked autoencoder trains it and normalises its pixels.
+    Position embeddings are fixed sines and cosines. Contrastive methods keep the patch projection at its
+    random initial values (MoCo v3, LDReg's SimCLR with ViT-B). A masked autoencoder trains it and normalises
+    the pixels.
     """
 
     def __init__(
         self, image_size: int, patch: int, channels: int, width: int, depth: int, heads: int, masked: bool
     ) -> None:
         """Args:
-        image_size, channels: of the images.
+        image_size: height and width of the images, in pixels.
         patch: height and width of the patches, in pixels.
-        width, depth, heads: of the tokens, number of blocks, attention heads per block.
-        masked: whether for a masked autoencoder.
+        channels: number of channels of the images.
+        width: dimension of the tokens.
+        depth: number of transformer blocks.
+        heads: attention heads per block.
+        masked: whether a masked autoencoder trains the network.
         """
         super().__init__(
             image_size,
@@ -43,7 +48,7 @@ class VisionTransformer(timm_vit.VisionTransformer):
         )
         initialize(self, split_qkv=not masked)
         projection = self.patch_embed.proj
-        # As a linear layer of its pixels, which a convolution's default is not.
+        # Xavier-uniform for the projection as a linear layer of pixels, unlike the default of a convolution.
         bound = math.sqrt(6 / (projection.weight[0].numel() + width))
         nn.init.uniform_(projection.weight, -bound, bound)
         nn.init.zeros_(projection.bias)
@@ -57,10 +62,10 @@ class VisionTransformer(timm_vit.VisionTransformer):
         self.register_buffer("pixel_std", std if masked else torch.ones(1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor, keep: Tensor | None = None) -> Tensor:
-        """Images (batch, channels, size, size) in [0, 1] to float32 class tokens (batch, width).
+        """Map images (batch, channels, size, size) in [0, 1] to float32 class tokens (batch, width).
 
-        With `keep`, int64 (batch, kept), only these patches are seen, and all tokens are returned,
-        (batch, 1 + kept, width), the class token first.
+        If `keep`, int64 (batch, kept), is given, only these patches are encoded, and all tokens are returned:
+        (batch, 1 + kept, width), with the class token first.
         """
         tokens = self.patch_embed((images - self.pixel_mean) / self.pixel_std) + self.pos_embed[:, 1:]
         if keep is not None:
@@ -68,7 +73,7 @@ class VisionTransformer(timm_vit.VisionTransformer):
         first = (self.cls_token + self.pos_embed[:, :1]).expand(len(tokens), -1, -1)
         tokens = self.blocks(torch.cat([first, tokens], dim=1))
         tokens = tokens if keep is not None else tokens[:, 0]
-        # In float32, also under autocast, so that no representation is rounded to half precision.
+        # Without autocast, so that representations are not rounded to half precision.
         with torch.autocast(images.device.type, enabled=False):
             return self.norm(tokens.to(self.norm.weight.dtype))
 
@@ -76,7 +81,7 @@ class VisionTransformer(timm_vit.VisionTransformer):
 def vision_transformer(
     channels: int, *, image_size: int, patch: int, masked: bool, width: int, depth: int, heads: int
 ) -> tuple[VisionTransformer, int]:
-    """A vision transformer, whose representation is the class token, and its width.
+    """Build a vision transformer; returns it and the dimension of its representations.
 
     The arguments are those of `VisionTransformer`.
     """
@@ -84,17 +89,18 @@ def vision_transformer(
 
 
 def positions(side: int, width: int) -> nn.Parameter:
-    """Fixed sin-cos positions of side x side patches after a class token's, zero: (1, 1 + side^2, width)."""
+    """Fixed positions (1, 1 + side^2, width): zero for the class token, then side x side patches."""
     table = build_sincos2d_pos_embed([side, side], width)
     return nn.Parameter(torch.cat([torch.zeros(1, width), table])[None], requires_grad=False)
 
 
 def initialize(module: nn.Module, split_qkv: bool) -> None:
-    """Xavier-uniform weights and zero biases in all linear layers, in place.
+    """Set Xavier-uniform weights and zero biases in all linear layers, in place.
 
     Args:
-        module: holding timm's blocks.
-        split_qkv: take query, key and value of a block for three matrices (MoCo v3) or for one (MAE).
+        module: a module that contains timm's transformer blocks.
+        split_qkv: whether query, key and value of a block are initialised as three matrices (MoCo v3) or as
+            one (MAE).
     """
     for name, part in module.named_modules():
         if isinstance(part, nn.Linear):
