@@ -1,4 +1,4 @@
-"""A detector's training on disk while it runs, so that what ends it costs hours and not days."""
+"""Checkpoints of a detector's training, so that an interruption costs hours instead of days."""
 
 import sys
 from pathlib import Path
@@ -13,12 +13,12 @@ State = dict[str, Any]
 
 
 class Checkpoint:
-    """One file, replaced as a whole at each saving.
+    """A checkpoint file, which is replaced as a whole whenever it is saved.
 
     Args:
         path: the file.
-        identity: all that a training's result depends on, of numbers, texts, lists and mappings. A file
-            of another training is never resumed from.
+        identity: everything on which the result of the training depends, as numbers, strings, lists and
+            mappings. A checkpoint with another identity is never used.
     """
 
     def __init__(self, path: Path, identity: State) -> None:
@@ -26,13 +26,14 @@ class Checkpoint:
         self.identity = identity
 
     def save(self, shared: State, own: State) -> None:
-        """Store where the training stands; every rank calls it.
+        """Save the state of the training. Every rank must call this.
 
-        A disk that is full costs a warning and not the training.
+        If the file cannot be written, for example because the disk is full, a warning is printed and the
+        training continues.
 
         Args:
-            shared: what ranks have alike; rank 0's is stored.
-            own: this rank's.
+            shared: state that is equal on all ranks; that of rank 0 is stored.
+            own: state of this rank.
         """
         owns = gather_objects(own)
         if rank() != 0:
@@ -40,34 +41,35 @@ class Checkpoint:
         try:
             with replacing(self.path) as temporary:
                 torch.save({"belongs": self.identity, "shared": shared, "own": owns}, temporary)
-        except (OSError, RuntimeError) as error:  # torch's writer raises the latter
+        except (OSError, RuntimeError) as error:  # torch.save raises RuntimeError
             reason = " ".join(str(error).split())
             print(f"warning: {self.path}: cannot be stored ({reason})", file=sys.stderr, flush=True)
 
     def load(self) -> tuple[State, State] | None:
-        """What was saved of this very training, the same on every rank but for its own; else None.
+        """Return the shared state and that of this rank; None if this training has no checkpoint.
 
-        A file of another training, or a damaged one, is told on standard error and ignored.
+        A checkpoint that is damaged or belongs to another training is ignored with a message on standard
+        error.
         """
         found, problem = self._read()
-        if not all(gather_objects(found is not None)):  # a rank's disk may lag behind
+        if not all(gather_objects(found is not None)):  # on a network disk a rank may not see the file yet
             if problem and rank() == 0:
                 print(f"{self.path}: ignored, {problem}; training anew", file=sys.stderr, flush=True)
             return None
         return found["shared"], found["own"][rank()]
 
     def remove(self) -> None:
-        """The training's result is stored: there is nothing left to resume."""
+        """Delete the file after the result of the training has been stored."""
         self.path.unlink(missing_ok=True)
 
     def _read(self) -> tuple[State | None, str]:
-        """The file's content, if it is this training's; else what is wrong with it, if there is one."""
+        """Return the content if it belongs to this training; else None and what is wrong with the file."""
         if not self.path.is_file():
             return None, ""
         try:
             content = torch.load(self.path, map_location="cpu", weights_only=True)
             identity = content["belongs"]
-        except Exception:  # whatever a damaged file leads the reader to
+        except Exception:  # torch.load raises many kinds of errors for a damaged file
             return None, "since it is damaged"
         if odd := [key for key in self.identity if identity.get(key) != self.identity[key]]:
             return None, f"since its training had another {', '.join(odd)}"

@@ -1,4 +1,4 @@
-"""Image sets in COCO's format: a folder of images, and a JSON file of objects with boxes and masks."""
+"""Data sets in COCO's format: a folder of images, and a JSON file of objects with boxes and masks."""
 
 import contextlib
 import io
@@ -27,7 +27,7 @@ Target = dict[str, Tensor]  # boxes, labels, masks
 
 @dataclass(frozen=True)
 class CocoSet:
-    """A split of a data set: what its JSON file says, checked, and where its images lie."""
+    """A split of a data set: the validated content of its JSON file, and the folder of its images."""
 
     images: Path  # folder
     annotations: Path  # JSON file
@@ -36,25 +36,25 @@ class CocoSet:
 
     @property
     def image_ids(self) -> list[int]:
-        """All images, ascending."""
+        """Ids of all images, ascending."""
         return sorted(self.index.imgs)
 
     def trainable(self) -> list[int]:
-        """Images with at least one object that is no crowd, ascending: detectron2 trains on no others."""
+        """Ids of images with an object that is not a crowd, ascending; detectron2 trains only on these."""
         return [image_id for image_id in self.image_ids if self.objects(image_id)]
 
     def objects(self, image_id: int) -> list[Annotation]:
-        """The objects of an image, without crowds, which detectron2 leaves out of training as well."""
+        """The objects of an image without crowds, which detectron2 leaves out of training, too."""
         return [found for found in self.index.imgToAnns.get(image_id, []) if not found.get("iscrowd", 0)]
 
     def task(self, image_id: int, flip: bool = False) -> "Task":
-        """What `decode` needs to know of an image and its objects."""
+        """Return the task for `decode` with an image and its objects."""
         labels = {category: label for label, category in enumerate(self.categories, start=1)}
         objects = [(labels[each["category_id"]], each) for each in self.objects(image_id)]
         return replace(self.bare_task(image_id), objects=objects, flip=flip)
 
     def bare_task(self, image_id: int) -> "Task":
-        """What `decode` needs to know of an image alone."""
+        """Return the task for `decode` with an image, without objects."""
         image = self.index.imgs[image_id]
         path = self.images / image["file_name"]
         return Task(image_id, path, image["height"], image["width"], self.annotations)
@@ -62,14 +62,14 @@ class CocoSet:
 
 @dataclass(frozen=True)
 class Task:
-    """An image to decode, with its objects; small, since it travels to a worker process."""
+    """An image to decode, with its objects. It is small, because it is sent to a worker process."""
 
     image_id: int
     path: Path
     height: int
     width: int
-    annotations: Path  # for errors
-    objects: list[tuple[int, Annotation]] = field(default_factory=list)  # with their labels
+    annotations: Path  # JSON file, named in errors
+    objects: list[tuple[int, Annotation]] = field(default_factory=list)  # (label, object)
     flip: bool = False
 
 
@@ -81,9 +81,9 @@ def read_coco(images: Path, annotations: Path) -> CocoSet:
         annotations: JSON file with `images`, `annotations` and `categories`, e.g. instances_val2017.json.
 
     Raises:
-        LdregError: in one line that names the file, if it is missing or no JSON, if it has no images or
-            categories, if an id comes twice, if an object is of an unknown image or category or lacks a box
-            or mask, or if an image file is not there.
+        LdregError: if the file is missing or not valid JSON, if it has no images or categories, if an id
+            occurs twice, if an object belongs to an unknown image or category or lacks a box or mask, or if
+            an image file is missing. The error names the file.
     """
     content = read_json(annotations)
     for key in ("images", "annotations", "categories"):
@@ -107,11 +107,11 @@ def read_coco(images: Path, annotations: Path) -> CocoSet:
 
 
 def read_coco_2017(folder: Path) -> tuple[CocoSet, CocoSet]:
-    """COCO's train2017 and val2017; `folder` holds both, and `annotations`.
+    """Read COCO's train2017 and val2017 from `folder`, which also holds `annotations`.
 
     Raises:
-        LdregError: in one line, if a part is missing, which is told before anything is read; those of
-            `read_coco`.
+        LdregError: if a folder or file is missing, which is checked before anything is read; and in the cases
+            of `read_coco`.
     """
     parts = [(folder / split, folder / "annotations" / f"instances_{split}.json") for split in COCO_SPLITS]
     for images, annotations in parts:
@@ -129,29 +129,29 @@ def read_coco_2017(folder: Path) -> tuple[CocoSet, CocoSet]:
 
 
 def annotation_digests(train: CocoSet, val: CocoSet) -> dict[str, str]:
-    """Digests of both splits' files of annotations, by split."""
+    """Return the digests of the annotation files, by split."""
     return {"train": digest(train.annotations), "val": digest(val.annotations)}
 
 
 @contextlib.contextmanager
 def quietly() -> Any:
-    """Without what pycocotools prints on its way."""
+    """Suppress the output that pycocotools prints inside the block."""
     with contextlib.redirect_stdout(io.StringIO()):
         yield
 
 
 def decode(task: Task) -> tuple[Tensor, Target]:
-    """The image and its objects, mirrored where the task says so.
+    """Decode an image and its objects, and mirror them if the task says so.
 
-    Objects without any area or pixel are left out, as in detectron2.
+    Objects whose box has no area or whose mask has no pixel are left out, as in detectron2.
 
     Returns:
         uint8 (3, height, width), and for n objects `boxes` float32 (n, 4) as left, top, right, bottom in
         pixels, `labels` int64 (n,) from 1, `masks` uint8 (n, height, width) of 0 and 1.
 
     Raises:
-        CorruptImageError: if the file's bytes make no image; says why, without the path.
-        LdregError: if the image is of another size, or a mask is damaged; names the file.
+        CorruptImageError: if the file is not a valid image; the error gives the reason without the path.
+        LdregError: if the size of the image is wrong or a mask is damaged; the error names the file.
     """
     pixels = read_pixels(task)
     masks = torch.zeros(len(task.objects), task.height, task.width, dtype=torch.uint8)
@@ -171,22 +171,22 @@ def decode(task: Task) -> tuple[Tensor, Target]:
 
 
 def read_pixels(task: Task) -> np.ndarray:
-    """uint8 (height, width, 3), turned as the file's EXIF says, which is how COCO's objects lie.
+    """Read an image as uint8 (height, width, 3), rotated as its EXIF data says, as COCO's annotations assume.
 
     Raises:
-        CorruptImageError, LdregError: as of `decode`.
+        CorruptImageError, LdregError: in the cases of `decode`.
     """
     image = read_image(str(task.path))
     try:
         image = ImageOps.exif_transpose(image)
-    except Exception as error:  # whatever a damaged block leads it to
+    except Exception as error:  # PIL raises many kinds of errors for damaged EXIF data
         raise CorruptImageError("its EXIF is damaged") from error
     check_size(task, image.size)
     return np.array(image)
 
 
 def check_size(task: Task, size: tuple[int, int]) -> None:
-    """Refuse an image whose width and height are others than those that its split says."""
+    """Check that width and height of an image are those in the JSON file of its split."""
     if size != (task.width, task.height):
         raise LdregError(
             f"{task.path}: is {size[0]} x {size[1]} pixels, but {task.annotations} says"
@@ -195,7 +195,7 @@ def check_size(task: Task, size: tuple[int, int]) -> None:
 
 
 def _mask(task: Task, found: Annotation) -> np.ndarray:
-    """uint8 (height, width) of polygons, or of a run-length encoding, compressed or not."""
+    """Decode a mask, uint8 (height, width), from polygons or a run-length encoding, compressed or not."""
     shape = found["segmentation"]
     try:
         if isinstance(shape, list):
@@ -203,7 +203,7 @@ def _mask(task: Task, found: Annotation) -> np.ndarray:
         elif isinstance(shape["counts"], list):
             shape = rle.frPyObjects(shape, task.height, task.width)
         mask = rle.decode(shape)
-    except Exception as error:  # whatever its C code makes of a damaged one
+    except Exception as error:  # pycocotools raises many kinds of errors for a damaged mask
         raise LdregError(
             f"{task.annotations}: annotations: id {found['id']}: segmentation: damaged"
         ) from error
@@ -216,7 +216,7 @@ def _mask(task: Task, found: Annotation) -> np.ndarray:
 
 
 def _check_images(folder: Path, annotations: Path, entries: list[dict[str, Any]]) -> None:
-    """Every entry has a name and a size, and its file is there (a listing is faster than 118,287 looks)."""
+    """Check name, size and file of every image; listing the folder is faster than 118,287 checks."""
     present: dict[Path, set[str]] = {}
     for entry in entries:
         for key, kind in (("file_name", str), ("height", int), ("width", int)):
@@ -244,7 +244,7 @@ def _check_objects(path: Path, content: dict[str, Any]) -> None:
                 f"{where}: bbox: {box!r} is not allowed; it should be [left, top, width, height]"
             )
         shape = found.get("segmentation")
-        if not _finite(found.get("area")):  # by which pycocotools sorts objects into small and large
+        if not _finite(found.get("area")):  # pycocotools groups objects into small and large by area
             raise LdregError(f"{where}: area: {found.get('area')!r} is not allowed; it should be in pixels")
         if not (isinstance(shape, list) and shape) and not (isinstance(shape, dict) and "counts" in shape):
             raise LdregError(

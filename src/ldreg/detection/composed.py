@@ -1,8 +1,9 @@
-"""A small data set in COCO's format, composed of scikit-learn's digits: real pixels, exact boxes and masks.
+"""A small data set in COCO's format, composed of scikit-learn's digits, with exact boxes and masks.
 
-Each image is a dark, coloured, uneven ground with a few digits of different sizes on it, none over another.
-The training split shows digits of the digits' training split alone, the validation split those of the test
-split alone: what a detector is tested on, no encoder and no detector has been trained on.
+Each image has a dark, coloured, uneven background with a few digits of different sizes that do not overlap.
+The training split uses only digits of the training split of the digits, and the validation split only those
+of their test split. No encoder and no detector has therefore been trained on digits that are used for
+testing.
 """
 
 import hashlib
@@ -23,14 +24,14 @@ from ldreg.files import replacing, write_json, write_text
 
 SPLITS = ("train", "val")
 MANIFEST = "composed.json"
-INK = 64  # of 255: a pixel at least so bright belongs to the digit
-TRIES = 100  # for a free place
-GROUND = 64  # of 255: the ground is darker
-COARSE = 4  # the ground is drawn on so many points a side, and interpolated
+INK = 64  # of 255: pixels at least this bright belong to the digit
+TRIES = 100  # attempts to find a free position
+GROUND = 64  # of 255: the background is darker than this
+COARSE = 4  # side of the grid of random colours from which the background is interpolated
 
 
 class Pasted(NamedTuple):
-    """A digit on a canvas."""
+    """A digit that was pasted on an image."""
 
     label: int
     left: int
@@ -42,11 +43,13 @@ def compose(folder: Path, digits: ImageData, settings: ComposedSettings) -> dict
     """Write `folder/{train,val}/*.png` and `folder/annotations/instances_{train,val}.json`.
 
     Args:
-        digits: grey images on black; any set with two splits will do.
+        folder: where to write them.
+        digits: a data set of grey images on black.
+        settings: number and look of the images.
 
     Returns:
         The content of `folder/composed.json`, which is written last: {"settings", "source": digest of the
-        digits, "digest": of all pixels and objects, "train_images", "val_images"}.
+        digits, "digest": digest of all pixels and objects, "train_images", "val_images"}.
 
     Raises:
         LdregError: if the folder cannot be written.
@@ -76,7 +79,7 @@ def compose(folder: Path, digits: ImageData, settings: ComposedSettings) -> dict
 
 
 def read_composed(folder: Path) -> tuple[CocoSet, CocoSet]:
-    """The training and the validation split; errors as of `read_coco`."""
+    """Read the training and the validation split; errors are those of `read_coco`."""
     train, val = (read_coco(folder / split, _annotations(folder, split)) for split in SPLITS)
     return train, val
 
@@ -88,7 +91,7 @@ def _annotations(folder: Path, split: str) -> Path:
 def _images(
     digits: ImageData, split: str, settings: ComposedSettings, generator: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, list[Pasted]]]:
-    """Canvases uint8 (canvas, canvas, 3) and what is on each."""
+    """Yield images, uint8 (canvas, canvas, 3), and the digits on each."""
     source = digits.train if split == "train" else digits.test
     grey, labels = source.images[:, 0].numpy(), source.labels.tolist()
     for _ in range(getattr(settings, f"{split}_images")):
@@ -108,7 +111,7 @@ def _images(
 
 
 def _ground(size: int, generator: np.random.Generator) -> np.ndarray:
-    """A dark ground whose colour changes smoothly: uint8 (size, size, 3)."""
+    """Draw a dark background whose colour changes smoothly: uint8 (size, size, 3)."""
     points = generator.integers(GROUND, size=(COARSE, COARSE, 3), dtype=np.uint8)
     return np.array(Image.fromarray(points).resize((size, size), Image.Resampling.BILINEAR))
 
@@ -116,7 +119,7 @@ def _ground(size: int, generator: np.random.Generator) -> np.ndarray:
 def _free_place(
     size: int, side: int, pasted: list[Pasted], generator: np.random.Generator
 ) -> tuple[int, int] | None:
-    """Left and top of a square that touches none of those there; None where no try finds one."""
+    """Return left and top of a square that overlaps no pasted digit; None if no attempt finds one."""
     for left, top in generator.integers(size - side, size=(TRIES, 2), endpoint=True).tolist():
         if not any(
             left < other.left + len(other.pixels)
@@ -132,7 +135,7 @@ def _free_place(
 def _content(
     made: list[tuple[np.ndarray, list[Pasted]]], classes: int, settings: ComposedSettings
 ) -> dict[str, Any]:
-    """COCO's JSON of a split; category ids are the digits plus 1, as COCO's begin at 1."""
+    """Return COCO's JSON of a split. Category ids are the digits plus 1, because COCO's ids begin at 1."""
     size, annotations = settings.canvas, []
     for image_id, (_, pasted) in enumerate(made, start=1):
         for each in pasted:

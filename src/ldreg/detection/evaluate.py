@@ -15,7 +15,7 @@ from ldreg.detection.loader import load_tasks
 from ldreg.runtime.distributed import gather_objects, rank, world_size
 
 Prediction = dict[str, Any]  # COCO's result format
-KINDS = {"box": "bbox", "mask": "segm"}  # ours and pycocotools'
+KINDS = {"box": "bbox", "mask": "segm"}  # our names and pycocotools' names
 
 
 @torch.no_grad()
@@ -27,18 +27,20 @@ def predict(
     workers: int = 0,
     corrupt: CorruptImages | None = None,
 ) -> list[Prediction]:
-    """What the detector finds on all images, in COCO's result format; with several ranks, on each of them.
+    """Return the detections on all images in COCO's result format; every rank gets those of all ranks.
 
     Args:
-        detector: of `build_detector`; it is put into evaluation mode and stays there.
-        batch_size: images at once, on each rank.
-        workers: processes that decode.
-        corrupt: what happens at images that cannot be decoded; those that are skipped are left out, and
-            `readable` names the others. The default stops.
+        detector: a detector of `build_detector`; it is put into evaluation mode and stays there.
+        data: the split.
+        batch_size: images per forward pass, on each rank.
+        device: device of the detector.
+        workers: number of processes that decode images.
+        corrupt: policy for corrupt images. Skipped images are left out; `readable` returns the others. The
+            default stops at the first.
     """
     corrupt = CorruptImages() if corrupt is None else corrupt
     detector.eval()
-    # Also one that was mended since it was found corrupt stays out, so that `readable` tells the truth.
+    # An image that was corrupt earlier is left out even if it has been repaired, so that `readable` is right.
     tasks = [data.bare_task(image_id) for image_id in readable(data, corrupt)[rank() :: world_size()]]
     batches = [tasks[start : start + batch_size] for start in range(0, len(tasks), batch_size)]
     found: list[Prediction] = []
@@ -51,12 +53,12 @@ def predict(
 
 
 def readable(data: CocoSet, corrupt: CorruptImages) -> list[int]:
-    """The images of a split that have not been found corrupt, ascending."""
+    """Return the ids of the images of a split that are not known to be corrupt, ascending."""
     return [each for each in data.image_ids if str(data.bare_task(each).path) not in corrupt.reasons]
 
 
 def as_results(image_id: int, found: dict[str, Tensor], categories: Sequence[int]) -> list[Prediction]:
-    """The detections of one image in COCO's result format, masks run-length encoded."""
+    """Convert the detections of one image to COCO's result format, with run-length encoded masks."""
     boxes = found["boxes"].clone()
     boxes[:, 2:] -= boxes[:, :2]
     # pycocotools reads masks column by column.
@@ -82,10 +84,12 @@ def as_results(image_id: int, found: dict[str, Tensor], categories: Sequence[int
 def average_precision(
     data: CocoSet, found: Sequence[Prediction], image_ids: Sequence[int] | None = None
 ) -> dict[str, dict[str, float]]:
-    """COCO's average precision in percent, at most 100 detections an image.
+    """Compute COCO's average precision in percent, with at most 100 detections per image.
 
     Args:
-        image_ids: of the images that count; by default all.
+        data: the split.
+        found: detections in COCO's result format.
+        image_ids: images to evaluate; all by default.
 
     Returns:
         {"box": {"ap": mean over the overlaps 0.5, 0.55, ..., 0.95, "ap50": at 0.5, "ap75": at 0.75},
@@ -96,9 +100,9 @@ def average_precision(
 
 
 def _evaluate(data: CocoSet, found: Sequence[Prediction], image_ids: list[int], iou: str) -> dict[str, float]:
-    if not found:  # which pycocotools cannot read
+    if not found:  # pycocotools does not accept an empty list
         return {"ap": 0.0, "ap50": 0.0, "ap75": 0.0}
-    # Without boxes, pycocotools takes a mask's area from the mask.
+    # If there are no boxes, pycocotools computes areas from the masks.
     dropped = "bbox" if iou == "segm" else "segmentation"
     results = [{key: value for key, value in each.items() if key != dropped} for each in found]
     with quietly():

@@ -1,4 +1,4 @@
-"""Our encoders in detectron2's weight format, and the paper's recipe as its configuration and a script."""
+"""Export of encoders to detectron2: weights, a configuration with the paper's recipe, and a script."""
 
 import pickle
 import re
@@ -13,11 +13,11 @@ from torch import Tensor
 from ldreg.errors import LdregError
 from ldreg.files import replacing, write_text
 
-AUTHOR = "ldreg"  # any but Caffe2, whose weights detectron2 would convert
-COUNTER = "num_batches_tracked"  # of batch norms: an integer without effect at their momentum of 0.1
-HEAD = "Res5ROIHeadsExtraNorm"  # the name that LDReg's and MoCo's released code give it
+AUTHOR = "ldreg"  # detectron2 converts weights only if their author is Caffe2
+COUNTER = "num_batches_tracked"  # a counter of batch norms, unused because their momentum is fixed
+HEAD = "Res5ROIHeadsExtraNorm"  # name of the head in the released code of LDReg and MoCo
 LAYER = re.compile(r"layer([1-4])\.(\d+)\.(.+)")
-# Parts of a residual block: torchvision's name and detectron2's.
+# Parts of a residual block: torchvision's names and detectron2's names.
 PARTS = {
     **{f"conv{n}": f"conv{n}" for n in (1, 2, 3)},
     **{f"bn{n}": f"conv{n}.norm" for n in (1, 2, 3)},
@@ -25,7 +25,7 @@ PARTS = {
     "downsample.1": "shortcut.norm",
 }
 STEM = {"conv1": "stem.conv1", "bn1": "stem.conv1.norm"}
-# What tells a ResNet-50 from others: the stem, and the last convolution of the last block.
+# Weights whose shapes identify a ResNet-50: the stem, and the last convolution of the last block.
 SHAPES = {"stem.conv1.weight": (64, 3, 7, 7), "res5.2.conv3.weight": (2048, 512, 1, 1)}
 RECIPE = """\
 # Table 3 of the LDReg paper with detectron2 itself: Mask R-CNN, ResNet-50-C4, the 2x schedule of MoCo v1.
@@ -119,7 +119,7 @@ if __name__ == "__main__":
 
 
 def detectron2_name(name: str) -> str | None:
-    """detectron2's name of one of torchvision's ResNet weights; None where it has none.
+    """Convert the name of a ResNet weight from torchvision to detectron2; None if there is no such weight.
 
     >>> detectron2_name("layer1.0.downsample.1.running_mean")
     'res2.0.shortcut.norm.running_mean'
@@ -132,15 +132,15 @@ def detectron2_name(name: str) -> str | None:
 
 
 def to_detectron2(state: Mapping[str, Tensor], where: str) -> dict[str, np.ndarray]:
-    """The weights of a ResNet-50 with torchvision's names as float32 arrays with detectron2's.
+    """Convert the weights of a ResNet-50 to float32 arrays with detectron2's names.
 
     Args:
-        state: of the encoder alone, as in encoder.safetensors.
-        where: the file, for errors.
+        state: weights of the encoder with torchvision's names, as in encoder.safetensors.
+        where: name of the file, for errors.
 
     Raises:
-        LdregError: if these are not the weights of a ResNet-50 with the ImageNet stem; detectron2's C4 head
-            holds the last stage of no smaller one.
+        LdregError: if these are not the weights of a ResNet-50 with the ImageNet stem. detectron2's C4 head
+            supports no smaller ResNet.
     """
     arrays = {}
     for name, value in state.items():
@@ -160,17 +160,17 @@ def to_detectron2(state: Mapping[str, Tensor], where: str) -> dict[str, np.ndarr
 
 
 def export_detectron2(encoder: Path, output: Path) -> tuple[Path, Path, Path]:
-    """Write an encoder for detectron2, and beside it the paper's recipe, which names it, and its script.
+    """Write an encoder for detectron2, and beside it a configuration with the paper's recipe and a script.
 
     Args:
-        encoder: a run's encoder.safetensors, of a ResNet-50.
-        output: the file of weights, `*.pkl`; detectron2's heuristics match its names to the detector's.
+        encoder: the encoder.safetensors of a run with ResNet-50.
+        output: file for the weights, `*.pkl`. detectron2 matches their names to the detector by heuristics.
 
     Returns:
-        The paths of the weights, of the configuration, `*.yaml`, and of the script that trains by it, `*.py`.
+        The paths of the weights, of the configuration, `*.yaml`, and of the training script, `*.py`.
 
     Raises:
-        LdregError: if the suffix is another, or the file holds no such encoder.
+        LdregError: if the suffix is not `.pkl`, or the file does not hold such an encoder.
     """
     if output.suffix != ".pkl":
         raise LdregError(f"{output}: {output.suffix!r} is not allowed; detectron2 knows its format by .pkl")

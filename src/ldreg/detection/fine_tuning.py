@@ -1,4 +1,4 @@
-"""Fine-tuning a detector, and testing it: from an encoder to the content of detection.json."""
+"""Fine-tunes a detector from an encoder and tests it; the result is the content of detection.json."""
 
 from collections.abc import Callable
 from itertools import islice
@@ -20,7 +20,7 @@ from ldreg.detection.norms import recompute_batch_norms
 from ldreg.errors import LdregError
 from ldreg.runtime.distributed import rank, replicate, world_size
 
-_RANK_SEEDS = 1_000_003  # between the random states of ranks
+_RANK_SEEDS = 1_000_003  # difference between the seeds of consecutive ranks
 
 
 def train_and_evaluate(
@@ -37,35 +37,37 @@ def train_and_evaluate(
     corrupt: CorruptImages | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> dict[str, Any]:
-    """Fine-tune a detector that starts from the encoder, and test it once, after the last iteration.
+    """Fine-tune a detector that starts from the encoder, and test it once after the last iteration.
 
-    On one CPU thread the result depends on the arguments alone. The encoder itself is not changed.
+    On one CPU thread the result depends only on the arguments. The encoder itself is not changed.
 
     Args:
-        encoder, backbone: as of `ldreg.models.networks.build_backbone`; no vision transformer.
-        train, val: of the same categories.
-        device: this rank's.
-        seed: of new weights, order, flips, sizes and sampled regions.
-        precision: of the convolutions; float32, bf16 or fp16.
-        workers: processes that decode images, on each rank.
-        on_row: called on rank 0 with each row of the history, also with those before an interruption.
-        corrupt: what happens at images that cannot be decoded; holds those of all ranks at the end. In
-            training another image takes the place of one that is skipped, in testing it is left out. The
-            default stops.
-        checkpoint: where the training is stored on its way, and resumed from.
+        encoder, backbone: as in `ldreg.models.networks.build_backbone`, except vision transformers.
+        settings: settings of the detector and its training.
+        train, val: splits with the same categories.
+        device: device of this rank.
+        seed: seed of new weights, order, flips, image sizes and sampled regions.
+        precision: precision of the convolutions: float32, bf16 or fp16.
+        workers: number of processes that decode images, on each rank.
+        on_row: called on rank 0 with each row of the history, including rows before an interruption.
+        corrupt: policy for corrupt images; it records those of all ranks. In training another image replaces
+            a skipped one, in testing it is left out. The default stops at the first.
+        checkpoint: where the training is saved and from where it is resumed.
 
     Returns:
-        The content of detection.json: {"split": "val", "box": {"ap", "ap50", "ap75"}, "mask": {the same},
-        in percent, "train_images", "val_images" (that were tested on), "categories": counts,
-        "corrupt_images": how many were skipped, "left_out": names of validation images among these, "seed",
-        "settings", "history": [{"iteration", "loss", each loss, means since the row before,
-        "learning_rate"}, ...]}.
+        The content of detection.json, a dictionary with these keys:
+
+        - "split": "val"; "box", "mask": {"ap", "ap50", "ap75"} in percent. - "train_images", "val_images",
+        "categories": numbers of training images, tested images and categories. - "corrupt_images": number of
+        skipped images; "left_out": names of the validation images among them. - "seed", "settings". -
+        "history": [{"iteration", "loss", each loss, "learning_rate"}, ...]; losses are means since the
+          previous row.
 
     Raises:
-        LdregError: for a vision transformer, splits of different categories, a training split without
-            objects, a batch that does not divide among ranks, an image that is not there or that is corrupt
-            and not skipped, or if the loss is no longer finite. All but the last are looked for before
-            training, in training images as far as their headers tell.
+        LdregError: for a vision transformer, splits with different categories, a training split without
+            objects, a batch that cannot be divided among ranks, an image that is missing, or corrupt and not
+            skipped, or a loss that is not finite. All but the last are checked before training; of training
+            images only the headers are checked.
     """
     corrupt = CorruptImages() if corrupt is None else corrupt
     check(settings, train, val)
@@ -76,7 +78,7 @@ def train_and_evaluate(
     model = replicate(detector.train(), device)
     torch.manual_seed(seed + _RANK_SEEDS * rank())  # for sizes and sampled regions
     training = DetectorTraining(detector, model, settings, precision, corrupt, checkpoint)
-    # The batches that an interrupted training has used are drawn again and not decoded.
+    # Batches that were used before an interruption are drawn again but not decoded.
     batches = training_batches(train, settings.batch_size, settings.flip, seed)
     batches = islice(batches, training.iteration, None)
     loader = load_tasks(batches, workers, device, corrupt, stand_ins(train, corrupt))
@@ -101,14 +103,14 @@ def train_and_evaluate(
 
 
 def check(settings: DetectionSettings, train: CocoSet, val: CocoSet) -> None:
-    """Refuse what would fail after hours; errors as of `train_and_evaluate`."""
+    """Check settings and splits before training; errors are those of `train_and_evaluate`."""
     check_splits(train, val)
     if settings.batch_size % world_size():
         raise LdregError(f"batch_size: {settings.batch_size} does not divide among {world_size()} GPUs")
 
 
 def check_splits(train: CocoSet, val: CocoSet) -> None:
-    """Refuse splits of different categories, and a training split without objects."""
+    """Check that both splits have the same categories, and that the training split has objects."""
     if train.categories != val.categories:
         odd = sorted(set(train.categories) ^ set(val.categories))[0]
         raise LdregError(

@@ -1,6 +1,6 @@
 """The trainable heads of the detector: region proposals, and class, box and mask of each region.
 
-They are torchvision's, but for anchors, losses, pooling and initial weights, which are detectron2's.
+They are torchvision's, except for anchors, losses, pooling and initial weights, which follow detectron2.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ _BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
 
 
 class Autocast:
-    """Opens autocast for a precision, on whatever device a tensor lies."""
+    """Enters autocast for a precision, on the device of a tensor."""
 
     def __init__(self, precision: str) -> None:
         self.dtype = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
@@ -38,7 +38,7 @@ class Autocast:
 
 
 class Stage(nn.Module):
-    """Layers whose output is float32 also under autocast: in bfloat16, anchors would be off by pixels."""
+    """Layers with float32 output also under autocast, because bfloat16 boxes would be off by pixels."""
 
     def __init__(self, layers: nn.Module, cast: Autocast) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Stage(nn.Module):
 
 
 class ProposalHead(RPNHead):
-    """torchvision's, with float32 outputs."""
+    """torchvision's head for region proposals, with float32 outputs."""
 
     def __init__(self, width: int, anchors: int, cast: Autocast) -> None:
         super().__init__(width, anchors)
@@ -63,17 +63,17 @@ class ProposalHead(RPNHead):
 
 
 class Anchors(AnchorGenerator):
-    """torchvision's, but not rounded to whole pixels."""
+    """torchvision's anchor generator, without rounding to whole pixels."""
 
     def generate_anchors(self, scales: Sequence[int], aspect_ratios: Sequence[float], **like: Any) -> Tensor:
-        """Boxes (ratios x scales, 4) around 0: of area scale^2 and ratio height / width."""
+        """Return boxes (ratios x scales, 4) centred at 0, with area scale^2 and ratio height / width."""
         roots, sides = torch.tensor(aspect_ratios, **like).sqrt(), torch.tensor(scales, **like)
         width, height = (each.flatten() / 2 for each in (sides / roots[:, None], sides * roots[:, None]))
         return torch.stack([-width, -height, width, height], dim=1)
 
 
 class ProposalNetwork(RegionProposalNetwork):
-    """torchvision's, with the absolute error of boxes, and losses over the full number of anchors."""
+    """torchvision's proposal network with absolute box errors; losses are divided by `anchors_per_image`."""
 
     def __init__(self, width: int, settings: DetectionSettings, cast: Autocast) -> None:
         anchors = Anchors((settings.anchor_sizes,), (RATIOS,))
@@ -106,7 +106,7 @@ class ProposalNetwork(RegionProposalNetwork):
 
 
 class C4Heads(RoIHeads):
-    """Class, box and mask of each region, all from one pass of res5 over it."""
+    """Predicts class, box and mask of each region from one pass of res5."""
 
     def __init__(
         self,
@@ -129,7 +129,8 @@ class C4Heads(RoIHeads):
             **_ROI,
         )
         self.cast = cast
-        # detectron2's initial spread: nearly no class, no shift and no mask is preferred at first.
+        # detectron2's initial weights are small, so that at first hardly any class, shift or mask is
+        # preferred.
         for layer, spread in (
             (self.box_predictor.cls_score, 0.01),
             (self.box_predictor.bbox_pred, 0.001),
@@ -163,11 +164,11 @@ class C4Heads(RoIHeads):
         return [], region_losses(classes, shifts, logits, torch.cat(labels), torch.cat(deltas), masks)
 
     def _regions(self, features: Tensor, boxes: list[Tensor]) -> Tensor:
-        """(n, width, side, side) of n boxes in all."""
+        """Return the features (n, width, side, side) of the n boxes of all images."""
         return self.box_head(self.box_roi_pool(features, boxes))
 
     def _masks(self, regions: Tensor) -> Tensor:
-        """Logits (n, classes + 1, 2 side, 2 side)."""
+        """Return mask logits (n, classes + 1, 2 side, 2 side)."""
         with self.cast(regions):
             return self.mask_predictor(regions).float()
 
@@ -186,20 +187,23 @@ class C4Heads(RoIHeads):
 def region_losses(
     classes: Tensor, shifts: Tensor, mask_logits: Tensor, labels: Tensor, deltas: Tensor, masks: Tensor
 ) -> dict[str, Tensor]:
-    """The three losses of n regions, m of which show an object.
+    """Compute the three losses of n regions, m of which contain an object.
 
     Args:
-        classes: logits (n, classes + 1).
-        shifts: (n, 4 (classes + 1)), of boxes, one for each class.
-        mask_logits: (m, classes + 1, side, side).
-        labels: (n,), 0 for the background.
-        deltas: (n, 4), the shifts to be had.
-        masks: (m, side, side) of 0 and 1.
+        classes: class logits (n, classes + 1).
+        shifts: predicted box offsets (n, 4 (classes + 1)), four for each class.
+        mask_logits: mask logits (m, classes + 1, side, side).
+        labels: true classes (n,), 0 for the background.
+        deltas: true box offsets (n, 4).
+        masks: true masks (m, side, side) of 0 and 1.
+
+    Returns:
+        {"loss_classifier", "loss_box_reg", "loss_mask": scalars}.
     """
     objects = labels > 0
     rows, own = torch.arange(len(mask_logits), device=labels.device), labels[objects]
     shifts = shifts.unflatten(1, (-1, 4))[objects, own]
-    # A sum over nothing is 0 with gradients, which DistributedDataParallel needs; a mean would be NaN.
+    # Without objects a sum is 0 and has gradients, which DistributedDataParallel needs; a mean would be NaN.
     mask_loss = F.binary_cross_entropy_with_logits(mask_logits[rows, own], masks, reduction="sum")
     return {
         "loss_classifier": F.cross_entropy(classes, labels),
@@ -209,12 +213,13 @@ def region_losses(
 
 
 def mask_targets(masks: list[Tensor], boxes: list[Tensor], matched: list[Tensor], size: int) -> Tensor:
-    """The part of each box's object that lies in it: 0 or 1, (n, size, size) of n boxes in all images.
+    """Crop the mask of the matched object to each box: 0 or 1, (n, size, size) for n boxes in all images.
 
     Args:
-        masks: of each image's objects, (objects, height, width).
-        boxes: of each image, (n_i, 4).
-        matched: the object of each box, (n_i,).
+        masks: for each image, the masks of its objects, (objects, height, width).
+        boxes: for each image, its boxes, (n_i, 4).
+        matched: for each image, the index of the object of each box, (n_i,).
+        size: height and width of the result.
     """
     cut = [
         roi_align(mask[:, None].to(box), torch.cat([match[:, None].to(box), box], dim=1), size, aligned=True)

@@ -1,4 +1,4 @@
-"""Images looked at before a training of days: are all there, and can they be read?"""
+"""Checks before a long training that all images exist and can be decoded."""
 
 from collections.abc import Sequence
 
@@ -11,24 +11,26 @@ from ldreg.detection.loader import worker_pool
 from ldreg.errors import LdregError
 from ldreg.runtime.distributed import gather_objects, rank, world_size
 
-CHUNK = 64  # images of a worker's task
-ORIENTATION = 0x0112  # EXIF's tag; from 5 on, width and height are swapped
-Findings = tuple[str, dict[str, str]]  # the first mistake, or nothing; why an image is corrupt, by path
+CHUNK = 64  # images per task of a worker
+ORIENTATION = 0x0112  # EXIF tag; for values of 5 or more width and height are swapped
+Findings = tuple[str, dict[str, str]]  # first error or ""; {path of a corrupt image: reason}
 
 
 def check_images(
     data: CocoSet, image_ids: Sequence[int], whole: bool, workers: int, corrupt: CorruptImages
 ) -> None:
-    """Look at images of a split; ranks share the work and know the same afterwards.
+    """Check images of a split. The ranks share the work and have the same findings afterwards.
 
     Args:
-        whole: decode them; else the file's header is read alone, which tells type and size.
-        workers: processes that look, on each rank.
-        corrupt: what happens at images that cannot be decoded; they are noted in it.
+        data: the split.
+        image_ids: ids of the images to check.
+        whole: whether to decode the images; otherwise only type and size are read from the headers.
+        workers: number of processes that check images, on each rank.
+        corrupt: policy for corrupt images, which also records them.
 
     Raises:
-        LdregError: on every rank the same, in one line, if a file is not there or its image is of another
-            size than its split says; at an image that is corrupt and not skipped; if none is readable.
+        LdregError: if a file is missing, the size of an image is not that in its split, an image is corrupt
+            and not skipped, or all images are corrupt. The error is the same on every rank.
     """
     tasks = [data.bare_task(image_id) for image_id in image_ids[rank() :: world_size()]]
     chunks = [tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK)]
@@ -38,21 +40,21 @@ def check_images(
         if mistake:
             break
     everyones: list[Findings] = gather_objects((mistake, reasons))
-    for told, _ in everyones:
-        if told:
-            raise LdregError(told)
+    for message, _ in everyones:
+        if message:
+            raise LdregError(message)
     reasons = {path: reason for _, found in everyones for path, reason in found.items()}
     for path, reason in sorted(reasons.items()):
         if rank() == 0 or corrupt.policy == "stop":
             corrupt.add(path, reason)
-        else:  # which rank 0 tells
+        else:  # rank 0 prints the warning
             corrupt.reasons.setdefault(path, reason)
     if len(reasons) == len(image_ids):
         raise LdregError(f"{data.images}: none of {len(image_ids)} images can be read")
 
 
 class _ImageChecker(Dataset):
-    """What workers run: a look at each image of a chunk, until there is a mistake."""
+    """The data set of the workers: checks each image of a chunk until there is an error."""
 
     def __init__(self, whole: bool) -> None:
         self.look = read_pixels if whole else _read_header
@@ -74,8 +76,8 @@ def _read_header(task: Task) -> None:
         with task.path.open("rb") as file, Image.open(file) as image:
             turned = image.getexif().get(ORIENTATION, 1) >= 5
             size = image.size[::-1] if turned else image.size
-    except Exception as error:  # decoders of damaged files raise nearly anything
-        if isinstance(error, OSError) and error.errno is not None:  # of the disk
+    except Exception as error:  # PIL raises many kinds of errors for damaged files
+        if isinstance(error, OSError) and error.errno is not None:  # an error of the disk
             raise LdregError(f"{task.path}: the image cannot be read ({error.strerror})") from error
         raise CorruptImageError("no image, or a damaged one") from error
     check_size(task, size)

@@ -1,4 +1,4 @@
-"""Batches of images and objects, decoded in worker processes; what these make depends on the task alone."""
+"""Batches of images and objects, decoded in worker processes whose results depend only on their tasks."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -18,20 +18,20 @@ Sample = tuple[Tensor, Target]  # uint8 image
 
 
 class Corrupt(NamedTuple):
-    """What a worker makes of an image that cannot be decoded."""
+    """A worker's result for an image that cannot be decoded."""
 
     task: Task
     reason: str
 
 
 class _Decoder(Dataset):
-    """What workers run: `decode` on each task of a batch."""
+    """The data set of the workers: `decode` applied to each task of a batch."""
 
     def __getitem__(self, tasks: Sequence[Task]) -> list[Sample | Corrupt] | LdregError:
         try:
             return [_decoded(task) for task in tasks]
         except LdregError as error:
-            return error  # raised in the worker, it would come back with a traceback for a message
+            return error  # if the worker raised it, its message would be a traceback
 
 
 def _decoded(task: Task) -> Sample | Corrupt:
@@ -42,16 +42,16 @@ def _decoded(task: Task) -> Sample | Corrupt:
 
 
 def worker_pool(dataset: Dataset, batches: Iterable, workers: int, pin_memory: bool = False) -> DataLoader:
-    """`dataset[batch]` of each of `batches`, in order, by `workers` processes (0: in this one)."""
+    """Load `dataset[batch]` for each of `batches` in order by `workers` processes (0: in this process)."""
     return DataLoader(
         dataset,
         batch_size=None,
         sampler=batches,
         num_workers=workers,
-        # As in ldreg.data.loader: a fork of this process would take along its other threads' locks.
+        # As in ldreg.data.loader: forking this process would copy locks that its other threads hold.
         multiprocessing_context="forkserver" if workers else None,
         pin_memory=pin_memory,
-        generator=torch.Generator(),  # else it would draw from the global random state
+        generator=torch.Generator(),  # otherwise the loader draws from the global random state
     )
 
 
@@ -62,14 +62,17 @@ def load_tasks(
     corrupt: CorruptImages | None = None,
     stand_in: Callable[[Task], Sample] | None = None,
 ) -> Iterator[Batch]:
-    """Images, float32 (3, height, width) in [0, 1], and targets of each batch, on the device.
+    """Yield the images, float32 (3, height, width) in [0, 1], and targets of each batch, on the device.
 
     Args:
-        corrupt: what happens at images that cannot be decoded; they are noted in it. The default stops.
-        stand_in: makes what is shown in the place of such an image; without, it is left out of its batch.
+        batches: tasks of each batch.
+        workers: number of processes that decode; 0 decodes in this process.
+        device: device of the result.
+        corrupt: policy for corrupt images, which also records them. The default stops at the first.
+        stand_in: returns the replacement for a corrupt image; None leaves the image out of its batch.
 
     Raises:
-        LdregError: those of `decode`; at an image that is corrupt and not skipped.
+        LdregError: in the cases of `decode`, and if an image is corrupt and not skipped.
     """
     corrupt = CorruptImages() if corrupt is None else corrupt
     for samples in worker_pool(_Decoder(), batches, workers, pin_memory=device.type == "cuda"):
@@ -91,13 +94,14 @@ def load_tasks(
 
 
 def stand_ins(data: CocoSet, corrupt: CorruptImages) -> Callable[[Task], Sample]:
-    """A function from the task of a corrupt image to the sample that is trained on in its place.
+    """Return a function that maps the task of a corrupt image to the sample that replaces it in training.
 
-    It is the next image with objects that can be read, in the order of ids, from the last on to the first; a
-    wide one for a wide one, where there is one. So it depends on neither ranks nor workers.
+    The replacement is the next readable image with objects in the order of ids; the last id is followed by
+    the first. A wide image is replaced by a wide one if there is any, and a tall one by a tall one. The
+    replacement depends neither on ranks nor on workers.
 
     Raises:
-        LdregError: by the function, if there is none.
+        LdregError: raised by the returned function if there is no readable image.
     """
     order = data.trainable()
 
@@ -115,14 +119,16 @@ def stand_ins(data: CocoSet, corrupt: CorruptImages) -> Callable[[Task], Sample]
 
 
 def training_batches(data: CocoSet, size: int, flip: float, seed: int) -> Iterator[list[Task]]:
-    """This rank's share of endless batches: every image once in each pass, in a random order.
+    """Yield this rank's share of an endless sequence of batches, with every image once per pass.
 
-    A batch is of wide images or of tall ones alone, as in detectron2, so that little of it is padding. The
-    order depends on the seed; that of one rank's images, also on the number of ranks.
+    As in detectron2, a batch contains only wide or only tall images, to reduce padding. The order is random
+    and depends on the seed. The images of a single rank also depend on the number of ranks.
 
     Args:
-        size: images of a batch over all ranks.
+        data: the split.
+        size: images per batch over all ranks.
         flip: probability that an image is mirrored.
+        seed: seed of the order and of the flips.
     """
     share = size // world_size()
     waiting: dict[bool, list[Task]] = {True: [], False: []}
@@ -140,7 +146,7 @@ def _wide(task: Task) -> bool:
 
 
 def _stream(image_ids: Sequence[int], flip: float, seed: int) -> Iterator[tuple[int, bool]]:
-    """Every `world_size`-th image of an endless stream that all ranks draw alike."""
+    """Yield every `world_size`-th image of an endless random stream, which is the same on all ranks."""
     generator = np.random.default_rng(seed)
     place = 0
     while True:

@@ -1,4 +1,4 @@
-"""The training of a detector: one iteration after the other, and all that the next one depends on."""
+"""The training loop of a detector, and its state for checkpoints."""
 
 import math
 import sys
@@ -15,23 +15,25 @@ from ldreg.detection.loader import Batch
 from ldreg.errors import LdregError
 from ldreg.runtime.distributed import rank
 
-ROWS = 50  # of the history
-SAVED_EVERY = 5000  # iterations
+ROWS = 50  # number of rows in the history
+SAVED_EVERY = 5000  # iterations between two checkpoints
 HistoryRow = dict[str, float]
 
 
 class DetectorTraining:
-    """A detector that is trained, and where its training stands.
+    """A detector in training, and the state of the training.
 
-    With a checkpoint it goes on where an earlier one of the same settings was stored. On a CPU, in one
-    process, it then gives the weights that it would have given without interruption; on GPUs up to what
-    their kernels round differently from run to run.
+    If `checkpoint` holds a state of the same training, the training continues from it. On a CPU in one
+    process the final weights are those of an uninterrupted training. On GPUs they differ by the rounding of
+    nondeterministic kernels.
 
     Args:
-        detector: of `build_detector`, in training mode, on its device.
-        model: the same as `ldreg.runtime.distributed.replicate` returns it.
-        precision: float32, bf16 or fp16; the last one needs a gradient scaler.
-        corrupt: the images that were met and skipped belong to what is stored.
+        detector: a detector of `build_detector`, in training mode, on its device.
+        model: the detector after `ldreg.runtime.distributed.replicate`.
+        settings: settings of the training.
+        precision: float32, bf16 or fp16; fp16 uses a gradient scaler.
+        corrupt: policy for corrupt images; the skipped images are part of the saved state.
+        checkpoint: where the state is saved; None saves nothing.
     """
 
     def __init__(
@@ -48,10 +50,10 @@ class DetectorTraining:
         self.device = next(model.parameters()).device
         self.optimizer = build_optimizer(model, settings)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
-        self.iteration = 0  # the next one; as many batches have been used
+        self.iteration = 0  # next iteration, which is also the number of batches used
         self.history: list[HistoryRow] = []
-        self.sums: dict[str, Tensor] = {}  # of losses, since the last row
-        self.since = 0  # iterations
+        self.sums: dict[str, Tensor] = {}  # sums of the losses since the last row
+        self.since = 0  # iterations since the last row
         if checkpoint and (found := checkpoint.load()):
             self._restore(*found)
             if rank() == 0:
@@ -62,7 +64,7 @@ class DetectorTraining:
                 )
 
     def fit(self, batches: Iterator[Batch], on_row: Callable[[HistoryRow], None]) -> None:
-        """Train on the batches from the `iteration`-th on; `on_row` gets every row, stored ones first."""
+        """Train on `batches` from the next iteration on; `on_row` gets every row, saved ones first."""
         for row in self.history:
             on_row(row)
         every = math.ceil(self.settings.iterations / ROWS)
@@ -89,7 +91,7 @@ class DetectorTraining:
         self.iteration += 1
 
     def _row(self) -> HistoryRow:
-        """A row of the history, of this rank's losses since the row before."""
+        """Return a row of the history: the mean losses of this rank since the previous row."""
         losses = {key: float(value / self.since) for key, value in self.sums.items()}
         self.sums, self.since = {}, 0
         row = {"iteration": self.iteration, "loss": sum(losses.values()), **losses}
@@ -101,7 +103,7 @@ class DetectorTraining:
         return row | {"learning_rate": self.settings.rate(self.iteration - 1)}
 
     def _state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What ranks have alike, and what this one has of its own."""
+        """Return the state that is equal on all ranks, and the state of this rank."""
         shared = {
             "iteration": self.iteration,
             "detector": self.detector.state_dict(),
@@ -132,7 +134,7 @@ class DetectorTraining:
 
 
 def build_optimizer(model: nn.Module, settings: DetectionSettings) -> torch.optim.SGD:
-    """SGD with momentum; norms are left out of the weight decay, as by detectron2's WEIGHT_DECAY_NORM 0."""
+    """Build SGD with momentum, without weight decay of norms, as with detectron2's WEIGHT_DECAY_NORM 0."""
     norms = [
         parameter
         for module in model.modules()

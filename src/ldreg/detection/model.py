@@ -1,16 +1,16 @@
-"""Mask R-CNN on a C4 backbone, from torchvision's parts, with detectron2's details where the two differ.
+"""Mask R-CNN with a C4 backbone, built from torchvision's parts and adapted to detectron2.
 
-C4 means: regions are proposed and pooled on the features of all stages but the last (stride 16 for a ResNet);
-the last stage, res5, runs on each pooled region and feeds boxes and masks alike (He et al. 2017, "Mask
-R-CNN", figure 4 left; detectron2's Res5ROIHeads). As in MoCo, a batch norm follows res5, and nothing is
-frozen.
+C4 means that regions are proposed and pooled on the features of all stages except the last (stride 16 for a
+ResNet). The last stage, res5, runs on each pooled region, and its output is used for boxes and masks (He et
+al. 2017, "Mask R-CNN", figure 4 left; detectron2's Res5ROIHeads). As in MoCo, a batch norm follows res5, and
+no weights are frozen.
 
-Where torchvision's detectors differ from detectron2's `Base-RCNN-C4.yaml`, this follows detectron2: absolute
-errors for boxes (torchvision: smooth below 1/9), anchors not rounded, aligned pooling (half a pixel's shift),
-binary mask targets, masks pasted at pixel centres. With the same weights, detections and losses of an
-image that needs no resizing were detectron2's to 6 digits, with its INPUT.MASK_FORMAT bitmask. With its
-default, which cuts targets out of polygons and not out of pixels, the mask's loss differs in the fourth digit
-(0.73516 against 0.73485). What stays torchvision's: images are resized without antialiasing, to sizes
+Where torchvision differs from detectron2's `Base-RCNN-C4.yaml`, this module follows detectron2: absolute box
+errors (smooth below 1/9 in torchvision), anchors that are not rounded, aligned pooling (a shift by half a
+pixel), binary mask targets, and masks pasted at pixel centres. With the same weights, detections and losses
+of an image without resizing agreed with detectron2's to 6 digits if its INPUT.MASK_FORMAT was bitmask. Its
+default cuts targets from polygons instead of pixels; the mask loss then differs in the fourth digit (0.73516
+against 0.73485). Two details remain torchvision's: images are resized without antialiasing to sizes that are
 rounded down, and padded to a multiple of the stride.
 """
 
@@ -28,25 +28,25 @@ from ldreg.config.detection import DetectionSettings
 from ldreg.detection.heads import Autocast, C4Heads, ProposalNetwork, Stage
 from ldreg.errors import LdregError
 
-PIXELS_AT_ONCE = 2**26  # of pasted masks: 256 MiB of float32
+PIXELS_AT_ONCE = 2**26  # pixels of masks pasted at once: 256 MiB of float32
 
 
 class SplitEncoder(NamedTuple):
-    """An encoder in the two parts of a C4 detector."""
+    """An encoder, split into the two parts that a C4 detector needs."""
 
-    lower: nn.Module  # images to features
-    upper: nn.Module  # pooled features to regions' features: the last stage
-    channels: int  # of the images
-    lower_width: int
-    upper_width: int
-    stride: int  # of the lower part, pixels
+    lower: nn.Module  # all stages except the last: images to features
+    upper: nn.Module  # the last stage: pooled features to features of regions
+    channels: int  # number of channels of the images
+    lower_width: int  # number of output channels of `lower`
+    upper_width: int  # number of output channels of `upper`
+    stride: int  # stride of `lower` in pixels
 
 
 def split_encoder(encoder: nn.Module, backbone: str) -> SplitEncoder:
-    """Divide a copy of an encoder of `ldreg.models.networks.build_backbone` before its last stage.
+    """Split a copy of an encoder of `ldreg.models.networks.build_backbone` before its last stage.
 
     Raises:
-        LdregError: for a vision transformer, which has no such stages.
+        LdregError: if the backbone is a vision transformer, which has no such stages.
     """
     if backbone in WITH_PATCHES:
         raise LdregError(
@@ -56,7 +56,7 @@ def split_encoder(encoder: nn.Module, backbone: str) -> SplitEncoder:
     if backbone == "small_cnn":
         layers = list(encoder.children())
         convolutions = [place for place, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)]
-        # Of convolution, norm and ReLU each; after the last stage come pooling and flattening.
+        # Each stage is a convolution, a norm and a ReLU. Pooling and flattening follow the last stage.
         lower, upper = layers[: convolutions[-1]], layers[convolutions[-1] : convolutions[-1] + 3]
     else:
         names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3")
@@ -73,20 +73,20 @@ def split_encoder(encoder: nn.Module, backbone: str) -> SplitEncoder:
 def build_detector(
     encoder: nn.Module, backbone: str, classes: int, settings: DetectionSettings, precision: str = "float32"
 ) -> GeneralizedRCNN:
-    """A detector that starts from a copy of the encoder; its other weights are drawn at random.
+    """Build a detector that starts from a copy of the encoder; its other weights are random.
 
     In training it maps images (a list of float32 (3, height, width) in [0, 1]) and targets (`coco.decode`) to
-    a dictionary of losses; in evaluation, images to detections: `boxes` (n, 4), `labels`, `scores` (n,) and
-    `masks`, bool (n, height, width), of the images' own sizes.
+    a dictionary of losses. In evaluation it maps images to detections in the original image sizes: `boxes`
+    (n, 4), `labels` (n,), `scores` (n,) and `masks`, bool (n, height, width).
 
     Args:
-        encoder, backbone: as of `ldreg.models.networks.build_backbone`.
-        classes: without the background.
-        settings: sizes and numbers.
-        precision: float32, or bf16 or fp16 for the convolutions; boxes and losses are float32 in any case.
+        encoder, backbone: as in `ldreg.models.networks.build_backbone`.
+        classes: number of classes without the background.
+        settings: settings of the detector.
+        precision: precision of the convolutions: float32, bf16 or fp16. Boxes and losses are always float32.
 
     Raises:
-        LdregError: for a vision transformer.
+        LdregError: if the backbone is a vision transformer.
     """
     parts = split_encoder(encoder, backbone)
     cast = Autocast(precision)
@@ -97,7 +97,7 @@ def build_detector(
 
 
 class Resize(GeneralizedRCNNTransform):
-    """torchvision's resizing, without normalisation (encoders see [0, 1]); pastes masks into the image."""
+    """torchvision's resizing without normalisation, as encoders expect [0, 1]; pastes masks into images."""
 
     def __init__(self, settings: DetectionSettings, parts: SplitEncoder) -> None:
         super().__init__(settings.min_sizes, settings.max_size, [0.0], [1.0], size_divisible=parts.stride)
@@ -121,7 +121,7 @@ class Resize(GeneralizedRCNNTransform):
 
 
 def paste_masks(masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Masks of boxes as masks of the image: bilinear at each pixel's centre, then at least 0.5.
+    """Paste masks of boxes into the image: bilinear interpolation at pixel centres, thresholded at 0.5.
 
     Args:
         masks: probabilities (n, side, side).
@@ -144,6 +144,6 @@ def paste_masks(masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _relative(pixels: int, low: Tensor, high: Tensor) -> Tensor:
-    """(n, pixels): each pixel's centre, -1 at `low` (n, 1) and 1 at `high`."""
+    """Coordinates (n, pixels) of the pixel centres, scaled to -1 at `low` (n, 1) and 1 at `high` (n, 1)."""
     centers = torch.arange(pixels, device=low.device, dtype=low.dtype) + 0.5
     return (centers - low) / (high - low) * 2 - 1

@@ -1,4 +1,4 @@
-"""Precise statistics of batch norms, for testing."""
+"""Precise batch-norm statistics for testing."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,15 +11,15 @@ from ldreg.runtime.distributed import sum_over_ranks
 
 @torch.no_grad()
 def recompute_batch_norms(model: nn.Module, batches: Iterable[Any]) -> None:
-    """Set batch norms' running statistics to those of all that they see in `batches`, weights at rest.
+    """Set the running statistics of batch norms to those of their inputs in `batches`, with fixed weights.
 
-    Mean and variance are the population's: every value counts once, on whatever rank, so that the variance
-    holds that between batches too. So does detectron2's PRECISE_BN with fvcore of 2021 and later (there an
-    image counts once, whatever its size); before, it averaged the batches' variances. Without any batches
-    they stay as they are.
+    Mean and variance are those of all values on all ranks with equal weights, so the variance includes that
+    between batches. detectron2's PRECISE_BN does the same with fvcore of 2021 and later, except that all
+    images have equal weights there; earlier versions averaged the variances of batches. If `batches` is
+    empty, the statistics do not change.
     """
     norms = [each for each in model.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)]
-    # Of each norm: number of values, their sum, and that of their squares, by channel.
+    # For each norm and channel: the number of values, their sum, and the sum of their squares.
     sums = {norm: torch.zeros(3, norm.num_features, dtype=torch.float64) for norm in norms}
 
     def look(norm: nn.Module, inputs: tuple[Tensor]) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from ldreg.lid import frechet_variance, geometric_mean, lid_mle, lid_mom
 from ldreg.spectrum import effective_rank, rankme
 
-BATCH_SEED = 0  # of the permutation that forms mini-batches; the same for all runs
+BATCH_SEED = 0  # seed of the permutation that forms mini-batches; the same for all runs
 
 Estimator = Callable[..., Tensor]
 ESTIMATORS: dict[str, Estimator] = {"mom": lid_mom, "mle": lid_mle}
@@ -18,11 +18,11 @@ ESTIMATORS: dict[str, Estimator] = {"mom": lid_mom, "mle": lid_mle}
 
 @dataclass(frozen=True)
 class DimensionalitySettings:
-    """What is measured.
+    """Neighbourhood sizes and mini-batch size.
 
     Attributes:
-        ks: neighbourhood sizes, for both estimators.
-        batch_rows: rows of the mini-batches; the authors' monitor gathers 2,048.
+        ks: neighbourhood sizes for both estimators.
+        batch_rows: rows per mini-batch; the authors' monitor gathers 2,048.
     """
 
     ks: tuple[int, ...]
@@ -38,27 +38,28 @@ class DimensionalitySettings:
 def measure_dimensionality(
     features: Tensor, settings: DimensionalitySettings, split: str = "test"
 ) -> dict[str, Any]:
-    """LID by both estimators and every k, three effective ranks and RankMe of a split's representations.
+    """Measure LID (by both estimators, for every k), three effective ranks and RankMe of representations.
 
-    Each LID is measured twice: with the full split as the reference set, and in mini-batches, as the
-    regulariser and the authors' monitor do. Mini-batches are consecutive `batch_rows` rows of one
-    fixed permutation; the incomplete last one is left out, since a smaller reference set gives other values
-    (`rows_used` says how many rows remain), and a split below `batch_rows` has no mini-batch entries.
+    Each LID is measured twice: with the full split as the reference set, and within mini-batches, as the
+    regulariser and the authors' monitor do. Mini-batches are consecutive `batch_rows` rows of one fixed
+    permutation. An incomplete last mini-batch is left out, because a smaller reference set gives other
+    values; `rows_used` is the number of remaining rows. A split with fewer than `batch_rows` rows has no
+    mini-batch entries.
 
     Args:
         features: (n, dim), any floating type and device; half precision is measured in float32.
         settings: neighbourhood sizes and mini-batch rows.
-        split: name of the split that `features` come from, passed on.
+        split: name of the split that `features` come from; copied to the result.
 
     Returns:
         {"split": split, "rows": n, "dim": dim,
         "lid": [{"estimator": "mom" or "mle", "k": k, "batch_rows": rows, or None for the full split,
-        "rows_used": rows that the means run over, "mlid": geometric mean, "mean": arithmetic mean,
-        "frechet_variance": of the LIDs}, ...],
+        "rows_used": number of averaged LIDs, "mlid": geometric mean, "mean": arithmetic mean,
+        "frechet_variance": Frechet variance of the LIDs}, ...],
         "effective_rank": {"correlation": ., "covariance": ., "second_moment": .}, "rankme": .}
 
     Raises:
-        ValueError: a k that needs more rows than the split has, or representations that are not finite.
+        ValueError: if a k needs more rows than the split has, or if representations are not finite.
     """
     rows, dim = features.shape
     check_rows(settings.ks, rows, "the split has")
@@ -89,7 +90,7 @@ def measure_dimensionality(
 
 
 def check_rows(ks: tuple[int, ...], rows: int, what: str) -> None:
-    """Refuse, with ValueError, a k that the estimators would lower (with a warning) for want of rows."""
+    """Raise ValueError if a k is so large that the estimators would lower it, with a warning."""
     if max(ks) > rows - 2:
         raise ValueError(f"k = {max(ks)} needs at least {max(ks) + 2} rows, but {what} {rows}")
 

@@ -1,4 +1,4 @@
-"""Frozen representations: one pass over a split feeds every measurement."""
+"""Representations of a frozen encoder, extracted once for all measurements."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +15,8 @@ from ldreg.data.views import eval_view
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[nn.Module]:
-    """Put `network` in eval mode for the block; each submodule gets its own training flag back."""
-    # Not network.train(was_training): that would unfreeze submodules which the caller keeps in eval mode.
+    """Put `network` in eval mode inside the block, then restore the training flag of each submodule."""
+    # network.train(was_training) would also affect submodules that the caller keeps in eval mode.
     flags = {module: module.training for module in network.modules()}
     network.eval()
     try:
@@ -36,28 +36,30 @@ def extract(
     workers: int = 0,
     corrupt: CorruptImages | None = None,
 ) -> Tensor:
-    """Representations of `images` under the frozen encoder, in their order.
+    """Return the representations of `images` from the frozen encoder, in the order of the images.
 
-    The images are resized without augmentation (`eval_view`); of files, the central crop is taken
-    (`ldreg.data.loader.central_crops`). The encoder runs in eval mode without
-    gradients; no weight and no buffer changes and its training flags are restored.
+    Images are resized without augmentation (`eval_view`); for files the central crop is used
+    (`ldreg.data.loader.central_crops`). The encoder runs in eval mode without gradients. Its weights, buffers
+    and training flags do not change.
 
     Args:
-        encoder: maps float images in [0, 1] (batch, channels, size, size) to (batch, dim); lies on `device`.
+        encoder: maps float images in [0, 1] (batch, channels, size, size) to (batch, dim); must be on
+            `device`.
         images: uint8 (n, channels, height, width), on any device; or n files.
         size: height and width of the view in pixels.
-        device: where the encoder runs.
-        batch_size: images per forward pass; limits memory, changes no result beyond rounding.
-        workers: processes that decode files; 0 decodes in this one.
-        corrupt: what happens at corrupt files; the default stops. Skipped ones have no row (`represent`).
+        device: device of the encoder.
+        batch_size: images per forward pass. It limits memory and affects results only by rounding.
+        workers: number of processes that decode files; 0 decodes in this process.
+        corrupt: policy for corrupt files. The default stops at the first. Skipped files have no row in the
+            result; `represent` drops their labels, too.
 
     Returns:
         float32 (n, dim) on the CPU.
 
     Raises:
-        ValueError: no image, an encoder whose output is not (batch, dim), or a representation that is not
-            finite (the message counts the rows).
-        LdregError: a file that holds no image.
+        ValueError: if there is no image, if the output of the encoder is not (batch, dim), or if
+            representations are not finite (the error counts their rows).
+        LdregError: if a file is corrupt and not skipped.
     """
     if len(images) == 0:
         raise ValueError("cannot extract representations: the split holds no image")
@@ -90,7 +92,7 @@ def represent(
     workers: int = 0,
     corrupt: CorruptImages | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Representations (m, dim) and labels (m,) of the images of `split`, without corrupt ones.
+    """Return representations (m, dim) and labels (m,) of the images of `split`, without skipped ones.
 
     Arguments and errors are those of `extract`.
     """

@@ -1,29 +1,29 @@
-"""Weighted nearest-neighbour classification, and what it shares with the linear probe."""
+"""Weighted kNN classification, and helpers that the linear probe uses, too."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Similarities held at once: 2^26 float32 numbers are 256 MiB.
+# Number of similarities held in memory at once: 2^26 float32 numbers are 256 MiB.
 SIMILARITIES_PER_CHUNK = 2**26
 
 
 def holdout_split(labels: Tensor, fraction: float, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Split the rows of a training set into a part to fit on and a hold-out to choose on, class by class.
+    """Split the rows of a training set by class into a part for fitting and a hold-out for model selection.
 
-    Each class gives round(fraction * rows) of its rows to the hold-out, at least one and never all; the row
-    of a class with a single row stays in the fit. The split depends on labels, fraction and seed alone.
+    The hold-out contains round(fraction * rows) rows of each class, at least one and never all. A class with
+    a single row is only in the part for fitting. The split depends only on labels, fraction and seed.
 
     Args:
         labels: integer (n,).
-        fraction: share of the hold-out, in (0, 1).
-        seed: of the permutation; the same for all runs that are compared.
+        fraction: size of the hold-out relative to n, in (0, 1).
+        seed: seed of the permutation; the same for all runs that are compared.
 
     Returns:
-        (fit_index, holdout_index): int64 on the CPU, sorted; together every row once.
+        (fit_index, holdout_index): int64 on the CPU, sorted. Each row is in exactly one of them.
 
     Raises:
-        ValueError: a fraction outside (0, 1), or a hold-out that would be empty.
+        ValueError: if the fraction is outside (0, 1) or the hold-out would be empty.
 
     Example:
         >>> fit, holdout = holdout_split(torch.tensor([0, 0, 0, 0, 1, 1, 1, 1]), fraction=0.25)
@@ -36,7 +36,7 @@ def holdout_split(labels: Tensor, fraction: float, seed: int = 0) -> tuple[Tenso
     counts = torch.bincount(labels)
     quotas = (fraction * counts).round().long().clamp(min=1).minimum(counts - 1)
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-    order = order[labels[order].argsort(stable=True)]  # shuffled within each class, classes one after another
+    order = order[labels[order].argsort(stable=True)]  # sorted by class, shuffled within each class
     sorted_labels = labels[order]
     rank_in_class = torch.arange(len(labels)) - (counts.cumsum(0) - counts)[sorted_labels]
     held_out = rank_in_class < quotas[sorted_labels]
@@ -46,12 +46,12 @@ def holdout_split(labels: Tensor, fraction: float, seed: int = 0) -> tuple[Tenso
 
 
 def count_top_hits(scores: Tensor, labels: Tensor, top: int) -> Tensor:
-    """How many rows have their label among the `top` highest scores.
+    """Count the rows whose label is among the `top` highest scores.
 
-    A score of -inf (or NaN) says that the class was not predicted and never counts as a hit.
+    A class with the score -inf or NaN was not predicted and never counts as a hit.
 
     Args:
-        scores: (..., n, classes), e.g. with leading dimension heads.
+        scores: (..., n, classes); a leading dimension can be the classifiers.
         labels: integer (n,).
 
     Returns:
@@ -74,23 +74,24 @@ def knn_accuracy(
 ) -> dict[str, float | None]:
     """Accuracy of the weighted k-nearest-neighbour classifier on representations.
 
-    Each of the k training rows of greatest cosine similarity s votes for its class with weight
+    Each of the k training rows with the largest cosine similarity s votes for its class with weight
     exp(s / temperature) (Wu et al., "Unsupervised Feature Learning via Non-Parametric Instance
-    Discrimination", CVPR 2018, section 3.4). A class without a vote is never predicted, so with small k
-    top-5 may rank fewer than five classes.
+    Discrimination", CVPR 2018, section 3.4). A class without votes is never predicted, so with small k
+    top-5 may contain fewer than five classes.
 
     Args:
         train_x, test_x: (n, dim) and (m, dim), any floating type, on one device; compared in float32.
         train_y, test_y: integer (n,) and (m,), in [0, classes).
         classes: number of classes.
-        k: neighbours, at most n.
-        temperature: of the votes, above 0.
+        k: number of neighbours, at most n.
+        temperature: temperature of the votes, above 0.
 
     Returns:
         {"top1": percent, "top5": percent, or None where there are at most 5 classes}.
 
     Raises:
-        ValueError: k outside [1, n], a temperature that is not positive, an empty or non-finite input.
+        ValueError: if k is outside [1, n], the temperature is not positive, or an input is empty or not
+            finite.
     """
     if not 1 <= k <= len(train_x):
         raise ValueError(f"k must lie between 1 and the {len(train_x)} training rows, got {k}")
@@ -107,7 +108,7 @@ def knn_accuracy(
     rows = max(1, SIMILARITIES_PER_CHUNK // len(reference))
     for query, label in zip(queries.split(rows), test_y.split(rows), strict=True):
         similarity, neighbor = (query @ reference.T).topk(k, dim=1)
-        # softmax = the weights up to a factor per query: same votes, and no overflow at low temperatures.
+        # softmax gives the weights up to a factor per query and does not overflow at low temperatures.
         weight = (similarity / temperature).softmax(dim=1)
         votes = weight.new_zeros(len(query), classes).scatter_add_(1, train_y[neighbor], weight)
         scores = votes.masked_fill(votes == 0, -torch.inf)

@@ -1,7 +1,7 @@
-"""How good is the LID of a mini-batch? Its error against the full training split's.
+"""The error of LID in mini-batches, relative to LID in the full training split.
 
-LDReg estimates the LID of each sample from the mini-batch that it happens to be in. Here the same estimators,
-with the same k, are given the whole split instead, and the two answers are compared sample by sample.
+LDReg estimates the LID of a sample from its mini-batch. Here the same estimators with the same k are also
+applied to the whole split, and the two estimates are compared for each sample.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,18 +14,18 @@ from ldreg.lid import mle_from_distances, mom_from_distances
 from ldreg.neighbors import neighbor_distances
 
 KS = (4, 8, 16, 32, 64, 128)
-BATCH_ROWS = (32, 64, 128, 256, 512, 1024, 2048, 4096)  # those below the split's rows are measured
-BATCHES = 8  # random ones of each size
-BATCH_SEED = 0  # of their rows; the same for all runs
+BATCH_ROWS = (32, 64, 128, 256, 512, 1024, 2048, 4096)  # sizes below that of the split are measured
+BATCHES = 8  # number of random mini-batches of each size
+BATCH_SEED = 0  # seed of the mini-batches; the same for all runs
 
 ESTIMATORS: dict[str, Callable[[Tensor], Tensor]] = {"mom": mom_from_distances, "mle": mle_from_distances}
 
 
 def random_batches(rows: int, size: int, batches: int = BATCHES, seed: int = BATCH_SEED) -> list[Tensor]:
-    """Row numbers of `batches` mini-batches of `size` of `rows`, each without repetition.
+    """Draw the row numbers of `batches` mini-batches with `size` of `rows` rows, without repetition in each.
 
-    They are consecutive rows of one permutation, and of another one where that is used up, so that batches
-    have few rows in common and those of every size have many.
+    Mini-batches are consecutive parts of a permutation; when it is used up, another one is drawn.
+    Mini-batches of one size therefore share few rows, but those of different sizes share many.
 
     >>> [len(batch) for batch in random_batches(100, 40, batches=3)]
     [40, 40, 40]
@@ -46,28 +46,29 @@ def lid_errors(
     batches: int = BATCHES,
     seed: int = BATCH_SEED,
 ) -> list[dict[str, Any]]:
-    """Errors of the mini-batch LID for each estimator, mini-batch size N and k.
+    """Measure the error of the mini-batch LID for each estimator, mini-batch size N and k.
 
-    With LID_i of sample i in its mini-batch of N rows and LID*_i among all rows, both with the same k and
-    without the sample itself, over the samples of `batches` random mini-batches:
+    Let LID_i be the estimate for sample i in its mini-batch of N rows, and LID*_i that among all rows with
+    the same k. Neither counts the sample as its own neighbour. Over the samples of `batches` random
+    mini-batches:
 
     - bias: exp(mean_i ln(LID_i / LID*_i)), the ratio of the geometric means (mLID);
-    - rms: sqrt(mean_i ln(LID_i / LID*_i)^2), the root mean square asymptotic Fisher-Rao distance.
+    - rms: sqrt(mean_i ln(LID_i / LID*_i)^2), the root mean squared asymptotic Fisher-Rao distance.
 
     Args:
         features: (n, dim), any floating type and device; half precision is measured in float32.
-        batch_rows: N; those of n and more are left out.
-        ks: neighbourhood sizes; for each N those of up to N - 2, as in training.
-        batches: how many mini-batches of each size.
-        seed: of the mini-batches' rows.
+        batch_rows: values of N; values of n or more are left out.
+        ks: neighbourhood sizes; each N uses those of at most N - 2, as in training.
+        batches: number of mini-batches of each size.
+        seed: seed of the mini-batches.
 
     Returns:
-        [{"estimator": "mom" or "mle", "k": k, "batch_rows": N, "mlid": of the mini-batches' samples, within
-        them, "full_mlid": of the same among all rows, "bias", "rms", "batch_bias": of each mini-batch,
-        "batch_rms": likewise}, ...]
+        [{"estimator": "mom" or "mle", "k": k, "batch_rows": N, "mlid": geometric mean of LID_i, "full_mlid":
+        geometric mean of LID*_i, "bias", "rms", "batch_bias" and "batch_rms": lists with the bias and rms of
+        each mini-batch}, ...]
 
     Raises:
-        ValueError: no N and k is left, or representations that are not finite.
+        ValueError: if no pair of N and k is possible, or if representations are not finite.
     """
     rows = len(features)
     wanted = {
@@ -99,7 +100,7 @@ def lid_errors(
 def _full(
     features: Tensor, parts: list[Tensor], wanted: dict[int, list[int]]
 ) -> dict[tuple[str, int], Tensor]:
-    """ln LID (n,) among all rows by estimator and k, float64 on the CPU; NaN for rows in none of `parts`."""
+    """ln LID (n,) among all rows by estimator and k, float64 on the CPU; NaN for rows outside `parts`."""
     used = torch.cat(parts).unique()
     ks = sorted({k for fitting in wanted.values() for k in fitting})
     queries = used.to(features.device)
@@ -113,7 +114,7 @@ def _full(
 
 
 def _errors(here: Tensor, there: Tensor) -> dict[str, Any]:
-    """From ln LID (batches, N) within mini-batches and among all rows."""
+    """Compute the errors from ln LID (batches, N) within mini-batches and among all rows."""
     error = here - there
     return {
         "mlid": float(here.mean().exp()),

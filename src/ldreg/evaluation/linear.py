@@ -1,4 +1,4 @@
-"""Linear evaluation on stored representations (the `cached` protocol)."""
+"""Linear evaluation on stored representations, which result files call the `cached` protocol."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from ldreg.evaluation.knn import count_top_hits, holdout_split
 
-HOLDOUT_SEED = 0  # the same hold-out for all runs, whatever their seed
-NORM_EPS = 1e-5  # BatchNorm's
+HOLDOUT_SEED = 0  # all runs use the same hold-out, independent of their seed
+NORM_EPS = 1e-5  # epsilon of BatchNorm
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,14 @@ class LinearSettings:
 
     Attributes:
         epochs: passes over the training rows.
-        batch_size: rows per step at most; an epoch is cut into steps of equal size.
-        learning_rates: candidates at the first step, not scaled by the batch; each falls to 0 by a cosine.
-        holdout: share of the training split on which the learning rate is chosen.
-        momentum: of SGD.
-        weight_decay: of SGD, on the weights and, where `decay_biases`, on the biases.
-        nesterov: whether the momentum is Nesterov's.
-        decay_biases: whether the biases decay too, as all parameters of torch's SGD do.
+        batch_size: maximal number of rows per step; an epoch is divided into steps of equal size.
+        learning_rates: candidates for the initial rate, not scaled by the batch size. The rate falls to 0
+            along a cosine.
+        holdout: fraction of the training split that is held out to choose the learning rate.
+        momentum: momentum of SGD.
+        weight_decay: weight decay of the weights, and of the biases if `decay_biases` is set.
+        nesterov: whether Nesterov momentum is used.
+        decay_biases: whether weight decay applies to the biases, as by default in torch's SGD.
     """
 
     epochs: int
@@ -49,7 +50,7 @@ class LinearSettings:
 
 
 class Heads(NamedTuple):
-    """Linear classifiers that share their standardised input."""
+    """Several linear classifiers with the same standardised input."""
 
     mean: Tensor  # (dim,)
     scale: Tensor  # (dim,), 1 / sqrt(variance + NORM_EPS)
@@ -57,14 +58,14 @@ class Heads(NamedTuple):
     bias: Tensor  # (heads, classes)
 
     def logits(self, x: Tensor) -> Tensor:
-        """(heads, batch, classes) for `x` (batch, dim) on any device and in any floating type."""
+        """Return logits (heads, batch, classes) for `x` (batch, dim) of any device and floating type."""
         x = (x.to(self.mean) - self.mean) * self.scale
         return torch.einsum("bd,hdc->hbc", x, self.weight) + self.bias[:, None]
 
 
 def zero_heads(x: Tensor, classes: int, heads: int, device: torch.device) -> Heads:
-    """Untrained classifiers for input standardised by the mean and variance of `x` (n, dim)."""
-    # By blocks of columns, so that half-precision features are never held in float32 as a whole.
+    """Return classifiers with zero weights; inputs are standardised by mean and variance of `x` (n, dim)."""
+    # In blocks of columns, so that half-precision features are not converted to float32 all at once.
     moments = [torch.var_mean(block.float(), dim=0, correction=0) for block in x.split(64, dim=1)]
     variance, mean = (torch.cat(parts).to(device) for parts in zip(*moments, strict=True))
     weight = torch.zeros(heads, x.shape[1], classes, device=device, requires_grad=True)
@@ -73,7 +74,7 @@ def zero_heads(x: Tensor, classes: int, heads: int, device: torch.device) -> Hea
 
 
 def shuffled_batches(rows: int, steps: int, epochs: int, seed: int) -> Iterator[Tensor]:
-    """Row numbers of each step: every epoch has an order of its own, cut into `steps` equal parts."""
+    """Yield the row numbers of each step: every epoch cuts a new permutation into `steps` equal parts."""
     generator = torch.Generator().manual_seed(seed)
     for _ in range(epochs):
         yield from torch.randperm(rows, generator=generator).tensor_split(steps)
@@ -90,21 +91,26 @@ def train_heads(
     device: torch.device,
     weight_decays: Sequence[float] | None = None,
 ) -> Heads:
-    """Train one linear classifier per learning rate, all in one pass over the same batches.
+    """Train one linear classifier per learning rate, all at once on the same batches.
 
-    Each is SGD with momentum on the softmax cross-entropy, from zero (the problem is convex), with the rate
-    lr * (1 + cos(pi t / T)) / 2 at step t of T. The input is standardised by the mean and variance of `x`:
-    BatchNorm without affine, as in the paper's linear evaluation, with the split's own statistics.
+    Each classifier minimises the softmax cross-entropy by SGD with momentum. Weights start at zero, because
+    the problem is convex. The learning rate at step t of T is lr * (1 + cos(pi t / T)) / 2. The input is
+    standardised by the mean and variance of `x`. This corresponds to the BatchNorm without affine parameters
+    in the paper's linear evaluation, with the statistics of the whole split.
 
     Args:
         x: (n, dim), any floating type and device; batches are moved to `device`.
         y: integer (n,).
-        learning_rates, weight_decays: of each head; without decays each has that of the settings.
-        seed: of the batch order, which no other random state enters.
+        classes: number of classes.
+        learning_rates: initial learning rate of each classifier.
+        settings: the other settings of the training.
+        seed: seed of the batch order.
+        device: device of the classifiers.
+        weight_decays: weight decay of each classifier; None uses that of the settings.
     """
     heads = zero_heads(x, classes, len(learning_rates), device)
     y = y.to(device)
-    # A parameter group has one learning rate, but these tensors hold one per head: hence SGD by hand.
+    # SGD is written out here, because torch.optim has one learning rate per tensor, not one per classifier.
     parameters = (heads.weight, heads.bias)
     velocities = tuple(torch.zeros_like(parameter) for parameter in parameters)
     rates = torch.tensor(learning_rates, device=device)
@@ -114,7 +120,7 @@ def train_heads(
     for step, rows in enumerate(shuffled_batches(len(x), steps, settings.epochs, seed)):
         logits = heads.logits(x[rows.to(x.device)])
         target = y[rows.to(device)].expand(len(logits), -1)
-        # Mean over the batch, sum over the heads: each head's gradient is that of its own loss.
+        # Mean over the batch and sum over classifiers, so each gets the gradient of its own loss.
         loss = F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="sum") / len(rows)
         gradients = torch.autograd.grad(loss, parameters)
         step_rates = rates * (1 + math.cos(math.pi * step / (steps * settings.epochs))) / 2
@@ -132,7 +138,7 @@ def _sgd(
     rates: Tensor,
     settings: LinearSettings,
 ) -> None:
-    """One step of torch's SGD, in place; `parameter` (heads, ...), with `decays` and `rates` (heads,)."""
+    """Take one step of torch's SGD in place: `parameter` is (heads, ...), decays and rates (heads,)."""
     decays, rates = (values.view(-1, *[1] * (parameter.ndim - 1)) for values in (decays, rates))
     gradient = gradient + decays * parameter
     velocity.mul_(settings.momentum).add_(gradient)
@@ -141,7 +147,7 @@ def _sgd(
 
 @torch.no_grad()
 def top_accuracy(heads: Heads, x: Tensor, y: Tensor, top: int, batch_size: int = 4096) -> list[float]:
-    """Percentage of the rows of `x` (n, dim) whose label is among the `top` highest logits, per head."""
+    """Percentage of rows of `x` (n, dim) whose label is among the `top` highest logits, per classifier."""
     hits = torch.zeros(len(heads.weight), dtype=torch.long)
     for batch, labels in zip(x.split(batch_size), y.split(batch_size), strict=True):
         logits = heads.logits(batch)
@@ -159,29 +165,32 @@ def linear_probe(
     seed: int = 0,
     device: torch.device | str | None = None,
 ) -> dict[str, Any]:
-    """Accuracy on the test split of a linear classifier trained on the training split's representations.
+    """Train a linear classifier on representations of the training split and test it on the test split.
 
-    The learning rate is the best on a stratified hold-out of the *training* split (the lowest of equals);
-    the classifier with that rate is then trained on the whole training split and tested once, after its last
-    epoch. Nothing is chosen on the test split, where the authors report the best test epoch.
+    The learning rate is the one with the highest accuracy on a stratified hold-out of the *training* split;
+    the lowest wins a tie. The classifier with that rate is then trained on the whole training split and
+    tested once, after its last epoch. Nothing is selected on the test split. (The authors report the best
+    test epoch.)
 
     Args:
         train_x, test_x: (n, dim) and (m, dim), any floating type; computed in float32.
         train_y, test_y: integer (n,) and (m,), in [0, classes).
         classes: number of classes.
-        settings: of the training.
-        seed: of the batch order. The hold-out does not depend on it.
-        device: where to compute; None for where `train_x` lies. Features elsewhere are moved batch by batch.
+        settings: settings of the training.
+        seed: seed of the batch order. The hold-out does not depend on it.
+        device: device of the classifier; None means that of `train_x`. Features on another device are moved
+            batch by batch.
 
     Returns:
-        {"split": "test", "protocol": "cached", "top1": percent, "top5": percent or None where there are at
-        most 5 classes, "lr": chosen, "at_grid_edge": True if that is the lowest or highest candidate, so that
-        a better one may lie outside, "epochs": settings.epochs,
+        {"split": "test", "protocol": "cached", "top1": percent, "top5": percent, or None for at most 5
+        classes, "lr": chosen learning rate, "at_grid_edge": whether it is the lowest or highest candidate, so
+        that a rate outside the grid may be better, "epochs": settings.epochs,
         "holdout": [{"lr": candidate, "top1": percent on the hold-out}, ...] by rising rate}.
 
     Raises:
-        ValueError: non-finite representations, an empty test split, or a hold-out that cannot be made.
-        FloatingPointError: the training diverged at the chosen learning rate.
+        ValueError: if representations are not finite, the test split is empty, or no class has a second row
+            to hold out.
+        FloatingPointError: if the training diverges at the chosen learning rate.
     """
     if not (train_x.isfinite().all() and test_x.isfinite().all()):
         raise ValueError("representations must be finite, got NaN or infinity")

@@ -1,4 +1,4 @@
-"""Measuring: one trained encoder to its dimensionality, kNN and linear accuracy."""
+"""Measures the dimensionality, kNN accuracy and linear accuracy of one trained encoder."""
 
 from typing import Any
 
@@ -24,13 +24,22 @@ def measure(
     workers: int = 0,
     corrupt: CorruptImages | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """All measurements of a frozen encoder, from one pass over both splits; `workers` processes decode files.
+    """Make all measurements of a frozen encoder, from one pass over both splits.
+
+    Args:
+        encoder: the network, as `ldreg.evaluation.features.extract` takes it.
+        data: the data set.
+        image_size: height and width of the views in pixels.
+        evaluation: settings of the measurements.
+        device: device of the encoder.
+        workers: number of processes that decode image files.
+        corrupt: policy for corrupt images. The default stops at the first.
 
     Returns:
-        The contents of `dimensionality.json`, `knn.json` and `linear.json` by stem.
+        The contents of `dimensionality.json`, `knn.json` and `linear.json`, by file name without suffix.
 
     Raises:
-        LdregError: if a LID's neighbourhood is too large for the test split, or kNN's for the training split.
+        LdregError: if a k for LID is too large for the test split, or that for kNN for the training split.
     """
     if (k := max(evaluation.lid_ks)) > (most := len(data.test.labels) - 2):
         raise LdregError(

@@ -2,19 +2,20 @@
 
 The protocol is that of LDReg's Table 2: 30 epochs of SGD with Nesterov momentum 0.9 in batches of 256,
 learning rate 0.01 (Birdsnap 0.05) falling to 0 by a cosine, weight decay 5e-4 on weights and biases alike.
-This much differs from the authors' code, which trains on images:
+There are these differences from the authors' code, which trains on images:
 
-- Representations are extracted once, without the random crops and flips of its training (of CIFAR: flips
-  alone); the protocol is `cached`, as in linear.json.
-- Of image files the view is the central square of the shorter side's 87.5 % (Resize(256), CenterCrop(224)),
-  bilinear. Theirs in testing is 87.5 % of the width and of the height, squashed to 224 x 224, bicubic: not
-  the same for images that are not square, as Cars and Birdsnap have many. CIFAR goes from 32 pixels to the
-  encoder's size bilinearly, theirs bicubically. These are the views that all measurements here share.
-- The input is standardised by the mean and variance of the whole training split, where theirs passes a
-  BatchNorm without affine: a batch's own statistics in training, running ones in testing.
-- Weights start at zero, theirs from N(0, 0.01); the problem is convex. An epoch's batches are equal parts of
-  at most 256 rows, theirs are of 256.
-- Reported is the last epoch, not the best on the test split.
+- Representations are extracted once, without random crops and flips; the authors augment the training images
+  (CIFAR by flips only). Result files call this the `cached` protocol, as linear.json does.
+- For image files the view is the central square of 87.5 % of the shorter side, resized bilinearly
+  (Resize(256), CenterCrop(224)). The authors' test view is 87.5 % of the width and of the height, resized
+  bicubically to 224 x 224 without keeping the aspect ratio. The two differ for images that are not square, of
+  which Cars and Birdsnap have many. CIFAR images are resized from 32 pixels to the encoder's size bilinearly
+  here and bicubically there. All measurements here use these views.
+- The input is standardised by the mean and variance of the whole training split. The authors use a BatchNorm
+  without affine parameters: statistics of the batch in training, running statistics in testing.
+- Weights start at zero, because the problem is convex; the authors draw them from N(0, 0.01). The batches of
+  an epoch have equal sizes of at most 256 rows; the authors' have 256.
+- The result is that of the last epoch, not that of the best epoch on the test split.
 """
 
 from dataclasses import dataclass
@@ -34,16 +35,16 @@ from ldreg.evaluation.linear import HOLDOUT_SEED, Heads, LinearSettings, train_h
 WEIGHT_DECAY = 5e-4
 LEARNING_RATE = 0.01
 LEARNING_RATES = {"birdsnap": 0.05}  # the authors' released configuration
-# The accuracy that the field reports is top-1, but for the sets that Kornblith, Shlens and Le ("Do Better
-# ImageNet Models Transfer Better?", CVPR 2019, Table 1) list with mean per-class accuracy, as Ericsson, Gouk
-# and Hospedales' ssl-transfer does. None of them is in LDReg's Table 2, whose code measures top-1 throughout.
+# The data sets for which the field reports mean per-class accuracy instead of top-1: those of Kornblith,
+# Shlens and Le ("Do Better ImageNet Models Transfer Better?", CVPR 2019, Table 1), as in the ssl-transfer
+# code of Ericsson, Gouk and Hospedales. None of them is in LDReg's Table 2, whose code always measures top-1.
 MEAN_PER_CLASS = ("aircraft", "caltech101", "flowers", "pets")
 
 
 class ProbeSetting(NamedTuple):
-    """Of one linear classifier."""
+    """Learning rate and weight decay of one linear classifier."""
 
-    lr: float  # at the first step
+    lr: float  # initial learning rate
     weight_decay: float
 
 
@@ -53,13 +54,12 @@ class TransferSettings:
 
     Attributes:
         epochs: passes over the training rows.
-        batch_size: rows per step at most; an epoch is cut into steps of equal size.
-        learning_rates, weight_decays: the candidates are all their pairs; the paper's own values are always
-            among them.
-        holdout: share of the training split on which the best candidate is chosen.
-        reported: which accuracy is the result: that of the paper's setting or of the chosen candidate. Both
-            are recorded.
-        train_images: at most so many training images, chosen by `balanced_rows`; None takes all.
+        batch_size: maximal number of rows per step; an epoch is divided into steps of equal size.
+        learning_rates, weight_decays: all their pairs are candidates. The paper's values are always added.
+        holdout: fraction of the training split that is held out to choose the best candidate.
+        reported: whether the result is the accuracy with the paper's setting or with the chosen candidate.
+            Both are recorded.
+        train_images: maximal number of training images, chosen by `balanced_rows`; None means all.
     """
 
     epochs: int = 30
@@ -71,14 +71,14 @@ class TransferSettings:
     train_images: int | None = None
 
     def candidates(self, dataset: str) -> list[ProbeSetting]:
-        """By rising learning rate, then weight decay."""
+        """Return all candidates, sorted by learning rate, then by weight decay."""
         paper = paper_setting(dataset)
         rates, decays = {*self.learning_rates, paper.lr}, {*self.weight_decays, paper.weight_decay}
         return [ProbeSetting(*pair) for pair in product(sorted(rates), sorted(decays))]
 
     @property
     def linear(self) -> LinearSettings:
-        """What all candidates share."""
+        """The settings that all candidates share."""
         return LinearSettings(
             epochs=self.epochs,
             batch_size=self.batch_size,
@@ -90,7 +90,7 @@ class TransferSettings:
 
     @property
     def shared(self) -> dict[str, Any]:
-        """The same in words and numbers, for a reader."""
+        """The settings that all candidates share, as they are written to the result file."""
         return {
             "epochs": self.epochs,
             "batch_size": self.batch_size,
@@ -102,7 +102,7 @@ class TransferSettings:
 
 
 def paper_setting(dataset: str) -> ProbeSetting:
-    """The paper's for a data set.
+    """Return the paper's setting for a data set.
 
     >>> paper_setting("birdsnap")
     ProbeSetting(lr=0.05, weight_decay=0.0005)
@@ -111,7 +111,7 @@ def paper_setting(dataset: str) -> ProbeSetting:
 
 
 def field_metric(dataset: str) -> str:
-    """The accuracy by which the field compares a data set: `top1` or `mean_per_class`.
+    """Return the accuracy that the field reports for a data set: `top1` or `mean_per_class`.
 
     >>> field_metric("birdsnap"), field_metric("pets")
     ('top1', 'mean_per_class')
@@ -120,9 +120,10 @@ def field_metric(dataset: str) -> str:
 
 
 def match_channels(images: Tensor, channels: int) -> Tensor:
-    """Images (n, 1 or 3, height, width) as an encoder of `channels` channels takes them.
+    """Convert images (n, 1 or 3, height, width) to `channels` channels, the number that an encoder expects.
 
-    Grey becomes colour by repeating it; colour becomes grey by the ITU-R 601-2 weights of red, green, blue.
+    Grey images are repeated three times. Colour images become grey with the ITU-R 601-2 weights of the
+    colours.
     """
     if images.shape[1] == channels:
         return images
@@ -130,7 +131,7 @@ def match_channels(images: Tensor, channels: int) -> Tensor:
 
 
 class _ChannelMatched(nn.Module):
-    """An encoder that takes grey and colour images alike."""
+    """An encoder that converts grey or colour images to the channels on which it was trained."""
 
     def __init__(self, encoder: nn.Module, channels: int) -> None:
         super().__init__()
@@ -150,22 +151,23 @@ def transfer(
     workers: int = 0,
     corrupt: CorruptImages | None = None,
 ) -> dict[str, Any]:
-    """Extract the representations of both splits of `data` once, and classify them linearly.
+    """Train and test linear classifiers on the representations of another data set.
 
     Args:
-        encoder: frozen; as `ldreg.evaluation.features.extract` takes it.
-        channels: of the images that it was trained on; others are converted by `match_channels`.
-        data: grey or colour.
-        image_size: height and width in pixels at which the encoder was trained.
-        settings: of the classifiers.
+        encoder: frozen encoder, as `ldreg.evaluation.features.extract` takes it.
+        channels: number of channels of its training images; `match_channels` converts other images.
+        data: the data set, with grey or colour images.
+        image_size: height and width in pixels of its training images.
+        settings: settings of the classifiers.
         device, workers, corrupt: as in `extract`.
 
     Returns:
-        The content of `transfer/<dataset>.json`: `transfer_probe`'s, with the name and digest of the set.
+        The content of `transfer/<dataset>.json`: the result of `transfer_probe`, with name and digest of the
+        data set and the image size.
 
     Raises:
-        LdregError: at a file that holds no image, where such files are not skipped.
-        ValueError, FloatingPointError: as `extract` and `transfer_probe`.
+        LdregError: if a file is corrupt and not skipped.
+        ValueError, FloatingPointError: in the cases of `extract` and `transfer_probe`.
     """
     network = _ChannelMatched(encoder, channels)
     (train_x, train_y), (test_x, test_y) = (
@@ -188,32 +190,34 @@ def transfer_probe(
     settings: TransferSettings,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Accuracy of linear classifiers on the test split, with the paper's setting and with the best one.
+    """Test linear classifiers with the paper's setting and with a chosen setting.
 
-    All candidates are trained in one pass on a part of the *training* split; the best on the rest of it, by
-    the field's metric, is chosen (the first of equals). It and the paper's setting are then trained, again
-    in one pass, on the whole training split and tested once, after the last epoch.
+    All candidates are trained together on a part of the *training* split. The one with the best value of the
+    field's metric on the rest of it is chosen; the first wins a tie. The classifiers with the chosen and the
+    paper's setting are then trained on the whole training split, and tested once after the last epoch.
 
     Args:
-        dataset: its name, which gives the paper's learning rate and the field's metric.
+        dataset: name of the data set, which determines the paper's learning rate and the field's metric.
         train_x, test_x: (n, dim) and (m, dim), any floating type, on one device; computed in float32 there.
         train_y, test_y: integer (n,) and (m,), in [0, classes).
         classes: number of classes.
-        settings: of the training.
-        seed: of the batch order. The hold-out does not depend on it.
+        settings: settings of the training.
+        seed: seed of the batch order. The hold-out does not depend on it.
 
     Returns:
-        {"split": "test", "protocol": "cached", "metric": the field's, "reported": "paper" or "chosen",
-        "top1": percent, "mean_per_class": percent (both of the reported classifier),
-        "paper" and "chosen": {"lr": ., "weight_decay": ., "top1": ., "mean_per_class": .,
-        "holdout": percent by the metric}, "chosen" with "at_grid_edge": whether a better setting may lie
-        outside, "holdout": [{"lr": ., "weight_decay": ., "top1": ., "mean_per_class": .}, ...],
-        "rows": {"train": n, "holdout": those of n that were held out, "test": m}, "dim": ., "classes": .,
-        "settings": what all classifiers share}.
+        A dictionary with these keys:
+
+        - "split": "test"; "protocol": "cached"; "metric": the field's metric; "reported": "paper" or
+        "chosen". - "top1", "mean_per_class": percent, of the reported classifier. - "paper", "chosen": {"lr",
+        "weight_decay", "top1", "mean_per_class", "holdout": percent by the metric}.
+          "chosen" also has "at_grid_edge": whether a better setting may be outside the candidates.
+        - "holdout": [{"lr", "weight_decay", "top1", "mean_per_class"}, ...], for all candidates.
+        - "rows": {"train": n, "holdout": number of rows held out, "test": m}; "dim"; "classes".
+        - "settings": the settings that all classifiers share.
 
     Raises:
-        ValueError: an empty test split, or a hold-out that cannot be made.
-        FloatingPointError: the training diverged with the paper's or the chosen setting.
+        ValueError: if the test split is empty, or no class has a second row to hold out.
+        FloatingPointError: if the training diverges with the paper's or the chosen setting.
     """
     if len(test_x) == 0:
         raise ValueError("cannot measure an accuracy: no row to classify")
@@ -256,7 +260,7 @@ def accuracies(
 ) -> list[dict[str, float]]:
     """Top-1 and mean per-class accuracy, in percent, of each head on rows `x` (n, dim), labels `y` (n,).
 
-    The mean is over the classes that have a row. A row whose logits are not finite counts as missed.
+    The mean is over the classes that occur in `y`. A row with logits that are not finite counts as an error.
     """
     y = y.cpu()
     hits = torch.zeros(len(heads.weight), classes, dtype=torch.float64)
@@ -281,10 +285,10 @@ def _train(
 
 
 def at_grid_edge(chosen: ProbeSetting, candidates: list[ProbeSetting]) -> bool:
-    """Whether a setting better than the chosen one may lie outside the candidates.
+    """Whether a setting outside the candidates may be better than the chosen one.
 
-    So it is if its rate is the lowest or highest of theirs, or its weight decay is, of several; but below 0
-    there is none.
+    This is the case if the chosen learning rate is the lowest or highest candidate, or if the chosen weight
+    decay is and there are several. A weight decay of 0 is not at the edge, because none is lower.
     """
     rates, decays = (sorted(set(values)) for values in zip(*candidates, strict=True))
     decay_edges = (decays[0] or None, decays[-1]) if len(decays) > 1 else ()

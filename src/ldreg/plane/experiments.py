@@ -1,23 +1,25 @@
-"""The paper's experiments with points in the plane: the numbers behind figures 1 and 3, on a CPU.
+"""The paper's experiments with points in the plane (figures 1 and 3), computed on a CPU.
 
-Pure functions of their seeds, the same on every run with one thread. `ldreg.jobs.synthetic` writes what they
-return, and `ldreg.exhibits.figures.plane` draws it. All LIDs are LDReg's method of moments; GID is
-scikit-dimension's DANCo with its defaults (k = 10, at most as many dimensions as coordinates). In the plane
-DANCo weighs one dimension against two and reports whichever fits better, so a GID here is 1 or 2.
+All functions depend only on their seeds and, with one thread, return the same values in every run.
+`ldreg.jobs.synthetic` writes the values, and `ldreg.exhibits.figures.plane` draws them. LID is estimated by
+LDReg's method of moments. The global intrinsic dimension (GID) is that of scikit-dimension's DANCo with its
+defaults (k = 10, at most as many dimensions as coordinates). In the plane DANCo chooses between one and two
+dimensions, so a GID here is 1 or 2.
 
-What is learned is in `ldreg.plane.layers`; each step draws new points and what is shown are points that no
-step has seen.
+The trained layers are in `ldreg.plane.layers`. Every training step draws new points, and the results are
+measured on points that were not used in training.
 
-- Figure 3: a linear layer on the coordinates, as in the paper. It turns a square into a rectangle, whose LID
-  hardly depends on its height until that is about the radius of a neighbourhood: a ribbon. LIDs between 1 and
-  2 belong to ribbons about as thin as a neighbourhood; so they hold for one k: with fewer neighbours mLID is
-  nearer 2, with more nearer 1. Training starts from a flat rectangle:
-  from a square not every seed leaves the plateau. The paper prints the loss as mean_i ln(LID_i / target),
-  which has no minimum at the target. With bars around the mean it does; with bars around each sample, the
-  form of `TargetLID`, the minimum over all linear maps lies beside it, as estimates of LID scatter by 20 %
-  and by more near a ribbon's edge: at mLID 1.67 for a target of 1.6. `mlid_per_sample` holds where that ends.
-- Figure 1 d: LDReg itself, on a layer from random Fourier features, since no linear map of the coordinates
-  spreads a spiral's arms.
+- Figure 3 trains a linear layer on the coordinates, as in the paper. It maps a square to a rectangle. The LID
+  of a rectangle hardly depends on its height until the height is about the radius of a neighbourhood. LIDs
+  between 1 and 2 therefore belong to thin rectangles and hold only for one k: mLID is closer to 2 for fewer
+  neighbours, and closer to 1 for more. Training starts from a flat rectangle, because from a square the loss
+  stays on a plateau for some seeds. The paper prints the loss as mean_i ln(LID_i / target), which has no
+  minimum at the target. With absolute value bars around the mean it has one. With bars around each sample, as
+  in `TargetLID`, the minimum over all linear maps is next to the target, for example at mLID 1.67 for a
+  target of 1.6. The reason is that estimates of LID scatter by 20 %, and by more near an edge.
+  `mlid_per_sample` is the mLID that this second loss reaches.
+- Figure 1 d trains a layer on random Fourier features with LDReg, because no linear map of the coordinates
+  spreads the arms of a spiral.
 """
 
 import math
@@ -43,13 +45,13 @@ from ldreg.regularizers import LDReg
 
 POINTS = 2000
 TARGETS = (1.0, 1.2, 1.4, 1.6, 1.8, 2.0)  # figure 3
-TARGET_K = 16  # at the border LIDs read low, less so for small k: uniform points have mLID 1.98 here
+TARGET_K = 16  # small, because LID near the border is underestimated for large k; uniform points: mLID 1.98
 CLOUD_MLIDS = (1.1, 1.3, 1.5, 1.9)  # figure 1 c
 CLOUD_K = 20
-TURNS = 5  # of the spiral
-ANCHOR_POINTS, ANCHOR_K = 1000, 40  # figure 1 a and b: one LID, so more neighbours for a steadier one
+TURNS = 5  # number of turns of the spiral
+ANCHOR_POINTS, ANCHOR_K = 1000, 40  # figure 1 a and b; a larger k, because they show the LID of one point
 STRIP = (0.3, 0.12)  # half length and half height of the region that collapses in figure 1 a
-KS = (5, 10, 16, 20, 32, 64)  # at which mLID is shown, beside the one k that was trained
+KS = (5, 10, 16, 20, 32, 64)  # neighbourhood sizes at which mLID is measured after training with one k
 START_HEIGHT = 0.05  # height of the rectangle that figure 3 starts from, in widths
 WIDTH, FREQUENCY = 512, 60.0  # Fourier features: how many, and radians per diameter of the spiral
 DECIMALS = 7  # of stored coordinates
@@ -60,17 +62,25 @@ PanelValues = dict[str, Any]  # "points" (n, 2) and numbers, for one seed; lists
 def figure1(
     seeds: Sequence[int], points: int = POINTS, width: int = WIDTH, steps: int = 100
 ) -> dict[str, Any]:
-    """Figure 1: local collapse in the plane, and LDReg undoing it.
+    """Compute figure 1: local collapse in the plane, and how LDReg reverses it.
 
-    - `collapsed`, `spread` (a, b): `lid` of an anchor at the origin, with the points around it fallen onto a
-      curve through it, and among the uniform points before that.
-    - `cloud_1.1` ... `cloud_1.9` (c): points on a spiral that fills a disc, with Gaussian noise of a standard
-      deviation (`noise`, in diameters of the disc) at which mLID is 1.1 ... 1.9.
-    - `restored` (d): the first of these clouds through a layer trained on LDReg alone, on other such clouds.
-      The map folds the arms over each other.
+    The panels are:
+
+    - `collapsed` (a) and `spread` (b): `lid` of an anchor point at the origin. In `spread` the points are
+      uniform; in `collapsed` those around the anchor have been moved onto a curve through it.
+    - `cloud_1.1` ... `cloud_1.9` (c): points on a spiral that fills a disc, with Gaussian noise. `noise` is
+      its standard deviation, in diameters of the disc, at which mLID is 1.1 ... 1.9.
+    - `restored` (d): the first of these clouds, mapped by a layer that was trained with LDReg alone on other
+      such clouds. The map folds the arms of the spiral over each other.
     - `uniform`: points of the unit square, for comparison.
 
-    Clouds, `restored` and `uniform` have `mlid_over_k`, a list for each seed, at the `ks`.
+    Clouds, `restored` and `uniform` have `mlid_over_k`: for each seed, the mLID at each of the `ks`.
+
+    Args:
+        seeds: seeds of the repetitions.
+        points: number of points per cloud.
+        width: number of Fourier features.
+        steps: number of training steps.
     """
     each = [_figure1_of(seed, points, width, steps) for seed in seeds]
     settings = {"anchor_points": ANCHOR_POINTS, "anchor_k": ANCHOR_K, "points": points, "k": CLOUD_K}
@@ -81,11 +91,18 @@ def figure1(
 def figure3(
     seeds: Sequence[int], targets: Sequence[float] = TARGETS, points: int = POINTS, steps: int = 80
 ) -> dict[str, Any]:
-    """Figure 3 (appendix A): points of the unit square through a linear layer trained on target LID.
+    """Compute figure 3 (appendix A): a linear layer trained to a target LID, applied to the unit square.
 
-    Panels are named by their target, "1.0" ..., with the `height` of the learned rectangle in widths,
-    `mlid_per_sample` (see the top of this module) and `mlid_over_k`, a list for each seed, at the `ks`;
-    `uniform` holds the points before any layer, the same for all targets of a seed.
+    Each panel is named by its target, "1.0" to "2.0". It has the `height` of the learned rectangle relative
+    to its width, `mlid_per_sample` (explained at the top of this module) and `mlid_over_k`: for each seed,
+    the mLID at each of the `ks`. `uniform` describes the points before the layer, which all targets of a seed
+    share.
+
+    Args:
+        seeds: seeds of the repetitions.
+        targets: values of the target LID.
+        points: number of points.
+        steps: number of training steps.
     """
     each = []
     for seed in seeds:
@@ -107,7 +124,7 @@ def figure3(
 
 
 def _figure1_of(seed: int, points: int, width: int, steps: int) -> dict[str, PanelValues]:
-    """The panels of one seed."""
+    """Compute the panels of figure 1 for one seed."""
     generator = Generator().manual_seed(seed)
     spread = _square(ANCHOR_POINTS, generator)
     panels = {
@@ -131,7 +148,7 @@ def _figure1_of(seed: int, points: int, width: int, steps: int) -> dict[str, Pan
 
 
 def _trained(loss: Loss, points: int, steps: int, seed: int) -> DiagonalLayer:
-    """Figure 3's layer, trained on the seed's squares after the first, which is measured."""
+    """Train the layer of figure 3 on new squares; the first square of the seed is kept for measuring."""
     generator = Generator().manual_seed(seed)
     _square(points, generator)
     layer = DiagonalLayer(START_HEIGHT)
@@ -140,12 +157,12 @@ def _trained(loss: Loss, points: int, steps: int, seed: int) -> DiagonalLayer:
 
 
 def _square(points: int, generator: Generator) -> Tensor:
-    """Uniform points (n, 2) of the unit square around the origin."""
+    """Draw uniform points (n, 2) from the unit square around the origin."""
     return torch.rand(points, 2, generator=generator) - 0.5
 
 
 def _over_seeds(each: Sequence[dict[str, PanelValues]]) -> dict[str, PanelValues]:
-    """Panels of several seeds as one: the points of the first, every number as a list."""
+    """Merge the panels of several seeds: keep the points of the first, and list the numbers of all."""
     panels = {}
     for name, first in each[0].items():
         panels[name] = {key: [panels[name][key] for panels in each] for key in first if key != "points"}
@@ -155,10 +172,10 @@ def _over_seeds(each: Sequence[dict[str, PanelValues]]) -> dict[str, PanelValues
 
 
 def cloud_values(points: Tensor, k: int, seed: int) -> PanelValues:
-    """A cloud (n, 2) with its mLID at k and over k, its mean Fisher-Rao distance from LID 2, and its GID.
+    """Return a cloud (n, 2) with its mLID at k and at `KS`, its Fisher-Rao distance from LID 2, and its GID.
 
-    The paper leaves open what its FR distance refers to: here mean_i |ln(2 / LID_i)|, zero for a cloud that
-    is two-dimensional around every point.
+    The paper does not say between what its FR distance is measured. Here it is mean_i |ln(2 / LID_i)|, which
+    is zero if the cloud is two-dimensional around every point.
     """
     lid = lid_mom(points, k=k)
     return {
@@ -171,15 +188,15 @@ def cloud_values(points: Tensor, k: int, seed: int) -> PanelValues:
 
 
 def global_dimension(points: Tensor, seed: int) -> float:
-    """Global intrinsic dimension of (n, 2) points by DANCo (Ceruti et al. 2014); see the top of this module.
+    """Estimate the global intrinsic dimension of points (n, 2) by DANCo (Ceruti et al. 2014).
 
     Raises:
-        ValueError: where DANCo finds none, as for points that lie exactly on lines or are duplicates.
+        ValueError: if the estimate is not finite, for example for duplicates or points exactly on lines.
     """
-    from skdim.id import DANCo  # late: it brings scikit-learn, which nothing else here needs
+    from skdim.id import DANCo  # imported here, because it imports scikit-learn
 
-    # The seed is that of DANCo's own reference clouds.
-    with np.errstate(divide="ignore", invalid="ignore"):  # what comes of it is refused below
+    # DANCo draws reference clouds of its own with this seed.
+    with np.errstate(divide="ignore", invalid="ignore"):  # a result that is not finite is refused below
         dimension = float(DANCo(random_state=seed).fit(points.double().numpy()).dimension_)
     if not math.isfinite(dimension):
         raise ValueError("DANCo gives these points no dimension: neighbours lie exactly on lines")
@@ -187,7 +204,7 @@ def global_dimension(points: Tensor, seed: int) -> float:
 
 
 def collapsed_near_origin(points: Tensor) -> Tensor:
-    """Points (n, 2) with those in a strip around the origin moved up or down onto a sine through it."""
+    """Move the points (n, 2) in a strip around the origin vertically onto a sine curve through it."""
     length, height = STRIP
     x, y = points.unbind(dim=1)
     inside = (x.abs() < length) & (y.abs() < height)
@@ -195,10 +212,10 @@ def collapsed_near_origin(points: Tensor) -> Tensor:
 
 
 def spiral(points: int, generator: Generator) -> Tensor:
-    """Points (n, 2) scattered evenly along an Archimedean spiral in the disc of diameter 1.
+    """Draw points (n, 2) with even density from an Archimedean spiral in the disc of diameter 1.
 
-    Its turns are equally far apart, so that the cloud fills the disc evenly: two-dimensional from afar, with
-    nearly the same spread in all directions, while each point's neighbours lie on a curve.
+    The turns are equally far apart, so the cloud fills the disc evenly. Globally it is two-dimensional, with
+    nearly the same spread in all directions, but the neighbours of each point are on a curve.
     """
     radius = torch.rand(points, generator=generator).sqrt()
     angle = 2 * math.pi * TURNS * radius
@@ -206,7 +223,7 @@ def spiral(points: int, generator: Generator) -> Tensor:
 
 
 def noise_for(curve: Tensor, normal: Tensor, mlid: float, k: int) -> float:
-    """Factor of the displacements `normal` (n, 2) at which the noisy curve has this mLID, by bisection."""
+    """Find by bisection the factor of the displacements `normal` (n, 2) at which the curve has this mLID."""
     low, high = math.log(1e-4), math.log(0.1)
     for _ in range(14):
         middle = (low + high) / 2

@@ -1,7 +1,7 @@
-"""The layers that figures 1 and 3 train on points in the plane, their losses, and mLID over k.
+"""Layers for points in the plane (figures 1 and 3), their training and losses, and mLID at several k.
 
-Every step draws new points, so that what is learned is a map and not a placement of some points: it is
-measured on points that no step has seen.
+Every training step draws new points, so a layer learns a map and not the positions of single points. It is
+measured on points that were not used in training.
 """
 
 import math
@@ -18,31 +18,32 @@ Loss = Callable[[Tensor], Tensor]
 
 
 class DiagonalLayer(nn.Module):
-    """A linear layer of the plane, x -> x diag(exp a), that starts `thin` times as high as wide.
+    """A linear layer in the plane, x -> x diag(exp a), with the initial scales 1 and `height`.
 
-    Up to rotations, which change no distance, every invertible linear map is of this form. Exponents are
-    learned because heights that matter span four orders of magnitude: a step then changes each by a factor.
+    Up to rotations, which preserve distances, every invertible linear map has this form. The exponents are
+    the parameters, because relevant heights span four orders of magnitude. A step then multiplies each scale
+    by a factor.
     """
 
-    def __init__(self, thin: float) -> None:
+    def __init__(self, height: float) -> None:
         super().__init__()
-        self.exponents = nn.Parameter(torch.tensor([0.0, math.log(thin)]))
+        self.exponents = nn.Parameter(torch.tensor([0.0, math.log(height)]))
 
     def forward(self, points: Tensor) -> Tensor:
-        """(n, 2) to (n, 2)."""
+        """Map points (n, 2) to points (n, 2)."""
         return points * self.exponents.exp()
 
     def height(self) -> float:
-        """Height of the image of a square in widths."""
+        """Height of the image of a square, relative to its width."""
         return float((self.exponents[1] - self.exponents[0]).detach().exp())
 
 
 class FourierLayer(nn.Module):
     """A linear layer from random Fourier features (Rahimi & Recht 2007) to the plane.
 
-    The features are the coordinates, then sqrt(2 / width) cos(w . x + b), w ~ N(0, frequency^2) and
-    b ~ U(0, 2 pi), whose inner product approaches a Gaussian kernel of standard deviation 1 / frequency. The
-    layer starts by passing the coordinates through.
+    The features are the coordinates and sqrt(2 / width) cos(w . x + b) with w ~ N(0, frequency^2) and
+    b ~ U(0, 2 pi). The inner product of the cosine features approximates a Gaussian kernel with standard
+    deviation 1 / frequency. The initial layer returns the coordinates unchanged.
     """
 
     def __init__(self, generator: Generator, width: int, frequency: float) -> None:
@@ -52,19 +53,26 @@ class FourierLayer(nn.Module):
         self.weight = nn.Parameter(torch.eye(2 + width, 2))
 
     def features(self, points: Tensor) -> Tensor:
-        """(n, 2) to (n, 2 + width)."""
+        """Compute the features (n, 2 + width) of points (n, 2)."""
         waves = (points @ self.directions + self.phases).cos()
         return torch.cat([points, math.sqrt(2 / self.phases.numel()) * waves], dim=1)
 
     def forward(self, points: Tensor) -> Tensor:
-        """(n, 2) to (n, 2)."""
+        """Map points (n, 2) to points (n, 2)."""
         return self.features(points) @ self.weight
 
 
 def train_layer(
     layer: nn.Module, draw: Callable[[], Tensor], loss: Loss, steps: int, rate: float
 ) -> list[float]:
-    """Train a layer on one loss alone, in place: Adam, newly drawn points in each step, cosine decay to zero.
+    """Train a layer in place by Adam, with new points in each step and a cosine schedule to zero.
+
+    Args:
+        layer: the layer, which maps points (n, 2) to points (n, 2).
+        draw: draws the points of a step, (n, 2).
+        loss: the loss of the mapped points, a scalar.
+        steps: number of steps.
+        rate: initial learning rate.
 
     Returns:
         The loss in each step, before its update.
@@ -83,29 +91,31 @@ def train_layer(
 
 
 def mlid_to_target_loss(target: float, k: int) -> Loss:
-    """|ln(mLID / target)| = |mean_i ln(LID_i / target)|: target LID with bars around the mean."""
+    """Return the loss |ln(mLID / target)| = |mean_i ln(LID_i / target)|, with bars around the mean."""
     return lambda points: fisher_rao_distance(geometric_mean(lid_with_all_gradients(points, k)), target)
 
 
 def lid_to_target_loss(target: float, k: int) -> Loss:
-    """mean_i |ln(LID_i / target)|: target LID with bars around each sample, as `TargetLID`."""
+    """Return the loss mean_i |ln(LID_i / target)|, with bars around each sample as in `TargetLID`."""
     return lambda points: fisher_rao_distance(lid_with_all_gradients(points, k), target).mean()
 
 
 def lid_with_all_gradients(points: Tensor, k: int) -> Tensor:
-    """`ldreg.lid.lid_mom` of (n, 2) points, (n,), with gradients through both ends of each distance.
+    """LID (n,) of points (n, 2) as by `ldreg.lid.lid_mom`, with gradients through both ends of each distance.
 
-    Elsewhere in this project they flow through the query alone, as in the authors' code. For two numbers
-    shared by all points that is useless: each point then pulls by its distance from the origin, some hundred
-    times that from its neighbours, and what remains of these pulls is noise around the gradient.
+    In the rest of this project gradients flow only through the query, as in the authors' code. That does not
+    work for the two parameters of `DiagonalLayer`, which all points share. The gradient of a point would then
+    be proportional to its distance from the origin, which is about a hundred times that from its neighbours,
+    and the sum over all points would be dominated by noise.
     """
-    place = points.detach().double().numpy()
-    neighbors = torch.from_numpy(KDTree(place).query(place, k + 1)[1][:, 1:])  # the first is the point itself
+    positions = points.detach().double().numpy()
+    found = KDTree(positions).query(positions, k + 1)[1]
+    neighbors = torch.from_numpy(found[:, 1:])  # the first is the point itself
     differences = points[:, None] - points[neighbors]
     return mom_from_distances(torch.linalg.vector_norm(differences, dim=2).sort(dim=1).values)
 
 
 def mlid_over_k(points: Tensor, ks: Sequence[int]) -> list[float]:
-    """mLID of (n, 2) points by the method of moments at each k, from one search."""
+    """mLID of points (n, 2) by the method of moments at each k, from one neighbour search."""
     distances = neighbor_distances(points, None, max(ks))
     return [float(geometric_mean(mom_from_distances(distances[:, :k]))) for k in ks]

@@ -1,1 +1,1 @@
-"""Processes, devices and the terminal: GPUs, ranks and what a job tells."""
+"""GPUs, ranks, the output of jobs, and the versions of the code."""

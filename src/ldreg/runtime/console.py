@@ -1,4 +1,4 @@
-"""What a job tells: everything to its log file, the essentials also to the terminal."""
+"""Output of jobs: everything goes to a log file, important lines also to the terminal."""
 
 import os
 import sys
@@ -16,9 +16,12 @@ _EVERY = 5.0  # seconds between two lines of one run's progress
 
 @contextmanager
 def logging_to(path: Path | None) -> Iterator[TextIO]:
-    """Send this process's output to `path`, appending; yields a stream that still reaches the terminal.
+    """Append the output of this process to the file `path`; yields a stream that writes to the terminal.
 
-    Without a path the output stays where it is.
+    If `path` is None, the output is not redirected.
+
+    Raises:
+        LdregError: if the log cannot be written.
     """
     if path is None:
         yield sys.stderr
@@ -28,11 +31,12 @@ def logging_to(path: Path | None) -> Iterator[TextIO]:
         log = path.open("a", encoding="utf-8")
     except OSError as error:
         raise LdregError(f"{path}: the log cannot be written: {error.strerror}") from error
-    # The descriptors and not sys.stdout, so that libraries written in C and subprocesses are caught too.
+    # File descriptors are redirected instead of sys.stdout, to include C libraries and subprocesses.
     sys.stdout.flush(), sys.stderr.flush()
     saved = [os.dup(1), os.dup(2)]
     os.dup2(log.fileno(), 1), os.dup2(log.fileno(), 2)
-    # A rank's standard error takes torchrun's own messages too, see `ldreg.runtime.launch.torchrun`.
+    # A rank writes to standard output, because torchrun writes its own messages to standard error, see
+    # `ldreg.runtime.launch.start_ranks`.
     shown = saved[0] if "LOCAL_RANK" in os.environ else saved[1]
     terminal = os.fdopen(os.dup(shown), "w", encoding="utf-8")
     try:
@@ -48,29 +52,29 @@ def logging_to(path: Path | None) -> Iterator[TextIO]:
 
 
 def say(terminal: TextIO, text: str) -> None:
-    """One line to the log and, where that is another place, to the terminal."""
+    """Write one line to the log and, if it is not the same stream, to the terminal."""
     print(text, file=sys.stderr, flush=True)
     if terminal is not sys.stderr:
         tell(terminal, text)
 
 
 class Progress:
-    """A progress bar of one run as lines: several runs share a terminal, and logs and clusters have none."""
+    """Prints the progress of a run line by line, because several runs may share a terminal or log."""
 
     def __init__(self, terminal: TextIO, run: str, epochs: int) -> None:
         self.terminal = terminal
         self.run = run
         self.epochs = epochs
-        self.began = self.told = time.monotonic()
+        self.began = self.last_shown = time.monotonic()
 
     def __call__(self, row: dict[str, float | None]) -> None:
-        """Tell about the epoch whose row of the history this is."""
+        """Print the progress after an epoch; `row` is its row of the history."""
         done = int(row["epoch"] or 0)
         now = time.monotonic()
         line = self._line(done, now - self.began, row)
         print(line, file=sys.stderr, flush=True)
-        if self.terminal is not sys.stderr and (now - self.told >= _EVERY or done == self.epochs):
-            self.told = now
+        if self.terminal is not sys.stderr and (now - self.last_shown >= _EVERY or done == self.epochs):
+            self.last_shown = now
             tell(self.terminal, line)
 
     def _line(self, done: int, seconds: float, row: dict[str, float | None]) -> str:
@@ -87,7 +91,8 @@ class Progress:
 
 
 def tell(terminal: TextIO, text: str) -> None:
-    with suppress(OSError):  # a terminal that has gone away is no reason to lose a run
+    """Write one line to the terminal only."""
+    with suppress(OSError):  # a closed terminal must not end a run
         print(text, file=terminal, flush=True)
 
 

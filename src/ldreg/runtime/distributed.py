@@ -1,4 +1,4 @@
-"""Several processes on one batch: torchrun's or SLURM's ranks, or one process without any of it."""
+"""Distributed training: helpers that work with the ranks of torchrun or SLURM and with a single process."""
 
 import os
 import platform
@@ -22,7 +22,7 @@ def world_size() -> int:
 
 
 def device_name(device: torch.device) -> str:
-    """The GPU's or processor's name, for a record of what something was computed on."""
+    """Return the name of the GPU or processor, for the record of a job."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return platform.processor() or "cpu"
@@ -30,7 +30,7 @@ def device_name(device: torch.device) -> str:
 
 @contextmanager
 def process_group(gpus: int) -> Iterator[torch.device]:
-    """Join the ranks that torchrun or srun started (`ldreg.runtime.launch`), if any; yields its device."""
+    """Join the process group if torchrun or srun started several ranks; yields the device of this rank."""
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if gpus else torch.device("cpu")
     if gpus:
         torch.cuda.set_device(device)
@@ -45,7 +45,7 @@ def process_group(gpus: int) -> Iterator[torch.device]:
 
 
 def replicate(module: nn.Module, device: torch.device) -> nn.Module:
-    """`module` on `device`, with gradients averaged over the ranks and batch statistics shared by them."""
+    """Move `module` to `device`; average gradients over ranks, and on GPUs share batch-norm statistics."""
     module = module.to(device)
     if world_size() == 1:
         return module
@@ -55,7 +55,7 @@ def replicate(module: nn.Module, device: torch.device) -> nn.Module:
 
 
 def gather_rows(rows: Tensor) -> Tensor:
-    """(n, ...) of this rank to (n x ranks, ...) of all; gradients are summed back to their own rank."""
+    """Concatenate rows (n, ...) of all ranks; gradients are summed over ranks and go back to their rank."""
     if world_size() == 1:
         return rows
     from lightly.utils.dist import gather
@@ -64,7 +64,7 @@ def gather_rows(rows: Tensor) -> Tensor:
 
 
 def gather_objects(value: Any) -> list[Any]:
-    """A picklable value of each rank, in their order, on all of them."""
+    """Return the picklable values of all ranks in rank order, on every rank."""
     if world_size() == 1:
         return [value]
     values: list[Any] = [None] * world_size()
@@ -73,7 +73,7 @@ def gather_objects(value: Any) -> list[Any]:
 
 
 def sum_over_ranks(values: Tensor) -> Tensor:
-    """The sum of a tensor over all ranks, on each of them; gradients are summed likewise."""
+    """Return the sum of a tensor over all ranks, on every rank; gradients are summed over ranks, too."""
     if world_size() == 1:
         return values
     from torch.distributed.nn.functional import all_reduce

@@ -1,4 +1,4 @@
-"""GPUs to processes: one GPU runs in this process, several under torchrun or srun with one rank each."""
+"""Starting jobs on GPUs: one GPU uses this process, several GPUs one rank each under torchrun or srun."""
 
 import fcntl
 import os
@@ -14,14 +14,14 @@ from typing import TextIO
 from ldreg.errors import LdregError
 from ldreg.runtime.console import tell
 
-_WAIT = 1.0  # seconds between two looks for a free GPU
+_WAIT = 1.0  # seconds between two checks for a free GPU
 
 
 def check_gpus(gpus: int) -> None:
-    """Refuse to start where fewer GPUs are visible than the run was given.
+    """Check that at least `gpus` GPUs are visible.
 
     Raises:
-        LdregError: naming the key that says how many.
+        LdregError: if there are fewer; the error names the key that sets the number.
     """
     if gpus == 0:
         return
@@ -38,13 +38,16 @@ def check_gpus(gpus: int) -> None:
 
 @contextmanager
 def claimed_gpus(gpus: int, locks: Path | None = None) -> Iterator[None]:
-    """Hold `gpus` GPUs that no other job of this machine holds, as the only ones that this process sees.
+    """Reserve `gpus` GPUs for this process inside the block, and make only these visible to it.
 
-    Snakemake counts GPUs but does not say which; without this, all local jobs would take the first. Waits
-    while others hold too many. On a cluster the scheduler has chosen; a rank of torchrun uses its parent's.
+    Snakemake limits the number of GPUs in use but does not assign them, so all local jobs would use the first
+    GPU. If too few GPUs are free, this function waits. Nothing is reserved on a cluster, where the scheduler
+    assigns GPUs, or in a rank of torchrun, which uses those of its parent.
 
     Args:
-        locks: folder of one lock file per GPU, released by the kernel when its holder ends, however it ends.
+        gpus: number of GPUs.
+        locks: folder with one lock file per GPU. The kernel releases a lock when its process ends for any
+            reason.
     """
     if gpus == 0 or "LOCAL_RANK" in os.environ or "SLURM_JOB_ID" in os.environ:
         yield
@@ -69,7 +72,7 @@ def claimed_gpus(gpus: int, locks: Path | None = None) -> Iterator[None]:
 
 
 def _lock(held: ExitStack, path: Path) -> bool:
-    """Lock the file until `held` ends; False if another process has."""
+    """Lock a file until `held` is closed; returns False if another process holds the lock."""
     file = path.open("a")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -81,59 +84,60 @@ def _lock(held: ExitStack, path: Path) -> bool:
 
 
 def start_ranks(gpus: int, nodes: int, arguments: list[str], terminal: TextIO) -> int:
-    """Run `ldreg` with these arguments as one rank per GPU (per node, on the CPU); returns the exit status.
+    """Run `ldreg` with these arguments in one rank per GPU, or per node on CPUs; returns the exit status.
 
-    What rank 0 tells the terminal comes by its standard output; the launcher's own messages go to this
-    process's standard error, which is the log. A failure is told in one line, also where no rank could.
+    Rank 0 writes lines for the terminal to its standard output. The launcher writes its own messages to the
+    standard error of this process, which is the log. A failure is reported in one line, even if no rank
+    reports it.
 
     Raises:
-        LdregError: if several nodes are asked for where SLURM has not granted them.
+        LdregError: if several nodes are requested outside a SLURM job.
     """
     if nodes > 1:
         command = srun_command(gpus, nodes)
     else:
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}"]
-        # "--" or torchrun would take options of ours, such as --log, for its own.
+        # Without "--", torchrun would parse our options, such as --log, as its own.
         command += ["-m", "--", "ldreg.cli"]
-    told = False
+    reported = False
     with subprocess.Popen(
         [*command, *arguments], stdout=subprocess.PIPE, text=True, encoding="utf-8"
     ) as process:
         for line in process.stdout or ():
-            told |= line.startswith("error: ")
+            reported |= line.startswith("error: ")
             tell(terminal, line.rstrip("\n"))
     if process.returncode == 0:
         return 0
-    if not told:
+    if not reported:
         launcher = "srun" if nodes > 1 else "torchrun"
         tell(
             terminal, f"error: a rank failed, {launcher} ended with status {process.returncode}; see the log"
         )
-    return 2 if told else 1
+    return 2 if reported else 1
 
 
 def srun_command(gpus: int, nodes: int) -> list[str]:
-    """SLURM's launcher for the ranks of several nodes, inside an allocation that has as many.
+    """Return the srun command that starts the ranks of several nodes inside a SLURM allocation.
 
     Raises:
-        LdregError: outside an allocation.
+        LdregError: if this process is not in a SLURM job.
     """
-    # Of SLURM's variables, Snakemake leaves a job little more than this one.
+    # Snakemake removes most other SLURM variables from the environment of a job.
     if "SLURM_JOB_ID" not in os.environ:
         raise LdregError(
             f"execution.nodes: {nodes}, but this is no SLURM job; submit the workflow with"
             " --workflow-profile profiles/slurm, or set 1"
         )
     per_node = max(gpus, 1)
-    # A failed rank must end the others, which would wait for it for ever.
+    # A failed rank must end the others, which would otherwise wait for it forever.
     ranks = [f"--nodes={nodes}", f"--ntasks={nodes * per_node}", f"--ntasks-per-node={per_node}"]
     return ["srun", *ranks, "--kill-on-bad-exit=1", sys.executable, "-m", "ldreg.cli"]
 
 
 def adopt_slurm_rank() -> None:
-    """Where srun started several tasks of this command, take its numbers for those that torchrun would give.
+    """Set torchrun's environment variables from SLURM's if srun started several tasks of this command.
 
-    So a user's own `srun ldreg pretrain ...` trains with its tasks as ranks, too.
+    The tasks of a user's own `srun ldreg pretrain ...` thus become ranks, too.
     """
     if "RANK" in os.environ or int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) == 1:
         return
@@ -144,6 +148,6 @@ def adopt_slurm_rank() -> None:
         "LOCAL_RANK": os.environ["SLURM_LOCALID"],
         "WORLD_SIZE": os.environ["SLURM_STEP_NUM_TASKS"],
         "MASTER_ADDR": first,
-        # The same for all ranks, and another one for every job that may share the node.
+        # The port is the same for all ranks of a job and differs between jobs on the same node.
         "MASTER_PORT": str(20_000 + int(os.environ["SLURM_JOB_ID"]) % 20_000),
     }

@@ -1,4 +1,4 @@
-"""By which code something was computed: the repository's commit and the versions of packages."""
+"""The commit of the repository and the versions of packages, for the record of a job."""
 
 import subprocess
 from functools import lru_cache
@@ -7,9 +7,10 @@ from importlib.metadata import version
 
 @lru_cache
 def git_state() -> tuple[str, bool]:
-    """Commit of the working directory's repository, and whether tracked files differ from it.
+    """Return the commit of the current repository, and whether tracked files have changed since.
 
-    ("unknown", False) outside a repository, in one without commits, and without git. Asked once per process.
+    Returns ("unknown", False) if git is missing or there is no repository with a commit. The result is
+    cached.
     """
     try:
         commit, changes = (
@@ -22,11 +23,11 @@ def git_state() -> tuple[str, bool]:
 
 
 def git_tags() -> dict[str, str | bool]:
-    """`git_state` under the names that files and MLflow's tags share: git_commit and git_dirty."""
+    """Return `git_state` as a dictionary with the keys of result files and MLflow tags."""
     commit, dirty = git_state()
     return {"git_commit": commit, "git_dirty": dirty}
 
 
 def versions() -> dict[str, str]:
-    """The versions of the packages that results may depend on."""
+    """Return the versions of the packages that affect results."""
     return {package: version(package) for package in ("ldreg", "torch", "torchvision")}

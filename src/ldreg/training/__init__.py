@@ -1,1 +1,1 @@
-"""Pretraining: its steps, optimisers, live monitors, and what a step costs."""
+"""Pretraining: training steps, optimisers, live monitors, and the time of a step."""

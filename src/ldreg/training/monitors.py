@@ -1,9 +1,10 @@
-"""Live measurements during training: they fill history.csv and change no result.
+"""Live measurements during training. They fill history.csv and do not change the training.
 
-Local dimension comes from the training batches themselves, as the authors' monitors take it from validation
-batches; the encoder is not run again for it. What costs more than a hundredth of a step is taken every
-`EVERY` steps alone, or in the epochs that hold such a step. Measured on a CPU, all of it takes 0.4 % of a
-ResNet-18's training time and 2.6 % of the demo's, whose steps are 65 ms (`benchmarks/monitors_cpu.json`).
+LID is measured on the representations of the training batches, so the encoder need not run again. (The
+authors' monitors use validation batches.) Measurements that take more than a hundredth of a step are made
+only every `EVERY` steps, or once in an epoch that contains such a step. On a CPU, all of them take 0.4 % of
+the training time of a ResNet-18, and 2.6 % of that of the demo, whose steps take 65 ms
+(`benchmarks/monitors_cpu.json`).
 """
 
 from collections import deque
@@ -21,25 +22,26 @@ from ldreg.spectrum import effective_rank
 
 HistoryRow = dict[str, float | None]
 
-EVERY = 25  # steps between two measurements of LID; the very last step is one of them
-MLE_KS = (32, 512)  # of the authors' monitors
-# Latest representations, over all ranks, whose effective rank is taken: at most, and for each dimension.
+EVERY = 25  # steps between two measurements of LID; the last step of the training is measured, too
+MLE_KS = (32, 512)  # neighbourhood sizes of the authors' monitors
+# Number of latest representations, over all ranks, for effective rank: the maximum, and per dimension.
 QUEUE_ROWS, QUEUE_ROWS_PER_DIMENSION = 4096, 8
-PROBE_LR = 1e-3  # of Adam
+PROBE_LR = 1e-3  # Adam's learning rate for the online linear probe
 
 
 class Monitors:
-    """mLID, effective rank and an online linear probe of one epoch after another.
+    """Measures mLID, effective rank and the accuracy of an online linear probe in every epoch.
 
-    - mLID over the representations of all views in the global batch: by the method of moments at the run's
-      own k (`monitor_k` where it has none), and by maximum likelihood at `MLE_KS` where the batch allows.
-    - Effective rank (Pearson correlation) of a queue of the latest representations.
-    - A linear probe on standardised, detached representations with an optimiser of its own: its accuracy on
-      each batch before it learns from it, averaged over the epoch.
+    - mLID is taken over the representations of all views in the global batch: by the method of moments at the
+      run's k (or at `monitor_k` if the run has none), and by maximum likelihood at those of `MLE_KS` that the
+      batch size allows.
+    - Effective rank (of the Pearson correlation matrix) is that of a queue of the latest representations.
+    - The linear probe is trained on standardised, detached representations by its own optimiser. Its accuracy
+      on each batch is measured before the probe learns from it, and averaged over the epoch.
     """
 
     def __init__(self, spec: RunSpec, classes: int, dim: int, steps: int, device: torch.device) -> None:
-        """`steps` is an epoch's number of steps; nothing is drawn from the random state."""
+        """`steps` is the number of steps per epoch. No random numbers are drawn."""
         rows = len(spec.views) * spec.batch_size
         self.k = spec.k or spec.monitor_k
         self.mle_ks = [k for k in MLE_KS if k <= rows - 2]
@@ -57,10 +59,14 @@ class Monitors:
 
     @torch.no_grad()
     def observe(self, representations: list[Tensor], labels: Tensor) -> None:
-        """Look at the next step: this rank's (n, dim) per view, and the images' labels (n,).
+        """Measure the next step.
+
+        Args:
+            representations: (n, dim) per view, of this rank.
+            labels: (n,), of the images.
 
         Raises:
-            ValueError: representations that are not finite.
+            ValueError: if representations are not finite.
         """
         rows = torch.cat(representations)
         self.queue.append(rows)
@@ -72,7 +78,7 @@ class Monitors:
                 self.log_lids.setdefault(name, []).append(geometric_mean(lid).log())
 
     def _lids(self, rows: Tensor) -> list[tuple[str, Tensor]]:
-        """LIDs of this rank's rows among those of all ranks, from one search for neighbours."""
+        """LIDs of this rank's rows with neighbours among the rows of all ranks, from one neighbour search."""
         index = rank() * len(rows) + torch.arange(len(rows), device=rows.device)
         distances = neighbor_distances(rows, gather_rows(rows), max(self.k, *self.mle_ks, 0), index)
         found = [("mlid", mom_from_distances(distances[:, : self.k]))]
@@ -80,7 +86,7 @@ class Monitors:
 
     @torch.no_grad()
     def finish(self) -> HistoryRow:
-        """The epoch's values, the same on every rank; None for what it did not measure."""
+        """Return the values of the epoch, the same on every rank; None if a value was not measured."""
         names = ["mlid", *(f"mlid_mle_{k}" for k in MLE_KS)]
         means = [torch.stack(self.log_lids[name]).mean() for name in names if name in self.log_lids]
         values = torch.stack([*means, self.hits / self.seen]).double()
@@ -99,13 +105,13 @@ class Monitors:
 
 
 def empty_row() -> HistoryRow:
-    """The columns of a run whose monitors are off."""
+    """Return the monitors' columns for a run whose monitors are off: all None."""
     names = ["mlid", *(f"mlid_mle_{k}" for k in MLE_KS), "effective_rank", "probe_top1"]
     return dict.fromkeys(names)
 
 
 class _Probe:
-    """A linear classifier that learns along, from zero weights; ranks average its gradients."""
+    """An online linear classifier that starts from zero weights; its gradients are averaged over ranks."""
 
     def __init__(self, dim: int, classes: int, device: torch.device) -> None:
         self.weight = nn.Parameter(torch.zeros(classes, dim, device=device))
@@ -114,8 +120,8 @@ class _Probe:
 
     @torch.enable_grad()
     def learn(self, rows: Tensor, labels: Tensor) -> Tensor:
-        """Take one step on (n, dim), (n,); returns how many rows were classified rightly before it."""
-        # Standardised by this rank's rows, so that the rate suits every method.
+        """Take one step on (n, dim), (n,); returns how many predictions were correct before it."""
+        # Standardised with the statistics of this rank's rows, so that one learning rate suits all methods.
         standard = F.batch_norm(rows.detach(), None, None, training=True).to(self.weight.dtype)
         logits = F.linear(standard, self.weight, self.bias)
         gradients = torch.autograd.grad(F.cross_entropy(logits, labels), [self.weight, self.bias])

@@ -1,4 +1,4 @@
-"""Optimisers and learning-rate schedule."""
+"""The optimiser of a run and its learning-rate schedule."""
 
 import math
 from typing import Any
@@ -11,15 +11,16 @@ from ldreg.config.run_spec import RunSpec
 
 
 def scaled_lr(spec: RunSpec) -> float:
-    """The learning rate after the warm-up, from the base rate and the global batch (paper, tables 5-8)."""
+    """Return the learning rate after the warm-up, scaled by the global batch size (LDReg tables 5-8)."""
     factor = {"sqrt": math.sqrt(spec.batch_size), "linear": spec.batch_size / 256, "none": 1.0}
     return spec.base_lr * factor[spec.lr_scaling]
 
 
 def learning_rate(spec: RunSpec, progress: float) -> float:
-    """The learning rate after `progress` epochs: linear from 0 over the warm-up, then half a cosine.
+    """Return the learning rate after `progress` epochs.
 
-    The cosine ends at `final_lr_factor` of its beginning.
+    It rises linearly from 0 during the warm-up, and then falls along half a cosine to `final_lr_factor` times
+    its highest value.
     """
     if progress < spec.warmup_epochs:
         return scaled_lr(spec) * progress / spec.warmup_epochs
@@ -29,16 +30,16 @@ def learning_rate(spec: RunSpec, progress: float) -> float:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Give every group the learning rate `lr`, times its own factor."""
+    """Set the learning rate of every parameter group to `lr` times the factor of the group."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["lr_factor"]
 
 
 def parameter_groups(spec: RunSpec, module: nn.Module) -> list[dict[str, Any]]:
-    """Every trainable parameter of `module` once, in groups for the optimiser, with the names of each.
+    """Return the parameter groups for the optimiser: every trainable parameter of `module`, with its name.
 
-    LARS and SGD leave biases and norms out of the weight decay, and LARS also out of its adaptation; AdamW
-    decays all parameters alike, as the authors' code does.
+    LARS and SGD apply no weight decay to biases and norms, and LARS does not adapt their rate either. As in
+    the authors' code, AdamW applies weight decay to all parameters.
     """
     trained = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
     if OPTIMIZERS[spec.optimizer].decays_biases:
@@ -58,7 +59,7 @@ def _group(parameters: list[tuple[str, nn.Parameter]], decay: float, lr_factor: 
 
 
 def build_optimizer(spec: RunSpec, module: nn.Module) -> torch.optim.Optimizer:
-    """The run's optimiser over `parameter_groups`; rates are set by `set_learning_rate`."""
+    """Build the optimiser of a run over `parameter_groups`; `set_learning_rate` sets its rate per step."""
     groups, lr = parameter_groups(spec, module), scaled_lr(spec)
     block = OPTIMIZERS[spec.optimizer]
     constants: dict[str, Any] = dict(block.constants)

@@ -1,4 +1,4 @@
-"""Pretraining: one run from its spec to an encoder."""
+"""Pretraining: trains the encoder of one run from its spec."""
 
 import sys
 import time
@@ -26,7 +26,8 @@ from ldreg.training.optim import build_optimizer, learning_rate, set_learning_ra
 from ldreg.training.regularizer import build_regularizer
 from ldreg.training.step import StepResult, TrainingStep, batch_norms
 
-KNN_IMAGES = 50_000  # of the kNN monitor at most, while which the other ranks wait: all of CIFAR-10
+# Most images for the kNN monitor (all of CIFAR-10). It runs on rank 0 while the other ranks wait.
+KNN_IMAGES = 50_000
 
 
 def pretrain(
@@ -37,17 +38,20 @@ def pretrain(
     on_epoch: Callable[[HistoryRow], None],
     corrupt: CorruptImages | None = None,
 ) -> tuple[nn.Module, list[HistoryRow]]:
-    """Train the run's method; returns its encoder and one row of `history.csv` per epoch.
+    """Train the method of a run; returns its encoder and one row of `history.csv` per epoch.
 
     Args:
-        data: its training split alone is used.
-        device: this rank's.
-        on_epoch: called on rank 0 with each epoch's row.
-        corrupt: what happens at corrupt images; holds those of all ranks at the end. The default stops.
+        spec: specification of the run.
+        data: the data set; only its training split is used.
+        execution: how the run is executed.
+        device: device of this rank.
+        on_epoch: called on rank 0 with the row of each epoch.
+        corrupt: policy for corrupt images; it records those of all ranks. The default stops at the first.
 
     Raises:
-        LdregError: if the batch is larger than the training split or does not divide among the ranks, if
-            the loss is no longer finite, if a file holds no image, or if a view of files is rotated.
+        LdregError: if the batch is larger than the training split or cannot be divided among the ranks, if
+            the loss is not finite, if an image is corrupt and not skipped, or if a view of image files has a
+            rotation.
     """
     corrupt = CorruptImages() if corrupt is None else corrupt
     split, steps = split_on_device(data.train, spec, device), steps_of_epoch(spec, data)
@@ -84,16 +88,16 @@ def pretrain(
 
 
 class Trainer:
-    """The networks of a run as it begins, with their optimiser, and one step of their training.
+    """The networks of a run with their initial weights, their optimiser, and their training step.
 
     Raises:
-        LdregError: as `TrainingStep`.
+        LdregError: in the cases of `TrainingStep`.
     """
 
     def __init__(self, spec: RunSpec, channels: int, execution: Execution, device: torch.device) -> None:
-        torch.manual_seed(spec.seed)  # for the initial weights; views and order have counters of their own
+        torch.manual_seed(spec.seed)  # for the initial weights; views and order use other generators
         self.spec = spec
-        # Channels last is the faster layout on CPUs and for half precision on GPUs.
+        # Channels last is the faster memory layout on CPUs and for half precision on GPUs.
         self.method = build_method(spec, channels).to(memory_format=torch.channels_last)
         self.model = replicate(self.method, device)
         self.optimizer = build_optimizer(spec, self.method)
@@ -101,7 +105,15 @@ class Trainer:
         self.training_step = TrainingStep(spec, self.method, self.model, regularizer, execution, device)
 
     def step(self, inputs: tuple[Tensor, ...], progress: float, regularized: bool) -> StepResult:
-        """Train on this rank's `inputs` after `progress` epochs; what the networks made of them before.
+        """Take one training step on this rank's `inputs`.
+
+        Args:
+            inputs: inputs of the method, each with one row per image.
+            progress: epochs before this step, with a fraction.
+            regularized: whether the regulariser is added to the loss.
+
+        Returns:
+            Loss, regulariser and representations before the update of the weights.
 
         Raises:
             ValueError: if representations are not finite.
@@ -115,10 +127,10 @@ class Trainer:
 
 
 def split_on_device(split: Split, spec: RunSpec, device: torch.device) -> Split:
-    """The training split where its views are made: a tensor on the device, files where they lie.
+    """Return the training split with its images on the device if they are a tensor; files stay on disk.
 
     Raises:
-        LdregError: if a view of files is rotated.
+        LdregError: if the images are files and a view has a rotation.
     """
     if not isinstance(split.images, ImageFiles):
         return replace(split, images=split.images.to(device))
@@ -127,7 +139,11 @@ def split_on_device(split: Split, spec: RunSpec, device: torch.device) -> Split:
 
 
 def steps_of_epoch(spec: RunSpec, data: ImageData) -> int:
-    """Steps of an epoch; refuses a batch that the images or the ranks do not fit."""
+    """Return the number of steps per epoch.
+
+    Raises:
+        LdregError: if the batch is larger than the training split or cannot be divided among the ranks.
+    """
     steps = len(data.train.labels) // spec.batch_size
     if steps == 0:
         raise LdregError(
@@ -146,7 +162,7 @@ def _dim(spec: RunSpec) -> int:
 
 
 def _row(spec: RunSpec, epoch: int, means: Tensor) -> HistoryRow:
-    """The epoch's means as a row of the history; the loss is averaged over ranks, which share the rest."""
+    """Return the epoch's means as a row of the history. The loss is averaged over ranks."""
     if world_size() > 1:
         ssl_loss = means[:1].clone()
         torch.distributed.all_reduce(ssl_loss)
@@ -167,9 +183,9 @@ def _knn(
     execution: Execution,
     corrupt: CorruptImages,
 ) -> float | None:
-    """kNN accuracy on a hold-out of the training split, every `knn_every` epochs and at the end.
+    """kNN accuracy on a hold-out of the training split, every `knn_every` epochs and after the last one.
 
-    A split of more than `KNN_IMAGES` is represented by a class-balanced part of it.
+    If the split has more than `KNN_IMAGES` images, a class-balanced subset is used.
     """
     if rank() != 0 or not execution.monitors or ((epoch + 1) % spec.knn_every and epoch + 1 != spec.epochs):
         return None
@@ -181,7 +197,7 @@ def _knn(
         features, labels = represent(
             encoder, split, spec.image_size, device, workers=execution.workers, corrupt=corrupt
         )
-    except ValueError as error:  # not finite after the last step
+    except ValueError as error:  # the representations are not finite after the last step
         raise diverged(spec, epoch, error) from error
     fit, holdout = holdout_split(labels, Evaluation().holdout)
     k = min(Evaluation().knn_k, len(fit))
@@ -190,6 +206,6 @@ def _knn(
 
 
 def diverged(spec: RunSpec, epoch: int, what: object) -> LdregError:
-    """The error for a run whose weights grew out of bounds."""
+    """Return the error for a run whose loss or representations are not finite."""
     beta = f" or beta ({spec.beta})" if spec.beta else ""
     return LdregError(f"training diverged in epoch {epoch + 1}: {what}; lower base_lr ({spec.base_lr}){beta}")

@@ -7,7 +7,7 @@ from ldreg.config.run_spec import RunSpec
 
 
 def build_regularizer(spec: RunSpec) -> nn.Module | None:
-    """The regulariser that a run's `regularizer` names, with the run's settings; None for "none"."""
+    """Build the regulariser of a run with the settings of its spec; None if the run has none."""
     block = REGULARIZERS[spec.regularizer]
     if block.implementation is None:
         return None

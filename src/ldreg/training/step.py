@@ -1,4 +1,4 @@
-"""One training step: loss and gradients of a batch, as a whole or in micro-batches."""
+"""One training step: loss and gradients of a batch, computed at once or in micro-batches."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -20,24 +20,24 @@ Made = TypeVar("Made", Outputs, Targets)
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step found; all without gradient."""
+    """The values of one step, without gradient."""
 
-    ssl_loss: Tensor  # scalar, of this rank's share of the batch
-    term: Tensor  # scalar: the regulariser, of the whole batch
-    representations: list[Tensor]  # (n, dim) per view: this rank's
+    ssl_loss: Tensor  # scalar: loss of this rank's share of the batch
+    term: Tensor  # scalar: regulariser of the whole batch
+    representations: list[Tensor]  # (n, dim) per view, of this rank
 
 
 class TrainingStep:
-    """Computes the gradients of (ssl_loss + regulariser) for a batch, into the parameters' `grad`.
+    """Computes the gradients of (ssl_loss + regulariser) for a batch and stores them in the parameters.
 
-    - Whole: one pass over the batch.
-    - Cached: the networks' outputs for all micro-batches are computed without gradient; the objective of the
-      whole batch gives its gradients with respect to these outputs; then each micro-batch passes the networks
-      again and takes its part of them back (GradCache; Gao et al. 2021, "Scaling Deep Contrastive Learning
-      Batch Size under Memory Limited Setup"). Exact for every loss, unless the networks look at more than
-      one image at a time, as batch norm does: its statistics are then a micro-batch's.
-    - Plain: each micro-batch has its own objective, and gradients add up. Exact where the objective is the
-      mean over images and nothing else, and a third less work.
+    - Whole batch: one forward and one backward pass.
+    - Cached accumulation (GradCache; Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size under
+      Memory Limited Setup"): a first pass computes the outputs of all micro-batches without gradient. The
+      objective of the whole batch gives the gradients with respect to these outputs. A second pass through
+      each micro-batch propagates them to the weights. This is exact for every loss, unless a layer depends on
+      several images, as batch norm does. Its statistics are then those of a micro-batch.
+    - Plain accumulation: the gradients of the objectives of all micro-batches are summed. This is exact only
+      if the objective is a mean over images, and takes a third less work.
     """
 
     def __init__(
@@ -49,10 +49,10 @@ class TrainingStep:
         execution: Execution,
         device: torch.device,
     ) -> None:
-        """`model` is `method` as the ranks replicate it.
+        """`model` is `method`, wrapped for training on several ranks by `replicate`.
 
         Raises:
-            LdregError: if plain accumulation is asked for where the objective needs the whole batch.
+            LdregError: if plain accumulation is requested and the objective needs the whole batch.
         """
         self.method, self.model, self.regularizer = method, model, regularizer
         self.acts_on = spec.acts_on
@@ -67,7 +67,7 @@ class TrainingStep:
         if self.plain and spec.couples_images:
             culprit = f"{spec.method}'s loss" if regularizer is None else f"regularizer {spec.regularizer}"
             deviation = (
-                ", but that batch norm takes its statistics per micro-batch" if batch_norms(method) else ""
+                ", except that batch norm uses statistics of micro-batches" if batch_norms(method) else ""
             )
             raise LdregError(
                 f"execution.accumulation: plain is not allowed: {culprit} needs the whole batch at once;"
@@ -75,11 +75,11 @@ class TrainingStep:
             )
 
     def __call__(self, inputs: tuple[Tensor, ...], regularized: bool) -> StepResult:
-        """Fill the gradients, scaled by `scaler`, for this rank's `inputs` (rows of the batch).
+        """Compute the gradients, scaled by `scaler`, for this rank's share of the batch.
 
         Args:
-            inputs: the method's, each with a row per image.
-            regularized: whether the regulariser takes part yet.
+            inputs: inputs of the method, each with one row per image.
+            regularized: whether the regulariser is added to the loss.
 
         Raises:
             ValueError: if representations are not finite.
@@ -93,7 +93,7 @@ class TrainingStep:
         return self._cached(parts, regularized)
 
     def optimize(self, optimizer: torch.optim.Optimizer) -> None:
-        """One step of the optimiser; none where fp16's gradients overflowed, whose scale then falls."""
+        """Update the weights. If fp16 gradients overflowed, skip the update and lower the gradient scale."""
         self.scaler.step(optimizer)
         self.scaler.update()
 
@@ -125,7 +125,7 @@ class TrainingStep:
         )
 
     def _regularize(self, outputs: Outputs, targets: Targets) -> Tensor:
-        """The regulariser on this rank's rows, with neighbours among all ranks'."""
+        """Return the regulariser of this rank's rows, with neighbours among the rows of all ranks."""
         own = torch.cat(getattr(outputs, self.acts_on))
         everyone = gather_rows(own.detach())
         index = rank() * len(own) + torch.arange(len(own), device=own.device)
@@ -147,8 +147,8 @@ class TrainingStep:
 
     def _cached(self, parts: list[tuple[Tensor, ...]], regularized: bool) -> StepResult:
         with torch.no_grad(), _frozen_statistics(self.method), self._autocast():
-            # Not `model`, whose ranks would wait for gradients; and no trace in batch norm's running
-            # statistics, to which the second pass will count.
+            # `method` instead of `model`, because DistributedDataParallel would wait for gradients. Batch
+            # norm's running statistics are frozen, because only the second pass should update them.
             outputs = _join(Outputs, [self.method(*part) for part in parts])
         targets = _join(Targets, [self._targets(part) for part in parts])
         leaves = Outputs(*([rows.requires_grad_() for rows in group] for group in outputs))
@@ -166,12 +166,12 @@ class TrainingStep:
         return result
 
     def _sync(self, last: bool) -> AbstractContextManager:
-        """Gradients are averaged over the ranks once, with the last micro-batch."""
+        """Average gradients over the ranks only once, after the last micro-batch."""
         return nullcontext() if last or world_size() == 1 else self.model.no_sync()
 
 
 def batch_norms(module: nn.Module) -> list[nn.Module]:
-    """The batch norms of a network, whose outputs depend on all images that pass at once."""
+    """Return the batch norms of a network, whose outputs depend on all images of a forward pass."""
     return [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._NormBase)]
 
 
@@ -193,6 +193,6 @@ def _with_last(parts: list[tuple[Tensor, ...]]) -> Iterator[tuple[bool, tuple[Te
 
 
 def _join(kind: type[Made], parts: list[Made]) -> Made:
-    """The outputs for all images from those for consecutive parts of them."""
+    """Concatenate the outputs for consecutive micro-batches."""
     groups = zip(*parts, strict=True)  # the parts' lists of views, one field after another
     return kind(*([torch.cat(rows) for rows in zip(*group, strict=True)] for group in groups))

@@ -1,8 +1,8 @@
-"""What a regulariser adds to a training step, with and without side by side.
+"""The time that a regulariser adds to a training step.
 
-Two whole trainings that ran at different times, or beside other jobs, differ in time for other reasons than
-their regulariser. Here one process takes both kinds of step in turn, so that whatever slows the machine down
-slows both.
+Trainings that run at different times or beside other jobs differ in speed for other reasons than their
+regulariser. Here one process alternates between steps with and without the regulariser, so anything that
+slows the machine down affects both.
 """
 
 import math
@@ -23,12 +23,12 @@ from ldreg.data.decode import CorruptImages
 from ldreg.runtime.distributed import world_size
 from ldreg.training.pretrain import Trainer, diverged, split_on_device, steps_of_epoch
 
-KINDS = ("with", "without")  # the run's regulariser
-WARM_UP = 2  # steps of each kind before those that count: the first ones allocate and choose kernels
-BUDGET = 8.0  # seconds for those that count, if not for the fewest pairs
-BLOCK = 0.1  # seconds that a block takes at least, beside which the clock and a synchronisation are nothing
-PAIRS = (8, 80)  # of blocks, at least and at most
-LEVEL = 0.95  # at least, of the interval
+KINDS = ("with", "without")  # kinds of steps: with or without the regulariser of the run
+WARM_UP = 2  # untimed steps of each kind, in which memory is allocated and kernels are chosen
+BUDGET = 8.0  # seconds for all timed steps, unless the smallest number of pairs takes longer
+BLOCK = 0.1  # minimal seconds per block, so that reading the clock and synchronising are negligible
+PAIRS = (8, 80)  # smallest and largest number of pairs of blocks
+LEVEL = 0.95  # minimal level of the confidence interval
 
 
 def step_cost(
@@ -38,27 +38,37 @@ def step_cost(
     device: torch.device,
     corrupt: CorruptImages | None = None,
 ) -> dict[str, Any]:
-    """Seconds per step with the run's regulariser and without, in alternating blocks of steps.
+    """Measure the seconds per training step with and without the regulariser of a run.
 
-    A step is that of pretraining (`Trainer`): its views, both passes, the loss and the optimiser; without the
-    live measurements. The networks, one set of them, begin as the run's do and are trained by all steps, of
-    either kind, along the run's schedule, so that both kinds find the same weights, at the same place in
-    memory; the regulariser takes part from the first step on. One block of each kind is a pair, and the order
-    within pairs alternates. A run without a regulariser has blocks of one kind, and few of them.
+    A step is a step of pretraining (`Trainer`): views, forward and backward pass, loss and optimiser, without
+    the live monitors. Steps of both kinds train the same networks along the schedule of the run, so both
+    kinds use the same weights and memory. The regulariser is active from the first step on. Steps are timed
+    in blocks. A block of each kind forms a pair, and the order within pairs alternates. A run without a
+    regulariser has only blocks of the kind "without", in the smallest number.
 
     Args:
-        data: its training split alone is used.
-        device: this rank's.
+        spec: specification of the run.
+        data: the data set; only its training split is used.
+        execution: how the steps are executed.
+        device: device of this rank.
+        corrupt: policy for corrupt images. The default stops at the first.
 
     Returns:
-        {"seconds_with", "seconds_without": medians over blocks; "ratio": the median of the pairs' ratios;
-        "ratio_low", "ratio_high", "level": of `median_interval`; "pairs", "steps_per_block", "warm_up_steps";
-        "block_seconds_with", "block_seconds_without", "first": of each pair; "peak_memory_bytes_with",
-        "peak_memory_bytes_without": the most that was allocated on this rank's GPU, None on a CPU}; a run
-        without a regulariser has None where others have values with it, and ratio 1 without an interval.
+        A dictionary with these keys:
+
+        - "seconds_with", "seconds_without": medians over blocks.
+        - "ratio": median of the ratios of the pairs; "ratio_low", "ratio_high", "level": its interval from
+          `median_interval`.
+        - "pairs", "steps_per_block", "warm_up_steps": numbers of pairs and steps.
+        - "block_seconds_with", "block_seconds_without", "first": for each pair, the seconds per step and the
+          kind that ran first.
+        - "peak_memory_bytes_with", "peak_memory_bytes_without": peak memory allocated on this rank's GPU,
+          None on a CPU.
+
+        For a run without a regulariser the values "with" are None, and the ratio is 1 without an interval.
 
     Raises:
-        LdregError: as `pretrain`.
+        LdregError: in the cases of `pretrain`.
     """
     split = split_on_device(data.train, spec, device)
     stream = _stream(spec, data, split, execution, device, corrupt)
@@ -68,7 +78,7 @@ def step_cost(
     memory = dict.fromkeys(KINDS, 0)
 
     def block(kind: str, steps: int) -> float:
-        """Seconds per step."""
+        """Run a block of steps and return the seconds per step."""
         began = _now(device)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
@@ -109,10 +119,14 @@ def step_cost(
 
 
 def planned(seconds: float, kinds: int) -> tuple[int, int]:
-    """Steps of a block, and how many blocks of each kind; one step of each of `kinds` takes `seconds`.
+    """Return the number of steps per block and the number of blocks of each kind.
 
-    As many as fit into `BUDGET`, an even number, so that either kind is as often the first; one kind has
-    nothing to be compared with, and the fewest.
+    The number of blocks is the largest even number that fits into `BUDGET`, so that both kinds run first
+    equally often. With a single kind there is nothing to compare, and the smallest number is used.
+
+    Args:
+        seconds: time of one step of every kind together.
+        kinds: number of kinds, 1 or 2.
 
     >>> planned(0.13, 2), planned(1.0, 2), planned(3.2, 2), planned(0.004, 2), planned(0.065, 1)
     ((2, 30), (1, 8), (1, 8), (50, 40), (2, 8))
@@ -125,10 +139,14 @@ def planned(seconds: float, kinds: int) -> tuple[int, int]:
 
 
 def median_interval(values: Sequence[float], level: float = LEVEL) -> tuple[float, float, float]:
-    """Bounds of the median of what `values` are drawn from, whatever its distribution, and their exact level.
+    """Distribution-free confidence interval of the median of the distribution of `values`.
 
-    The bounds are the d-th lowest and the d-th highest value, with the greatest d whose level, 1 - 2 P(X < d)
-    for X binomial (n, 1/2), is at least `level`. Fewer than 6 values have no such d; theirs is 1.
+    The bounds are the d-th lowest and the d-th highest value. d is the largest number whose exact level, 1 -
+    2 P(X < d) for X ~ Binomial(n, 1/2), is at least `level`. For fewer than 6 values there is no such d at
+    level 0.95, and d is 1.
+
+    Returns:
+        Lower bound, upper bound and exact level.
 
     >>> median_interval([5.0, 1.0, 2.0, 3.0, 4.0, 6.0, 7.0, 8.0, 9.0])
     (2.0, 8.0, 0.9609375)
@@ -148,7 +166,7 @@ def _stream(
     device: torch.device,
     corrupt: CorruptImages | None,
 ) -> Iterator[tuple[int, float, Batch]]:
-    """The run's batches in their order with the epoch and what is done then, from its first epoch on."""
+    """Yield (epoch, progress in epochs, batch) in the order of the run, repeating after its last epoch."""
     steps = steps_of_epoch(spec, data)
     for epoch in cycle(range(spec.epochs)):
         found = batches(split, spec, epoch, steps, execution.workers, device, corrupt)
@@ -157,14 +175,14 @@ def _stream(
 
 
 def _now(device: torch.device) -> float:
-    """The clock, when the device has done all that it was told."""
+    """Return the time in seconds, after waiting for the device to finish its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
 def _agreed(steps: int, pairs: int, device: torch.device) -> tuple[int, int]:
-    """Rank 0's plan, for all ranks: each must take part in every step."""
+    """Broadcast the numbers of rank 0, because all ranks must take the same steps."""
     if world_size() == 1:
         return steps, pairs
     plan = torch.tensor([steps, pairs], device=device)
