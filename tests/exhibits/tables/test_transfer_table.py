@@ -252,7 +252,8 @@ def test_notes_say_how_transfer_was_measured(demo) -> None:
         "LDReg β 0.01, k 64, 100 epochs, batch size 2048",
         "Numbers are means over 3 seeds",
         "protocol cached (a linear classifier on stored representations",
-        "30 epochs of SGD with Nesterov momentum 0.9, batch size 256, images 16 pixels wide. The paper trains for",
+        "30 epochs of SGD with Nesterov momentum 0.9, batch size 256, images 16 pixels wide. The paper "
+        "trains",
         "Setting: that of the paper, learning rate 0.01, weight decay 0.0005. ",
         "MNIST 2,000 / 10,000; Fashion-MNIST",
         "Not run at this scale: Food-101, CIFAR-10, CIFAR-100, Birdsnap, Stanford Cars, DTD.",
