@@ -83,8 +83,8 @@ def test_notes_are_folded_and_what_all_share_is_said_once(made) -> None:
         assert words in head
     assert "mLID: method of moments" not in below and "± and brackets" not in text
     notes = below.split("<details>")[1].split("</details>")[0]
-    assert "Here: the demo scale" in notes and "Differs from the paper" in notes
-    assert "Means over 2 seeds." in notes
+    assert "The runs here are those of the demo scale" in notes and "Differs from the paper" in notes
+    assert "Numbers are means over 2 seeds." in notes
     assert "How each was tested</summary>" in below and "<details open" not in text
 
 

@@ -1,6 +1,6 @@
-"""What each command of `ldreg` does with its arguments; `ldreg.cli.parser` parses these.
+"""The commands of `ldreg`, each a function of its parsed arguments (`ldreg.cli.parser`).
 
-Everything heavy is imported by the command that needs it, so that the light ones answer at once.
+Heavy modules are imported by the commands that need them, so that the other commands answer at once.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def _data(arguments: argparse.Namespace, terminal: TextIO) -> None:
 
 
 def _execution(arguments: argparse.Namespace) -> "Execution":
-    """How a job is to be executed; the keys are those of the scale file's `execution`."""
+    """The execution of a job; the keys are those of the scale file's `execution`."""
     from ldreg.config.scale_file import Execution
 
     given = {key: value for key, value in vars(arguments).items() if key in Execution.model_fields}
@@ -38,7 +38,7 @@ def _execution(arguments: argparse.Namespace) -> "Execution":
 
 @contextmanager
 def _gpus(arguments: argparse.Namespace) -> Iterator[None]:
-    """Hold the GPUs that a job asks for; one line says what is wrong with their number."""
+    """Hold the GPUs that a job asks for; raises LdregError if the machine does not have their number."""
     from ldreg.runtime.launch import check_gpus, claimed_gpus
 
     check_gpus(arguments.gpus)
@@ -57,7 +57,7 @@ def _start_ranks(arguments: argparse.Namespace, terminal: TextIO) -> None:
 def _pretrain(arguments: argparse.Namespace, terminal: TextIO) -> None:
     from ldreg.config.run_spec import read_spec
 
-    read_spec(arguments.spec)  # a mistake there is told once, before ranks start
+    read_spec(arguments.spec)  # a mistake there is reported once, before ranks start
     with _gpus(arguments):
         _start_ranks(arguments, terminal)
         from ldreg.jobs.pretrain import pretrain_job
@@ -72,7 +72,7 @@ def _import(arguments: argparse.Namespace, terminal: TextIO) -> None:
 
 
 def _measurement(measurement: Measurement) -> Command:
-    """The command of a measurement whose job is told the run's spec, its data and how it is executed."""
+    """The command of a measurement whose job takes the run's spec, its data and its execution."""
 
     def command(arguments: argparse.Namespace, terminal: TextIO) -> None:
         with _gpus(arguments):
@@ -167,7 +167,7 @@ def _track(arguments: argparse.Namespace, terminal: TextIO) -> None:
     print("\n".join(track_job(arguments.folder, RESULTS, arguments.output, terminal)))
 
 
-# Each is called with its arguments and the terminal, for what is to be seen though all output goes to a log.
+# Each takes its arguments and the terminal, for lines that a user should see even if output goes to a log.
 COMMANDS: dict[str, Command] = {
     **{each.command: _measurement(each) for each in MEASUREMENTS.values() if each.has_plain_rule},
     "data": _data,

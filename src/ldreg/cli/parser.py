@@ -1,6 +1,6 @@
 """The command line: `ldreg data | pretrain | import | measure | transfer | exhibit | site | show | ...`.
 
-What each command does is in `ldreg.cli.commands`.
+`ldreg.cli.commands` holds the commands themselves.
 """
 
 import argparse
@@ -18,11 +18,11 @@ from ldreg.errors import LdregError
 from ldreg.runtime.console import logging_to, say, tell
 from ldreg.runtime.launch import adopt_slurm_rank
 
-_PATIENCE = 60.0  # seconds that rank 0 may take to close its tracking and tell
+_PATIENCE = 60.0  # seconds that rank 0 may take to close its tracking and to report an error
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, 1 for a failure of ours, 2 for a user's mistake."""
+    """Run one command; returns the exit status: 0, 1 for a failure of ldreg, 2 for a user's mistake."""
     arguments = _parser().parse_args(argv)
     adopt_slurm_rank()
     log = getattr(arguments, "log", None)
@@ -32,7 +32,8 @@ def main(argv: list[str] | None = None) -> int:
                 arguments.command(arguments, terminal)
             except LdregError as error:
                 if int(os.environ.get("RANK", 0)) > 0:
-                    # All ranks share the mistake and rank 0 tells it; torchrun ends it when another one ends.
+                    # All ranks see the same mistake, and rank 0 reports it. torchrun ends it if another rank
+                    # ends.
                     time.sleep(_PATIENCE)
                 say(terminal, f"error: {error}")
                 return 2
@@ -48,18 +49,18 @@ def main(argv: list[str] | None = None) -> int:
                 if terminal is not sys.stderr:
                     print(f"error: {type(error).__name__}: {error} (see {log})", file=terminal)
                 return 1
-    except LdregError as error:  # the log itself
+    except LdregError as error:  # from opening the log itself
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
 
 def entry() -> NoReturn:
-    """The installed command: `main`, then the end of the process at once."""
+    """The installed command: run `main`, then end the process at once."""
     status = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    # Everything is written and closed. Taking torch and MLflow down in order costs about a second, which the
+    # Everything is written and closed. An orderly end of torch and MLflow takes about a second, which the
     # many short jobs of a workflow need not spend.
     os._exit(status)
 
@@ -84,27 +85,27 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=COMMANDS[name])
         if logs:
             sub.add_argument(
-                "--log", type=Path, help="file that takes all output; the essentials stay here too"
+                "--log", type=Path, help="a file for all output; errors and progress also stay here"
             )
         return sub
 
-    data = command("data", "fetch and verify a data set", logs=True)
+    data = command("data", "download and verify a data set", logs=True)
     data.add_argument("dataset")
-    data.add_argument("--output", type=Path, help="its dataset.json; default data/DATASET/dataset.json")
+    data.add_argument("--output", type=Path, help="the set's dataset.json; default data/DATASET/dataset.json")
     data.add_argument(
         "--offer",
         type=Path,
-        help="file to say whether it can be had: that nothing is there is then no failure",
+        help="write whether the set is available to this file; a missing set is then no failure",
     )
 
     pretrain = command("pretrain", "train the run that a spec.yaml describes", logs=True)
     pretrain.add_argument("spec", type=Path)
-    pretrain.add_argument("--no-monitors", dest="monitors", action="store_false", help="measure nothing live")
-
-    imported = command("import", "make a finished run of weights that were trained elsewhere")
-    imported.add_argument(
-        "weights", type=Path, help="state dict of the authors', torchvision's or timm's layout"
+    pretrain.add_argument(
+        "--no-monitors", dest="monitors", action="store_false", help="do not measure anything during training"
     )
+
+    imported = command("import", "turn weights that were trained elsewhere into a finished run")
+    imported.add_argument("weights", type=Path, help="a state dict of the LDReg authors, torchvision or timm")
     imported.add_argument("--scale", type=Path, required=True, help="e.g. config/imagenet.yaml")
     imported.add_argument("--run", required=True, help="e.g. simclr-resnet50/ldreg_l1-beta0.01-k64/seed0")
     imported.add_argument(
@@ -116,57 +117,66 @@ def _parser() -> argparse.ArgumentParser:
     composed = command("compose", "compose a small detection set of digits", logs=True)
     composed.add_argument("--settings", type=Path, required=True, help="the scale's detection.yaml")
     composed.add_argument("--data", type=Path, required=True, help="dataset.json of the digits")
-    composed.add_argument("--output", type=Path, required=True, help="its composed.json")
+    composed.add_argument("--output", type=Path, required=True, help="the composed.json to write")
 
     coco = command("coco", "check COCO's files before anything trains for them", logs=True)
-    coco.add_argument("folder", type=Path, help="holds train2017, val2017 and annotations")
-    coco.add_argument("--output", type=Path, required=True, help="a .json file to say what is there")
-
-    exported = command("export-detectron2", "write a ResNet-50 for detectron2's recipe")
-    exported.add_argument("encoder", type=Path, help="a run's encoder.safetensors")
-    exported.add_argument(
-        "output", type=Path, help="a .pkl file; the recipe appears beside it, a .yaml and a .py"
+    coco.add_argument("folder", type=Path, help="the folder with train2017, val2017 and annotations")
+    coco.add_argument(
+        "--output", type=Path, required=True, help="a .json file for the numbers of images and digests"
     )
 
-    synthetic = command("synthetic", "compute what Figure 1 or 3 shows: points in the plane", logs=True)
+    exported = command("export-detectron2", "write a ResNet-50 and the recipe of Table 3 for detectron2")
+    exported.add_argument("encoder", type=Path, help="a run's encoder.safetensors")
+    exported.add_argument(
+        "output", type=Path, help="a .pkl file; the recipe is written beside it as a .yaml and a .py"
+    )
+
+    synthetic = command("synthetic", "compute the points in the plane of Figure 1 or 3", logs=True)
     synthetic.add_argument("figure", choices=("figure1", "figure3"))
     synthetic.add_argument("--seeds", type=_at_least(0), nargs="+", default=[0])
-    synthetic.add_argument("--output", type=Path, required=True, help="its .json, beside the exhibit's spec")
+    synthetic.add_argument(
+        "--output", type=Path, required=True, help="the figure's .json, beside the exhibit's spec"
+    )
 
     _add_execution(pretrain, measurements)
 
     exhibit = command("exhibit", "render the exhibit that a .spec.yaml describes", logs=True)
     exhibit.add_argument("spec", type=Path)
 
-    shown = command("show", "print a scale's Table 1 and claims, and where everything lies")
+    shown = command("show", "print the claims that a scale tested, or its Table 1, and where to read on")
     shown.add_argument("folder", type=Path, help="e.g. results/demo")
 
-    site = command("site", "write a scale's index.html: all its exhibits on one page", logs=True)
+    site = command("site", "write index.html, all exhibits of a scale on one page", logs=True)
     site.add_argument("folder", type=Path, help="e.g. results/demo")
     site.add_argument(
         "--exhibits",
         nargs="+",
         default=(),
-        help="names in the order shown; default as declared",
+        help="names of exhibits, in the order of the page; default: as declared",
     )
     site.add_argument(
-        "--screenshot", type=Path, metavar="PNG", help="also a picture of its top (needs Chromium)"
+        "--screenshot",
+        type=Path,
+        metavar="PNG",
+        help="also save a picture of the top of the page (needs Chromium)",
     )
-    site.add_argument("--height", type=_at_least(100), default=1600, help="of the picture, pixels")
+    site.add_argument("--height", type=_at_least(100), default=1600, help="height of the picture in pixels")
 
-    planned = command("plan", "runs, GPU-hours and disk that a scale needs")
+    planned = command("plan", "print the runs, GPU-hours and disk that a scale needs")
     planned.add_argument("scale", type=Path, help="e.g. config/imagenet.yaml")
 
-    track = command("track", "log what finished jobs have left to MLflow", logs=True)
-    track.add_argument("folder", type=Path, nargs="+", help="of a run, or of a scale for all that it has")
+    track = command("track", "log finished jobs to MLflow", logs=True)
+    track.add_argument("folder", type=Path, nargs="+", help="a run's folder, or a scale's for all its jobs")
     track.add_argument(
-        "--output", type=Path, help="file to say what was logged: that MLflow fails is then one warning"
+        "--output",
+        type=Path,
+        help="write what was logged to this file; if MLflow fails, there is then only a warning",
     )
     return parser
 
 
 def _add_measurements(command: Callable[..., argparse.ArgumentParser]) -> dict[str, argparse.ArgumentParser]:
-    """The measurements' commands by key; those with settings of their own are told these and more."""
+    """The measurements' commands by key; those with settings of their own have more arguments."""
     measurements = {}
     for measurement in MEASUREMENTS.values():
         job = measurements[measurement.key] = command(measurement.command, measurement.help, logs=True)
@@ -175,9 +185,15 @@ def _add_measurements(command: Callable[..., argparse.ArgumentParser]) -> dict[s
     measure.add_argument("--evaluation", type=Path, required=True, help="the scale's evaluation.yaml")
     for job, name in ((transfer, "transfer.yaml"), (detect, "detection.yaml")):
         job.add_argument("--settings", type=Path, required=True, help=f"the scale's {name}")
-        job.add_argument("--pretrained-on", type=Path, required=True, help="dataset.json of the run's own")
+        job.add_argument(
+            "--pretrained-on", type=Path, required=True, help="dataset.json of the run's own data set"
+        )
     transfer.add_argument(
-        "--data", type=Path, required=True, nargs="+", help="what `ldreg data --offer` said of each other"
+        "--data",
+        type=Path,
+        required=True,
+        nargs="+",
+        help="the files that `ldreg data --offer` wrote, one for each data set",
     )
     detect.add_argument("--data", type=Path, required=True, help="composed.json or instances_train2017.json")
     return measurements
@@ -186,25 +202,30 @@ def _add_measurements(command: Callable[..., argparse.ArgumentParser]) -> dict[s
 def _add_execution(
     pretrain: argparse.ArgumentParser, measurements: Mapping[str, argparse.ArgumentParser]
 ) -> None:
-    """What all jobs on runs are told of their data, and of how they are executed."""
+    """Add the arguments of all jobs on runs: their data, and how they are executed."""
     by_key = MEASUREMENTS.items()
     for job in (pretrain, *(measurements[key] for key, each in by_key if each.takes_training_steps)):
-        job.add_argument("--micro-batch", type=_at_least(1), help="images per forward pass of a GPU")
+        job.add_argument("--micro-batch", type=_at_least(1), help="images in one forward pass of a GPU")
         job.add_argument("--accumulation", choices=("cached", "plain"), default="cached")
     plain = (measurements[key] for key, each in by_key if each.has_plain_rule)
     for job in (pretrain, measurements["measure"], *plain):
         job.add_argument("--data", type=Path, required=True, help="dataset.json of the run's data set")
     for job in (pretrain, *(measurements[key] for key, each in by_key if each.runs_like_pretraining)):
-        job.add_argument("--nodes", type=_at_least(1), default=1, help="several are started by SLURM's srun")
+        job.add_argument(
+            "--nodes", type=_at_least(1), default=1, help="number of nodes; SLURM's srun starts several"
+        )
         job.add_argument("--precision", choices=("float32", "bf16", "fp16"), default="float32")
     for job in (pretrain, *measurements.values()):
-        job.add_argument("--gpus", type=int, default=0, help="per node; 0 is the CPU, several start torchrun")
+        job.add_argument("--gpus", type=int, default=0, help="GPUs per node; 0: CPU, several: torchrun")
         job.add_argument("--threads", type=_at_least(1), default=1)
         job.add_argument(
-            "--workers", type=_at_least(0), default=0, help="processes per GPU that decode images from files"
+            "--workers", type=_at_least(0), default=0, help="processes per GPU that decode image files"
         )
         job.add_argument(
-            "--corrupt-images", choices=("stop", "skip"), default="stop", help="at files that hold no image"
+            "--corrupt-images",
+            choices=("stop", "skip"),
+            default="stop",
+            help="what to do at files that hold no image",
         )
 
 

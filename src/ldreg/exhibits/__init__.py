@@ -1,9 +1,9 @@
 """Tables, figures and claims: from the files in run folders to files beside an exhibit's own spec.
 
 Importing this module is cheap (no pandas, scipy or matplotlib), because the workflow reads `RENDERERS` when
-it is parsed. The function that draws an exhibit takes its `ExhibitSpec` and returns the content of each file
-by its ending or, for a figure, a `Drawing`, which has it. It computes everything first and `render` writes
-it: a failing exhibit leaves nothing behind.
+it is parsed. The function that draws an exhibit takes its `ExhibitSpec`. It returns the content of each
+file by its ending or, for a figure, a `Drawing`, which gives these contents. Nothing is written before
+everything is computed, so an exhibit that fails leaves nothing behind.
 """
 
 from pathlib import Path
@@ -25,7 +25,7 @@ from ldreg.exhibits.tables.declared import (
 )
 from ldreg.files import replacing
 
-# Every kind of exhibit. A terminal shows the last one of these that has been made and has something to print.
+# Every kind of exhibit. The terminal shows the last of these that has been made and has something to print.
 _REGISTERED = (
     MAIN_TABLE,
     SWEEP,

@@ -2,8 +2,8 @@
 
 The workflow and the page know no renderer by name. They ask these blocks what an exhibit reads, which files
 it makes, what its settings may say and what a terminal shows of it. Blocks stand in the `declared.py` of
-tables, figures and claims and are registered in `ldreg.exhibits`. This module and those import neither torch,
-pandas nor matplotlib, because they are read whenever the workflow is.
+tables, figures and claims, and are registered in `ldreg.exhibits`. Neither this module nor those import
+torch, pandas or matplotlib, because they are read whenever Snakemake parses the workflow.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ FIGURE = ("png", "pdf", "csv")
 
 @dataclass(frozen=True)
 class ExhibitInScale:
-    """One exhibit within its scale: what a renderer is asked about before any job runs.
+    """One exhibit within its scale, which a renderer checks before any job runs.
 
     Attributes:
         block: Its block in the configuration.
@@ -33,10 +33,10 @@ class ExhibitInScale:
         scale_file: The scale file's name, for error messages.
         runs: The runs that the exhibit needs, by folder name.
         where: Gives the file and place of a key of the block for errors, such as `where("settings", "axes")`.
-        usual: Gives the settings of the scale's default run of a method on a backbone, with LDReg's beta and
-            k.
-        taken_with: Gives the folder names of runs that are taken (`runs_of`) from exhibits that read a
-            certain file of each run, such as `taken_with("step_cost.json")`.
+        usual: Gives the settings of the scale's default run for a method on a backbone, with LDReg's beta
+            and k.
+        taken_with: Gives the folder names of those runs that come from other exhibits (`runs_of`) which read
+            a certain file of each run, for example `taken_with("step_cost.json")`.
     """
 
     block: Exhibit
@@ -50,11 +50,11 @@ class ExhibitInScale:
 
 @dataclass(frozen=True)
 class Synthetic:
-    """What an exhibit shows that needs no runs.
+    """The content of an exhibit that needs no runs.
 
     Attributes:
         points: What is shown instead of runs, in a few words.
-        numbers: The file below results/<scale> with its numbers and with the `seeds` that these are of.
+        numbers: The file below results/<scale> that holds its numbers and the `seeds` behind them.
     """
 
     points: str
@@ -62,7 +62,7 @@ class Synthetic:
 
 
 def always(*files: str) -> Callable[[Any], tuple[str, ...]]:
-    """A rule that names the same files whatever the settings are."""
+    """A function that names the same files for all settings."""
     return lambda settings: files
 
 
@@ -91,25 +91,25 @@ def nothing_more(settings: Settings, exhibit: ExhibitInScale) -> None:
 
 @dataclass(frozen=True)
 class Renderer:
-    """Everything that the rest of the project knows of one kind of exhibit.
+    """Everything that the rest of the project knows about one kind of exhibit.
 
     Attributes:
-        key: What `renderer:` says in YAML. The drawing function is called the same.
+        key: The renderer's name in YAML, which is also the name of the drawing function.
         module: The module of the drawing function, which takes an `ExhibitSpec` and returns the content of
             each file by its ending or, for a figure, a `Drawing`. It is imported when an exhibit is drawn.
         settings: The pydantic model of what `settings:` may say.
         suffixes: The endings of the files that are made. "html" is made from "md" by `ldreg.exhibits.render`.
-        synthetic: What is shown by a renderer that needs no runs; None for one that needs some.
-        run_files: Given the settings, the files that are read of each run's folder, beside its summary and
+        synthetic: What a renderer without runs shows; None for a renderer that needs runs.
+        run_files: Given the settings, the files that are read from each run's folder, beside its summary and
             its usual measurements.
         scale_files: Given the settings, the files that are read below results/<scale>.
         check: Refuses, with an LdregError, settings that do not fit the scale or the exhibit's runs.
-        defaults: Given the settings, the exhibit in its scale and the function that tells the path of a run's
-            folder, the settings that follow from the scale where the exhibit does not set them itself.
-        print_made: The function that is given the specs of all exhibits of this kind that have been made, in
-            the page's order, and a rich console, and prints what suits a terminal. None: the terminal names
-            their files alone.
-        count_verdicts: Given an exhibit's spec, how many of its claims came out in which way, for the head of
+        defaults: Given the settings, the exhibit in its scale and a function from a run's name to its folder,
+            the settings that follow from the scale, for those that the exhibit does not set itself.
+        print_made: The function that prints what suits a terminal. It takes the specs of all exhibits of this
+            kind that have been made, in the page's order, and a rich console. None: the terminal only names
+            their files.
+        count_verdicts: Given an exhibit's spec, the number of its claims for each verdict, for the head of
             the page. None: this renderer tests no claims.
         opens_page: Whether an exhibit of this kind stands before all others on the page.
     """

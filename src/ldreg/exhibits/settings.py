@@ -1,6 +1,7 @@
-"""What the `settings` of every exhibit may say; each renderer adds its own beside its block (`declared.py`).
+"""The `settings` that every exhibit may have; a renderer adds its own beside its block (`declared.py`).
 
-Of pydantic alone: the workflow checks settings before anything is trained, and must not wait for pandas.
+This module imports pydantic alone: the workflow checks settings before anything is trained, and must not wait
+for pandas.
 """
 
 from collections.abc import Iterable
@@ -17,13 +18,13 @@ MetricName = Literal["linear_top1", "linear_top5", "knn_top1", "effective_rank",
 
 REPORTED_AXES = ("method", "backbone", "batch_size", "epochs", "beta", "k")  # columns of reported.csv
 
-# Keys that say what is added to the loss. Two runs that differ in these alone are a pair.
+# The settings of the term that is added to the loss. Two runs that differ in these alone are a pair.
 REGULARIZER_KEYS = ("regularizer", "beta", "k", "target", "acts_on", "regularizer_start")
 
 
 @dataclass(frozen=True)
 class Among:
-    """Marks a field that holds names: a word, a list of words or a mapping's keys must be among `names`."""
+    """Marks a field whose word, list of words or mapping's keys must be among `names`."""
 
     names: tuple[str, ...]
 
@@ -34,7 +35,7 @@ METRIC = Among(get_args(MetricName))
 
 
 class LidChoice(BaseModel):
-    """Which of a run's mLID measurements is meant; `batch_rows` null: neighbours from the full split."""
+    """Which of a run's mLID measurements is meant. `batch_rows` None: neighbours come from the full split."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -52,16 +53,17 @@ class LidChoice(BaseModel):
 class Settings(BaseModel):
     """Settings that all renderers share: what is measured, and how the paper's rows are found.
 
-    base: LDReg's setting at this scale, where one axis stays while another is swept. paper_base: the same in
-    the paper. stands_for: our encoder to the paper's. paper_values: likewise of settings, such as
-    {"k": {16: 64}}. paper_exhibits: where its numbers stand, best first.
+    base: LDReg's beta and k at this scale, at which one stays while the other is swept. paper_base: the same
+    in the paper. stands_for: the paper's encoder for each of ours. paper_values: the paper's value for each
+    of ours, by setting, such as {"k": {16: 64}}. paper_exhibits: the paper's exhibits in which its numbers
+    are looked up, the first one first.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     mlid: LidChoice = LidChoice()
     effective_rank: Literal["correlation", "covariance", "second_moment"] = "correlation"
-    scale_of_paper: bool = False  # only then are levels set beside the paper's
+    scale_of_paper: bool = False  # only at the paper's scale are levels compared with the paper's
     base: Annotated[dict[str, Any], RUN_SETTING] = Field(default_factory=dict)
     paper_base: Annotated[dict[str, Any], REPORTED_SETTING] = Field(default_factory=dict)
     stands_for: dict[str, str] = Field(default_factory=lambda: dict(STAND_INS))
@@ -79,7 +81,7 @@ class Settings(BaseModel):
 
 
 def _words(value: str | Iterable[str]) -> Iterable[str]:
-    """The names that a field holds; an empty word is none."""
+    """The names that a field holds; an empty word is not a name."""
     if isinstance(value, str):
         return (value,) if value else ()
     return value

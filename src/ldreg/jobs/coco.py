@@ -8,7 +8,7 @@ from ldreg.files import write_json
 
 
 def coco_job(folder: Path, output: Path) -> None:
-    """Check COCO's files, and that a detector can be trained and tested on them; writes what is there.
+    """Check COCO's files, and that a detector can be trained and tested on them; writes their numbers.
 
     Args:
         folder: holds train2017, val2017 and annotations.

@@ -9,7 +9,7 @@ from ldreg.jobs.shared import read_settings
 
 
 def compose_job(settings_path: Path, digits: Path, output: Path) -> None:
-    """Compose a small set in COCO's format of digits; `output` is its composed.json, which appears last.
+    """Compose a small set of digits in COCO's format; `output` is its composed.json, which appears last.
 
     Args:
         settings_path: the scale's `detection.yaml`.

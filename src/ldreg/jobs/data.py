@@ -1,4 +1,4 @@
-"""Fetch and verify a data set, or find out whether it can be had."""
+"""Download and verify a data set, or find out whether it is available."""
 
 from pathlib import Path
 from typing import TextIO
@@ -14,11 +14,12 @@ def data_job(dataset: str, manifest: Path, availability: Path | None, terminal: 
     """Prepare a data set; `manifest` is its dataset.json, which appears last.
 
     Args:
-        availability: a file to say whether the set can be had, where that nothing is there is no failure.
-        terminal: is told that a set is left out.
+        availability: a file that receives whether the set is available. If it is given, a missing set is not
+            a failure.
+        terminal: receives a line if the set is left out.
 
     Raises:
-        LdregError: the set is damaged or incomplete; or, without `availability`, cannot be had.
+        LdregError: the set is damaged or incomplete or, without `availability`, not available.
     """
     if manifest.parts[-2:] != (dataset, "dataset.json"):
         raise LdregError(f"--output: {manifest} is not allowed; it must end in {dataset}/dataset.json")
@@ -29,7 +30,7 @@ def data_job(dataset: str, manifest: Path, availability: Path | None, terminal: 
     try:
         if not manifest.is_file():
             prepare(dataset, manifest.parent.parent)
-    except Absent as error:  # anything else is a mistake to be mended, not a set to do without
+    except Absent as error:  # any other error is a mistake that the user should mend
         say(terminal, f"{dataset} is left out: {error}")
         absent = error
     write_availability(availability, dataset, manifest, absent)

@@ -33,24 +33,24 @@ def detect_job(
 ) -> None:
     """Fine-tune Mask R-CNN from a run's encoder and test it; writes detection.json beside the spec.
 
-    On the way detection.pt there holds where the training stands, until detection.json is written.
+    Until detection.json is written, detection.pt beside it holds the state of the training.
 
     Args:
         settings_path: the scale's `detection.yaml`.
-        pretrained_on: as of `transfer_job`.
+        pretrained_on: as for `transfer_job`.
         data: composed.json of a composed set, or COCO's annotations/instances_train2017.json.
         results: the folder that all scales share.
-        terminal: takes the progress, though all other output may go to a log.
+        terminal: receives the progress, even where all other output goes to a log.
 
     Raises:
-        LdregError: at a file that is missing, broken or another's; before anything is trained.
+        LdregError: a file is missing, broken or belongs to another run; then nothing is trained.
     """
     run, spec = read_spec(spec_path)
     settings, weights = read_settings(settings_path, Detection), trained_weights(spec_path)
     parts = _splits(settings, settings_path, data)
     digests = annotation_digests(*parts)
     if settings.dataset != "coco":
-        digests["images"] = digest(data)  # which holds one of all pixels
+        digests["images"] = digest(data)  # this file holds a digest of all pixels
     channels, folder = channels_of(pretrained_on), spec_path.parent
     corrupt = CorruptImages(execution.corrupt_images)
     with on_device(execution) as device:
@@ -81,7 +81,7 @@ def detect_job(
 
 
 def _progress(run: str, total: int, terminal: TextIO, tracker: Tracker) -> Callable[[dict[str, float]], None]:
-    """What logs each row of the course of a training, and tells every fifth of the way on the terminal."""
+    """A function that logs each row of the training's course, and prints a line after every fifth of it."""
     fifths = 0
 
     def on_row(row: dict[str, float]) -> None:
@@ -98,7 +98,7 @@ def _progress(run: str, total: int, terminal: TextIO, tracker: Tracker) -> Calla
 
 
 def _splits(settings: Detection, settings_path: Path, data: Path) -> tuple[CocoSet, CocoSet]:
-    """Both splits of the data set that a scale's detection.yaml names, by the file that stands for it."""
+    """Both splits of the data set that a scale's detection.yaml names; `data` describes the set."""
     name = {"coco": "instances_train2017.json", "composed_digits": MANIFEST}[settings.dataset]
     if data.name != name:
         raise LdregError(

@@ -21,7 +21,7 @@ def measure_job(spec_path: Path, evaluation: Path, data: Path, execution: Execut
         results: the folder that all scales share.
 
     Raises:
-        LdregError: at a file that is missing or broken, before anything is measured.
+        LdregError: a file is missing or broken; then nothing is measured.
     """
     _, spec = read_spec(spec_path)
     settings, weights = read_settings(evaluation, Evaluation), trained_weights(spec_path)

@@ -1,4 +1,4 @@
-"""Pretrain a run: from its spec and its data to the encoder and the course of its training."""
+"""Pretrain a run: from its spec and its data to the encoder and the history of its training."""
 
 import csv
 import platform
@@ -32,9 +32,9 @@ def pretrain_job(spec_path: Path, data: Path, execution: Execution, results: Pat
     Args:
         data: dataset.json of the run's data set.
         results: the folder that all scales share.
-        terminal: takes the progress, though all other output may go to a log.
+        terminal: receives the progress, even where all other output goes to a log.
     """
-    # Imported here: the method's libraries take seconds, which a measuring job need not spend.
+    # These are imported here because the methods' libraries take seconds, which other jobs need not spend.
     from ldreg.training.pretrain import pretrain
 
     run, spec = read_spec(spec_path)
@@ -82,7 +82,7 @@ def _summary(
     history: "list[HistoryRow]",
     seconds: float,
 ) -> dict[str, Any]:
-    """How the run went and on what: nothing of it is an input to any result."""
+    """The time, machine and memory of the run; no result depends on them."""
     return {
         "scale": spec.scale,
         "run": run,

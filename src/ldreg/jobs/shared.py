@@ -1,4 +1,4 @@
-"""What the jobs share: reading settings, loading images, opening the device, and facts for the record."""
+"""Steps that jobs share: reading settings, loading images, opening the device, and facts for the record."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ def read_settings(path: Path, kind: type[Block]) -> Block:
     """The block of a scale's settings, such as its `evaluation`, that the workflow wrote to `path`.
 
     Raises:
-        LdregError: the file is missing or broken, or says what the block does not allow.
+        LdregError: the file is missing or broken, or has a setting that the block does not allow.
     """
     try:
         return kind.model_validate(read_yaml(path))
@@ -41,7 +41,7 @@ def images_of(spec: RunSpec, manifest: Path) -> ImageData:
 def on_device(execution: Execution, threads: int | None = None) -> Iterator[torch.device]:
     """Join the job's ranks, if it has several, and yield this rank's device.
 
-    `execution.threads` are those of a node, which its ranks share; `threads` overrules them.
+    The ranks of a node share its `execution.threads`; the argument `threads` takes precedence over them.
     """
     with process_group(execution.gpus) as device:
         shared = max(1, execution.threads * execution.nodes // world_size())
@@ -55,7 +55,7 @@ def data_tags(images: ImageData) -> dict[str, Any]:
 
 
 def trained_as(execution: Execution) -> dict[str, Any]:
-    """How a job that takes training steps was executed, beside its device."""
+    """How a job with training steps was executed, apart from its device."""
     return {
         "world_size": world_size(),
         "threads": execution.threads,

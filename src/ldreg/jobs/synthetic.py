@@ -1,4 +1,4 @@
-"""Compute what Figures 1 and 3 show: points in the plane, no networks."""
+"""Compute the points in the plane of Figures 1 and 3, which need no networks."""
 
 import json
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ from ldreg.tracking import JobRecord
 def synthetic_job(figure: str, seeds: Sequence[int], output: Path) -> None:
     """Write the JSON of "figure1" or "figure3": {"figure", "seeds", "k", ..., "panels": {name: panel}}.
 
-    A panel holds the "points" of the first seed, to be drawn, and each number as a list, seed by seed
-    (`mlid_over_k`: a list of lists). Equal seeds give equal bytes.
+    A panel holds the "points" of the first seed, which are drawn, and each number as a list over the seeds
+    (`mlid_over_k`: a list of lists). Equal seeds give equal files.
 
     Args:
-        output: lies beside the exhibit's spec, where there is one; the record names that one's scale.
+        output: lies beside the exhibit's spec, if there is one; the record takes the scale from that spec.
     """
-    torch.set_num_threads(1)  # sums in another order would round otherwise
+    torch.set_num_threads(1)  # sums in another order would be rounded differently
     compute = {"figure1": figure1, "figure3": figure3}[figure]
     spec = output.with_name(f"{figure}.spec.yaml")
     with _record(figure, spec) if spec.is_file() else nullcontext() as record:

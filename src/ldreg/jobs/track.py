@@ -1,4 +1,4 @@
-"""Log to MLflow what finished jobs have left."""
+"""Log finished jobs to MLflow."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,13 +11,13 @@ from ldreg.tracking import log_folder
 
 
 def track_job(folders: Sequence[Path], results: Path, output: Path | None, terminal: TextIO) -> list[str]:
-    """Log what MLflow lacks of each folder of a run or of a scale; returns what to tell the user.
+    """Log what MLflow does not have yet from folders of runs or scales; returns lines for the user.
 
     Args:
         results: the folder that all scales share.
-        output: a file that takes the same lines. With it, whatever cannot be logged is one warning and no
-            failure: the workflow does not stop for MLflow.
-        terminal: is told the warning.
+        output: a file that receives the same lines. If it is given, a job that cannot be logged causes one
+            warning and no failure, so that the workflow does not stop because of MLflow.
+        terminal: receives the warning.
 
     Raises:
         LdregError: MLflow fails, or a file is broken or missing; only without `output`.

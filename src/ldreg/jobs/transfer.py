@@ -28,16 +28,16 @@ def transfer_job(
 ) -> None:
     """Linear classifiers on other data sets; writes transfer/<data set>.json for each of `data`.
 
-    A set that cannot be had is said to be unavailable there, with the reason.
+    For a set that is not available, this file gives the reason.
 
     Args:
         settings_path: the scale's `transfer.yaml`.
         pretrained_on: dataset.json of the run's own data set, which says how many channels its encoder takes.
-        data: for each data set what `ldreg data --offer` wrote of it.
+        data: for each data set the file that `ldreg data --offer` wrote.
         results: the folder that all scales share.
 
     Raises:
-        LdregError: at a file that is missing, broken or another's; before anything is written.
+        LdregError: a file is missing, broken or belongs to another run; then nothing is written.
     """
     _, spec = read_spec(spec_path)
     available = [read_availability(path) for path in data]
@@ -65,5 +65,5 @@ def transfer_job(
 
 
 def classifier_settings(block: Transfer) -> TransferSettings:
-    """What of a scale's `transfer` the classifiers are told."""
+    """The settings of the classifiers, from a scale's `transfer`."""
     return TransferSettings(**{field.name: getattr(block, field.name) for field in fields(TransferSettings)})

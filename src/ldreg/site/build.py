@@ -1,7 +1,7 @@
 """`results/<scale>/index.html`: every exhibit of a scale on one page that needs no server and no script.
 
-It is made of files alone (exhibits, their specs, the runs' specs and summaries), so that equal files give the
-same bytes. Figures are linked, not embedded: the page lies beside the files it shows.
+It is made from files alone (exhibits, their specs, the runs' specs and summaries), so that equal files give
+an equal page. Figures are linked and not embedded: the page lies beside the files that it shows.
 """
 
 import re
@@ -58,9 +58,9 @@ Dimensionality Regularized Self-Supervised Learning, ICLR 2024.</p>
 def build_site(folder: Path, exhibits: Iterable[str] = ()) -> Path:
     """Write `<folder>/index.html` and return its path; `folder` is results/<scale>.
 
-    `exhibits` are their names in the order in which they are shown; by default those that the scale file
-    declared last, or if there is no such list all that have a spec, in the order of `_place`.
-    Those that are not made yet are listed as such.
+    `exhibits` are the names of those shown, in their order. By default they are those that the scale file
+    declared last or, without such a list, all that have a spec, in the order of `_place`. Exhibits that are
+    not made yet are listed as such.
 
     Raises:
         LdregError: no exhibit is declared, or one, a run or the paper's settings cannot be read.
@@ -126,7 +126,7 @@ def _by_number(path: Path) -> list[str | int]:
 
 
 def _opening(made: Sequence[Shown]) -> Shown | None:
-    """The exhibit that opens the page: of those that may, the one of most runs."""
+    """The exhibit that opens the page: out of those that may, the one with most runs."""
     opening = [each for each in made if each.renderer.opens_page]
     return max(opening, key=lambda each: len(each.runs), default=None)
 
@@ -152,7 +152,7 @@ def _header(
     return f"""<header>
 <h1>{escape(title)}</h1>
 <p class="lead">Tables, figures and claims of the LDReg paper, made here and set beside its own numbers. At
-another scale than the paper's, only effects are comparable: LDReg minus none, paired by seed.</p>
+other scales than the paper's, only effects are comparable: LDReg minus none, paired by seed.</p>
 {opening}
 {"".join(_verdicts(each) for each in made)}
 <dl class="facts">
@@ -164,14 +164,14 @@ another scale than the paper's, only effects are comparable: LDReg minus none, p
 
 
 def _evaluation(folder: Path, paper: Path) -> str:
-    """What differs in every accuracy, whatever exhibit shows it."""
+    """How the linear evaluation differs from the paper's, which concerns all exhibits."""
     path = folder / "evaluation.yaml"
     told = measured_otherwise(read_yaml(path), PaperSettings(paper / SETTINGS_FILE)) if path.is_file() else ""
     return f"<p>{escape(told)}</p>" if told else ""
 
 
 def _machine(summaries: Iterable[dict[str, Any]]) -> dict[str, str]:
-    """How long the runs trained, and on what; imported runs say neither."""
+    """How long the runs trained, and on which devices; imported runs say neither."""
     trained = [summary for summary in summaries if "wall_seconds" in summary]
     if not trained:
         return {}
@@ -182,7 +182,7 @@ def _machine(summaries: Iterable[dict[str, Any]]) -> dict[str, str]:
 
 
 def _verdicts(each: Shown) -> str:
-    """How many of an exhibit's claims came out in which way; empty if it tests none."""
+    """The number of an exhibit's claims for each verdict; empty if it tests none."""
     if each.renderer.count_verdicts is None:
         return ""
     counts = each.renderer.count_verdicts(each.path)

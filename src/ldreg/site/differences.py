@@ -1,7 +1,7 @@
-"""What an exhibit's runs are, and what of it differs from the paper, in words: the captions' second half.
+"""An exhibit's runs and how they differ from the paper, in words: the second part of captions.
 
-Light, because the workflow asks for it while it is parsed. What differs is found by
-`ldreg.exhibits.paper.run_settings`.
+This module imports nothing heavy, because the workflow asks for captions while it is parsed. The differences
+are found by `ldreg.exhibits.paper.run_settings`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,8 +14,8 @@ from ldreg.exhibits.paper.run_settings import OF_REGULARIZER, Compared, Run, bot
 from ldreg.exhibits.paper.setting_words import agree, label, listed, shown
 from ldreg.exhibits.paper.settings import PaperSettings
 
-# What readers ask first, told with both values; of all other settings that differ, the name alone.
-TOLD = {
+# The settings that readers ask for first are given with both values; of the others, only the names are given.
+ASKED_FIRST = {
     "dataset": "{ours} instead of {theirs}",
     "image_size": "images {ours} pixels wide instead of {theirs}",
     "backbone": "{ours} instead of {theirs}",
@@ -33,7 +33,7 @@ def about_runs(scale: str, runs: Sequence[Run]) -> str:
     >>> about_runs("demo", [{**run, "epochs": 24, "batch_size": 256, "seed": seed} for seed in (0, 1)])
     'At the demo scale: digits, 16 pixels wide, small CNN, 24 epochs, batch size 256, 2 seeds (0, 1)'
     """
-    word = {key: listed(run[key] for run in runs) for key in TOLD if key in runs[0]}
+    word = {key: listed(run[key] for run in runs) for key in ASKED_FIRST if key in runs[0]}
     fewer = [run["train_images"] for run in runs if present(run.get("train_images"))]
     images = f" ({names_of(fewer)} training images)" if fewer else ""
     found = sorted({run["seed"] for run in runs})
@@ -45,7 +45,7 @@ def about_runs(scale: str, runs: Sequence[Run]) -> str:
 
 
 def about_points(scale: str, points: str, used: Sequence[int]) -> str:
-    """The same of an exhibit that needs no run.
+    """The same for an exhibit that needs no run.
 
     >>> about_points("demo", "2,000 points in the plane", (0, 1, 2))
     'At the demo scale: 2,000 points in the plane, 3 seeds (0, 1, 2)'
@@ -56,21 +56,23 @@ def about_points(scale: str, points: str, used: Sequence[int]) -> str:
 def differences(
     exhibit: str, runs: Sequence[Run], paper: PaperSettings, stands_for: Mapping[str, str] = STAND_INS
 ) -> str:
-    """What of the runs' settings differs from the paper's, in one sentence or two.
+    """How the runs' settings differ from the paper's, in one sentence or two.
 
-    What is asked first and the paper does not give is said to be so. stands_for: our encoder to the paper's,
-    as the exhibit's settings have it.
+    A second sentence names the settings of `ASKED_FIRST` that the paper does not give. stands_for: the
+    paper's encoder for each of ours, from the exhibit's settings.
     """
-    found = compare(exhibit, runs, paper, tuple(TOLD), stands_for)
+    found = compare(exhibit, runs, paper, tuple(ASKED_FIRST), stands_for)
     kinds = list(dict.fromkeys(run["regularizer"] for run in runs if run["regularizer"] != "none"))
-    told = [text for key in TOLD for text in _told(key, [each for each in found if each.key == key], kinds)]
+    told = [
+        text for key in ASKED_FIRST for text in _told(key, [each for each in found if each.key == key], kinds)
+    ]
     if not any(each.differs for each in found if each.key in OF_REGULARIZER) and both_changed(
         runs, paper, stands_for
     ):
         told += ["β and k changed at once instead of one at a time"]
     fewer = [run["train_images"] for run in runs if present(run.get("train_images"))]
     told += [f"{names_of(fewer)} training images instead of all"] if fewer else []
-    rest = dict.fromkeys(each.key for each in found if each.differs and each.key not in TOLD)
+    rest = dict.fromkeys(each.key for each in found if each.differs and each.key not in ASKED_FIRST)
     told += [f"other values of {', '.join(map(label, rest))}"] if rest else []
     told += ["several seeds instead of one number a cell"] if len({run["seed"] for run in runs}) > 1 else []
     unknown = _not_given(found)
@@ -82,7 +84,7 @@ def differences(
 
 
 def measured_otherwise(evaluation: Mapping[str, Any], paper: PaperSettings) -> str:
-    """What of the linear evaluation differs from the paper's, in one sentence; empty if nothing does.
+    """How the linear evaluation differs from the paper's, in one sentence; empty if it does not.
 
     `evaluation` is the content of results/<scale>/evaluation.yaml.
     """
@@ -96,7 +98,7 @@ def measured_otherwise(evaluation: Mapping[str, Any], paper: PaperSettings) -> s
 
 
 def _told(key: str, found: Sequence[Compared], kinds: Sequence[str]) -> Iterator[str]:
-    """A setting's differences with both values, and of which regulariser if not of all that have it."""
+    """A setting's differences with both values; with the regulariser's name unless they hold for all."""
     values: dict[str | None, tuple[list[Any], list[str]]] = {}
     for each in found:
         if each.differs:
@@ -105,7 +107,7 @@ def _told(key: str, found: Sequence[Compared], kinds: Sequence[str]) -> Iterator
             theirs += each.theirs
     whose: dict[str, list[str]] = {}
     for of, (ours, theirs) in values.items():
-        text = TOLD[key].format(ours=listed(ours), theirs=listed(theirs))
+        text = ASKED_FIRST[key].format(ours=listed(ours), theirs=listed(theirs))
         whose.setdefault(text, []).append(of or "")
     having = {each.of for each in found}
     for text, of in whose.items():
@@ -113,10 +115,10 @@ def _told(key: str, found: Sequence[Compared], kinds: Sequence[str]) -> Iterator
 
 
 def _not_given(found: Sequence[Compared]) -> str:
-    """Which of the settings that are asked first the paper does not give for some of the runs."""
+    """A sentence with the settings of the first rank that the paper does not give for some of the runs."""
     whose: dict[str, list[str]] = {}
     for each in found:
-        if each.key in TOLD and each.ours and not each.theirs:
+        if each.key in ASKED_FIRST and each.ours and not each.theirs:
             words = label(each.key, name(each.of)) if each.of else label(each.key)
             whose.setdefault(name(each.method), []).append(words)
     parts = [f"no {' and no '.join(keys)} for {runs}" for runs, keys in whose.items()]

@@ -1,4 +1,4 @@
-"""A picture of a page, by a headless Chromium: how the documentation's picture of the page is made."""
+"""A picture of a page, made by a headless Chromium; the documentation shows one."""
 
 import shutil
 import subprocess
@@ -9,7 +9,7 @@ from ldreg.errors import LdregError
 from ldreg.files import replacing
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-# No profile of the user's, nothing fetched, nothing sent.
+# Chromium uses no profile of the user, and neither fetches nor sends anything.
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -31,7 +31,7 @@ def browser() -> str | None:
 
 
 def screenshot(page: Path, picture: Path, width: int = 1280, height: int = 1600) -> Path:
-    """Save the top of a page as PNG, (height, width) pixels; light, whatever the system's colours.
+    """Save the top of a page as PNG of (height, width) pixels, in light colours whatever the system's are.
 
     Raises:
         LdregError: there is no Chromium, or it made no picture.

@@ -25,7 +25,7 @@ _DOTS_PER_PIXEL = (
 
 @dataclass(frozen=True)
 class Shown:
-    """One exhibit as the page shows it; `files` are those that rendering made, none if it is not made."""
+    """One exhibit as the page shows it; `files` are those that rendering made, or empty."""
 
     name: str
     scale: str
@@ -40,7 +40,7 @@ class Shown:
 
     @property
     def markdown(self) -> str:
-        """What the exhibit's Markdown says; '' where it has none."""
+        """The exhibit's Markdown; '' where it has none."""
         return self.files["md"].read_text(encoding="utf-8") if "md" in self.files else ""
 
 
@@ -61,13 +61,13 @@ def read_shown(path: Path) -> Shown:
         runs=tuple(map(Path, content.get("runs") or ())),
         path=path,
         paper=Path(content["paper"]).parent,
-        # A part of an exhibit is none: one that failed half way is made again.
+        # An exhibit with only some of its files failed half way and counts as not made.
         files=files if all(file.is_file() for file in files.values()) else {},
     )
 
 
 def category_section(category: str, made: Sequence[Shown], folder: Path, shared: Sequence[str]) -> str:
-    """All exhibits of a category; `shared` notes are those that the top of the page has."""
+    """All exhibits of a category; `shared` are the notes that the top of the page has."""
     anchor = _anchor(category)
     sections = "\n".join(exhibit_section(each, folder, shared) for each in made if each.category == category)
     return (
@@ -88,7 +88,7 @@ def exhibit_section(each: Shown, folder: Path, shared: Sequence[str], heading: s
 
 
 def _notes(each: Shown, shared: Sequence[str]) -> str:
-    """What was run and what of it differs from the paper, and what else the exhibit's notes say, folded."""
+    """What was run, how it differs from the paper, and the exhibit's other notes, folded behind one line."""
     text = each.markdown
     notes = (
         [left for note in notes_of(text, each.caption) if (left := remaining(note, shared))] if text else []
@@ -99,7 +99,7 @@ def _notes(each: Shown, shared: Sequence[str]) -> str:
 
 
 def _setting(each: Shown) -> str:
-    """What the exhibit's runs are and what of them differs from the paper; without runs, its points."""
+    """The exhibit's runs and how they differ from the paper; without runs, its points."""
     if not each.runs:
         return f"<p>{escape(text)}.</p>\n" if (text := _points(each)) else ""
     specs = [read_yaml(run / "spec.yaml") for run in each.runs]
@@ -110,7 +110,7 @@ def _setting(each: Shown) -> str:
 
 
 def _points(each: Shown) -> str:
-    """Of what is computed without a data set, the seeds as the numbers have them: empty if nothing is."""
+    """The points of an exhibit without runs, with the seeds of its numbers; empty for other exhibits."""
     shown = each.renderer.synthetic
     if shown is None:
         return ""
@@ -140,7 +140,7 @@ def _tables(each: Shown) -> str:
 
 
 def _links(each: Shown, folder: Path) -> str:
-    """Links to the exhibit's files; its own page shows the same and is left out."""
+    """Links to the exhibit's files. Its own HTML page is left out, because it shows the same."""
     return "\n".join(
         f'<li><a href="{escape(file.relative_to(folder).as_posix())}" '
         f'aria-label="{escape(f"{label} of {each.title}")}">{label}</a></li>'
@@ -156,13 +156,13 @@ def missing_section(shown: Sequence[Shown]) -> str:
     )
     return (
         '<section aria-labelledby="not-made">\n<h2 id="not-made">Not made yet</h2>\n'
-        "<p>Declared by this scale; the command makes one of them.</p>\n"
+        "<p>This scale declares these exhibits; the command beside each makes it.</p>\n"
         f'<ul class="missing">\n{items}\n</ul>\n</section>'
     )
 
 
 def png_size(path: Path) -> tuple[int, int]:
-    """Width and height of a PNG in pixels, from its header; LdregError when it is none."""
+    """Width and height of a PNG in pixels, from its header; LdregError when the file is not a PNG."""
     head = path.read_bytes()[:24]
     if head[:8] != b"\x89PNG\r\n\x1a\n" or len(head) < 24:
         raise LdregError(f"{path}: not a PNG file")
@@ -171,7 +171,7 @@ def png_size(path: Path) -> tuple[int, int]:
 
 
 def _anchor(category: str) -> str:
-    """Where a category begins on the page; exhibits, whose names hold no dash, begin at their names.
+    """The anchor of a category on the page. Those of exhibits are their names, which hold no dash.
 
     >>> _anchor("Ablation studies")
     'category-ablation-studies'

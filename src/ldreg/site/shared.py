@@ -1,4 +1,4 @@
-"""What exhibits have in common: said once at the top of the page, and left out of their own notes."""
+"""Notes that exhibits have in common. The top of the page says them once; the exhibits leave them out."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -6,27 +6,27 @@ from collections.abc import Iterable
 from ldreg.site.tables import inline, notes_of
 
 ALWAYS = (
-    "An effect is what is measured with LDReg minus what is measured without, paired by seed.",
+    "An effect is a measured value with LDReg minus the same without LDReg, paired by seed.",
     "An interval is a 95 % t-interval over seeds. One seed has none, and says nothing about noise.",
 )
-# How notes begin that say how all tables are to be read, and how what most of them show was measured.
+# The beginnings of such notes: how to read the tables, and how their metrics were measured.
 BEGINNINGS = (
     "± and brackets",
-    "1 seed:",
-    "Rows of 1 seed:",
+    "One seed gives no interval",
+    "Rows of one seed",
     "Sign:",
     "Difference:",
-    "Bold: the highest",
+    "Bold marks the highest",
     "Linear accuracy:",
     "Effective rank:",
     "mLID:",
 )
-# Those that say in other words what always holds.
-_IMPLIED = ("± and brackets", "1 seed:", "Rows of 1 seed:")
+# Notes that repeat in other words what `ALWAYS` says.
+_IMPLIED = ("± and brackets", "One seed gives no interval", "Rows of one seed")
 
 
 def shared_notes(texts: Iterable[str]) -> list[str]:
-    """Of the notes of some Markdown files, the commonest for each of `BEGINNINGS`."""
+    """The most frequent note for each of `BEGINNINGS` in the given Markdown files."""
     counts = Counter(note for text in texts for note in dict.fromkeys(notes_of(text)))
     found = []
     for beginning in BEGINNINGS:
@@ -38,8 +38,8 @@ def shared_notes(texts: Iterable[str]) -> list[str]:
 
 def shared_section(shared: Iterable[str]) -> str:
     """The list at the top of the page."""
-    told = [*ALWAYS, *(note for note in shared if not note.startswith(_IMPLIED))]
-    items = "\n".join(f"<li>{inline(note)}</li>" for note in told)
+    lines = [*ALWAYS, *(note for note in shared if not note.startswith(_IMPLIED))]
+    items = "\n".join(f"<li>{inline(note)}</li>" for note in lines)
     return (
         '<section class="shared" aria-labelledby="shared">\n<h2 id="shared">How to read the exhibits</h2>\n'
         f"<ul>\n{items}\n</ul>\n<p>Where an exhibit differs, its notes say so.</p>\n</section>"
@@ -47,7 +47,7 @@ def shared_section(shared: Iterable[str]) -> str:
 
 
 def remaining(note: str, shared: Iterable[str]) -> str:
-    """What a note says beyond the shared ones; '' if nothing.
+    """The part of a note that the shared notes do not say; '' if there is none.
 
     >>> remaining("mLID: MLE.", ["mLID: MLE."]), remaining("Here: 1. mLID: MLE. Slow.", ["mLID: MLE."])
     ('', 'Here: 1. Slow.')

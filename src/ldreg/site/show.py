@@ -1,4 +1,4 @@
-"""What a scale has found, in a dozen lines on the screen: claims that were tested, and where to read on."""
+"""The results of a scale in a dozen lines of the terminal: claims that were tested, and where to read on."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from ldreg.workflow.inputs import declared_exhibits
 
 
 def show(folder: Path, console: Console | None = None) -> None:
-    """Print what was tested with the runs of `results/<scale>`, or else Table 1, and where to read on.
+    """Print the claims tested with the runs of `results/<scale>`, or else Table 1, and where to read on.
 
     Exhibits that the scale file no longer declares are left out.
 
@@ -28,7 +28,7 @@ def show(folder: Path, console: Console | None = None) -> None:
         raise LdregError(f"{folder / 'exhibits'}: no exhibit has been made; make some first: snakemake core")
     kinds = {path: read_yaml(path)["renderer"] for path in made}
     printed = [each for each in RENDERERS.values() if each.print_made and each.key in kinds.values()]
-    if printed:  # the claims if there are any, which say more than Table 1
+    if printed:  # the claims, if there are any, because they say more than Table 1
         last = printed[-1]
         last.print_made.load()([path for path in made if kinds[path] == last.key], console)
     for line in _places(folder):

@@ -1,4 +1,4 @@
-"""The page's look: one column, light or dark as the reader's system, printable. No script, no web font."""
+"""The page's style: one column, light or dark as the reader's system, printable; no script, no web font."""
 
 STYLESHEET = """
 :root {

@@ -45,7 +45,7 @@ def body(markdown: str, caption: str = "", title: str = "") -> str:
 
 
 def notes_of(markdown: str, caption: str = "") -> list[str]:
-    """The notes of an exhibit: paragraphs that begin its Markdown, and the list that ends it below a table.
+    """The notes of an exhibit: the paragraphs at the start of its Markdown, and the list at its end.
 
     >>> notes_of("## Title\\n\\nFirst.\\n\\n### Block\\n\\n| a |\\n| - |\\n| 1 |\\n\\n- One.\\n- Two.")
     ['First.', 'One.', 'Two.']
@@ -61,7 +61,7 @@ def inline(text: str) -> str:
 
 
 def fold(summary: str, content: str) -> str:
-    """HTML that is hidden until a reader opens its one line; it needs no script."""
+    """HTML that is hidden behind one line until a reader opens it; it needs no script."""
     return f"<details>\n<summary>{summary}</summary>\n{content}\n</details>\n"
 
 
@@ -70,7 +70,7 @@ def _parser() -> MarkdownIt:
 
 
 def _notes_at(tokens: list[Token]) -> int:
-    """Where the notes begin; the end if there are none."""
+    """The index at which the notes begin; the end if there are none."""
     if not tokens or tokens[-1].type != "bullet_list_close":
         return len(tokens)
     start = max(place for place, token in enumerate(tokens) if _opens_list(token))
@@ -83,7 +83,7 @@ def _opens_list(token: Token) -> bool:
 
 
 def _opening(tokens: list[Token]) -> int:
-    """Where the paragraphs that begin an exhibit end, if blocks with headings follow; else 0."""
+    """The index after the first paragraphs of an exhibit, if blocks with headings follow; else 0."""
     place = 0
     while place < len(tokens) and tokens[place].type == "paragraph_open":
         place += 3
@@ -115,7 +115,7 @@ def _html(content: str) -> Token:
 
 
 def badge(verdict: str, count: str = "") -> str:
-    """A verdict as a coloured word; its colour is never all that tells it.
+    """A verdict as a coloured word, which can be read without its colour.
 
     >>> badge("not tested", "2 ")
     '<span class="verdict not-tested">2 not tested</span>'
@@ -125,7 +125,7 @@ def badge(verdict: str, count: str = "") -> str:
 
 
 def _without_title(tokens: list[Token], caption: str) -> list[Token]:
-    """The blocks but for the first heading, and the paragraph below it if it is the caption."""
+    """The blocks without the first heading, and without the paragraph below it if that is the caption."""
     if tokens and tokens[0].type == "heading_open":
         tokens = tokens[3:]
     same = len(tokens) > 1 and " ".join(tokens[1].content.split()) == " ".join(caption.split())
@@ -140,6 +140,6 @@ def _mark_cell(cell: Token, inline: Token) -> None:
 
 
 def _table_open(renderer: object, tokens: list[Token], place: int, *_: object) -> str:
-    # It can be scrolled by keyboard, and says what it is to who cannot see it.
+    # It can be scrolled by keyboard, and its label tells screen readers what it is.
     label = escape(tokens[place].meta["label"])
     return f'<div class="table" role="region" tabindex="0" aria-label="{label}"><table>\n'

@@ -1,4 +1,4 @@
-"""Finished jobs, logged from their files: those of a run, or those of a whole scale."""
+"""Logging of finished jobs from their files, for a run or for a whole scale."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +11,12 @@ from ldreg.tracking.store import Store, import_mlflow, public, reason, tracking_
 
 
 def log_folder(folder: Path, results: Path) -> list[str]:
-    """Log whatever jobs left in the folder of a run, or of a scale, and MLflow does not have yet.
+    """Log the finished jobs of a run's or a scale's folder that MLflow does not have yet.
 
-    Of a run these are its pretraining and its measurements; of a scale all its runs, its exhibits and the
-    experiments with points in the plane.
+    A run has its pretraining and its measurements. A scale has all its runs, its exhibits and the experiments
+    with points in the plane.
 
-    Returns a line for each MLflow run that was made or completed: none if the tracking URI has everything.
+    Returns a line for each MLflow run that was made or completed, and no line if nothing was missing.
 
     Raises:
         LdregError: a file of a run is missing (spec.yaml, summary.json) or broken, or MLflow fails.
@@ -47,7 +47,7 @@ def _log_all(folder: Path, uri: str) -> Iterator[str]:
 
     for run in runs:
         scale = read_keys(run / "spec.yaml", "scale")["scale"]
-        # Of a scale's runs, some may not have been pretrained.
+        # Some runs of a scale may not have been pretrained.
         if not is_scale or (run / "summary.json").is_file():
             read_keys(run / "summary.json")
             for kind in run_files.FILES:

@@ -1,4 +1,4 @@
-"""What a short job leaves behind for MLflow, whose import alone would take longer than many such jobs.
+"""The record of a short job, for which importing MLflow would take longer than the job itself.
 
 The record is a small JSON file in the folder `records` beside the job's files. `ldreg track` logs it, and
 then notes in it which MLflow run that is.
@@ -19,7 +19,7 @@ _KEYS = ("kind", "name", "scale", "start", "end", "tags", "settings", "results",
 class JobRecord:
     """A job's record, written when its `with` block ends without an error.
 
-    An earlier record of the same job is taken away when the block begins: what is made again becomes an
+    An earlier record of the same job is deleted when the block begins, so that a repeated job becomes an
     MLflow run of its own.
 
     Args:
@@ -27,11 +27,11 @@ class JobRecord:
         kind: of the job, such as "tsne".
         name: what the MLflow run is called.
         scale: whose experiment it belongs to.
-        part: tells apart several records of one kind in the same folder.
+        part: distinguishes several records of one kind in the same folder.
 
-    `tags` hold git_commit and git_dirty from the start. The block adds to `files` the names of what it wrote
-    into the folder, to `settings` what led to the results, and to `results` numbers by name; of a list of
-    numbers MLflow gets the values as those of steps 0, 1, ....
+    `tags` hold git_commit and git_dirty from the start. The block adds the names of the files that it wrote
+    to `files`, the settings behind the results to `settings`, and numbers by name to `results`. A list of
+    numbers is logged as the values of steps 0, 1, and so on.
 
     >>> with JobRecord(run_folder, "tsne", "simclr tsne", "demo") as record:  # doctest: +SKIP
     ...     record.files.append("tsne.csv")

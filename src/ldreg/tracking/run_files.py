@@ -1,4 +1,4 @@
-"""What the files of a run folder say, under the names and in the form in which MLflow gets it."""
+"""The content of a run folder's files, with the names and in the form in which MLflow receives it."""
 
 import csv
 import json
@@ -13,8 +13,8 @@ from ldreg.files import read_keys, write_json
 
 Point = tuple[str, float, int, int]  # a metric's name, its value, the time (ms since 1970) and the step
 
-# The files that MLflow gets of the jobs that it shows while they run, as patterns. The encoder is too large;
-# spec.yaml, which all share, is there before.
+# Patterns of the files that MLflow receives from jobs that it shows while they run. The encoder is too large.
+# spec.yaml, which all share, exists before they start.
 FILES: dict[str, tuple[str, ...]] = {
     "pretrain": ("summary.json", "history.csv"),
     **{key: measurement.files for key, measurement in MEASUREMENTS.items() if measurement.live},
@@ -24,7 +24,7 @@ _GIT_TAGS = ("git_commit", "git_dirty")
 
 
 def present(folder: Path, kind: str) -> list[Path]:
-    """Those of a job's files that the folder holds."""
+    """The files of a job that the folder holds."""
     return [path for pattern in FILES[kind] for path in sorted(folder.glob(pattern))]
 
 
@@ -85,7 +85,7 @@ def measured(folder: Path, kind: str = "measure") -> tuple[dict[str, Any], dict[
         for what in ("box", "mask"):
             precisions = found.pop(what, None) or {}
             results |= {f"{name}_{what}_{key}": value for key, value in precisions.items()}
-        # What led to the settings, and curves, are to be read in the artifact; tags are tags.
+        # Candidates of settings and curves are left to the file itself, and tags are logged as tags.
         for other in ("holdout", "history", *_GIT_TAGS):
             found.pop(other, None)
         settings |= {f"{name}_{key}": value for key, value in found.items()}
@@ -93,12 +93,12 @@ def measured(folder: Path, kind: str = "measure") -> tuple[dict[str, Any], dict[
 
 
 def spec_tags(spec: Mapping[str, Any]) -> dict[str, str]:
-    """The tags that find a run again and that its spec knows."""
+    """Tags from a run's spec, by which the run can be found again."""
     return texts({key: spec.get(key) for key in _SPEC_TAGS})
 
 
 def job_tags(folder: Path, kind: str) -> dict[str, str]:
-    """The training data's digest, and the commit of the code that did this job, as far as files tell it."""
+    """The training data's digest and the commit of the code that did this job, as far as files hold them."""
     written = summary = read_keys(folder / "summary.json")
     if kind == "measure":
         path = folder / "dimensionality.json"

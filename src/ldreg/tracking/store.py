@@ -19,15 +19,15 @@ from ldreg.tracking.run_files import Point
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-# MLflow by itself waits 120 s, retries 7 times, reports its use to its makers, and at a run's end prints the
-# server's address with user and password. What a user sets wins.
+# By default MLflow waits 120 s, retries 7 times, reports its use to its makers, and at a run's end prints the
+# server's address with user and password. A user's own settings take precedence over these.
 _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-_LOCK_SECONDS = 5.0  # to wait for a database that another program has locked
+_LOCK_SECONDS = 5.0  # the longest wait for a database that another program has locked
 
 
 def import_mlflow(uri: str) -> None:
@@ -35,7 +35,7 @@ def import_mlflow(uri: str) -> None:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     collecting = gc.isenabled()
-    gc.disable()  # saves a quarter: there is no garbage to find, but each search visits all that torch loaded
+    gc.disable()  # saves a quarter of the time, since each search visits all that torch has loaded
     try:
         import mlflow.tracking
         from mlflow.utils.logging_utils import SuppressLogFilter
@@ -45,7 +45,7 @@ def import_mlflow(uri: str) -> None:
     finally:
         if collecting:
             gc.enable()
-    retries = logging.getLogger("urllib3.connectionpool")  # to be silent where MLflow's own loggers are
+    retries = logging.getLogger("urllib3.connectionpool")  # it must be silent where MLflow's own loggers are
     if not any(isinstance(known, SuppressLogFilter) for known in retries.filters):
         retries.addFilter(SuppressLogFilter())
 
@@ -81,7 +81,7 @@ class Store:
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-            experiment = self.client.get_experiment_by_name(self.experiment)  # another job was quicker
+            experiment = self.client.get_experiment_by_name(self.experiment)  # another job has just made it
         if experiment.lifecycle_stage == "deleted":
             self.client.restore_experiment(experiment.experiment_id)
         return experiment.experiment_id
@@ -111,12 +111,12 @@ class Store:
         created = self.client.create_run(self.experiment_id, start_time=start, tags=tags, run_name=name)
         run = Run(self, folder, kind, created.info.run_id)
         run.note(complete=False)
-        # A measurement has its run's settings too: results are filtered by them.
+        # A measurement also has its run's settings, so that results can be filtered by them.
         run.write([], params=spec)
         return run
 
     def log_files(self, folder: Path, kind: str) -> str | None:
-        """Log a finished job from its files unless that is done; complete an MLflow run that broke off."""
+        """Log a finished job from its files unless it is logged; complete an MLflow run that broke off."""
         entry = run_files.notes(folder).get(kind)
         begun = self.has(entry)
         if begun and entry["complete"]:
@@ -133,7 +133,7 @@ class Store:
         return self._told(kind, begun, run.run_id)
 
     def log_record(self, path: Path) -> str | None:
-        """Log a job from the record that it left, unless that is done or its files have gone since."""
+        """Log a job from its record, unless it is logged or its files no longer exist."""
         record = read_record(path)
         files = files_of(path, record)
         entry = record.get("mlflow")
@@ -192,7 +192,7 @@ class Run:
         run_files.note(self._folder, self._kind, entry | {"complete": complete})
 
     def recall(self) -> None:
-        """Learn which metrics an earlier process has logged, and repeat what else it may have missed."""
+        """Read which metrics an earlier process has logged, and log again what else it may have missed."""
         for key in self._client.get_run(self.run_id).data.metrics:
             if not key.startswith("system/"):
                 history = self._client.get_metric_history(self.run_id, key)
@@ -227,7 +227,7 @@ class Run:
         if status == "FINISHED":
             self.note(complete=True)
         else:
-            run_files.note(self._folder, self._kind, None)  # there is nothing that could be completed later
+            run_files.note(self._folder, self._kind, None)  # nothing is left that could be completed later
 
 
 def log_batch(
@@ -237,7 +237,7 @@ def log_batch(
     params: Mapping[str, str],
     tags: Mapping[str, str] | None = None,
 ) -> None:
-    """Log metrics, parameters and tags at once; what the run has already is not doubled."""
+    """Log metrics, parameters and tags at once, without those that the run has already."""
     from mlflow.entities import Metric, Param, RunTag
 
     client.log_batch(
@@ -257,7 +257,7 @@ def _locked(path: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            # Closing would not do where a data-loading worker was forked meanwhile: it has the file open too.
+            # Closing is not enough: a data-loading worker that was forked meanwhile has the file open too.
             fcntl.flock(file, fcntl.LOCK_UN)
 
 

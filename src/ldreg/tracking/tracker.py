@@ -13,9 +13,9 @@ from ldreg.tracking import run_files
 from ldreg.tracking.run_files import Point
 from ldreg.tracking.store import Store, import_mlflow, public, reason, tracking_uri
 
-_OPENING_SECONDS = 30.0  # of a job's time that MLflow may use to open its store, also if the job is shorter
-_CLOSING_SECONDS = 10.0  # for which a finished job waits at most until MLflow has everything
-_TICK_SECONDS = (5.0, 60.0)  # between two transfers to MLflow: in a young job, in a long one
+_OPENING_SECONDS = 30.0  # time that MLflow may take to open its store, even if the job is shorter
+_CLOSING_SECONDS = 10.0  # the longest time that a finished job waits for MLflow
+_TICK_SECONDS = (5.0, 60.0)  # time between two transfers to MLflow, in a young and in an old job
 
 _logger = logging.getLogger(__name__)
 
@@ -23,13 +23,13 @@ _logger = logging.getLogger(__name__)
 class Tracker:
     """A job's MLflow run, open for as long as the `with` block.
 
-    `run_folder` holds spec.yaml, `results` is the folder that all scales share, `tags` are facts known before
-    summary.json is written (dataset_digest, git_commit, git_dirty). The job must write its files inside the
-    block: they are logged at its end. An exception in the block ends the MLflow run as FAILED.
+    `run_folder` holds spec.yaml, `results` is the folder that all scales share, and `tags` are facts known
+    before summary.json is written (dataset_digest, git_commit, git_dirty). The job must write its files
+    inside the block: they are logged at its end. An exception in the block ends the MLflow run as FAILED.
 
-    MLflow is talked to from a thread. Whatever goes wrong there is one warning, after which the tracker does
-    nothing. The job waits for MLflow at its end only, for at most 10 seconds; if it ends in its first 30
-    seconds, in which a database may have to be made, until second 40 at most.
+    A thread talks to MLflow. Any error there causes one warning, after which the tracker does nothing. The
+    job waits for MLflow only at its end, for at most 10 seconds. A job that ends in its first 30 seconds, in
+    which a database may have to be made, waits until second 40 at most.
 
     >>> with Tracker(run_folder, "pretrain", Path("results")) as tracker:  # doctest: +SKIP
     ...     tracker.log({"loss": 4.2, "lr": 0.1}, step=1)
@@ -47,9 +47,9 @@ class Tracker:
     def __enter__(self) -> Self:
         self._start = time.time()
         try:
-            # From here on an earlier attempt's MLflow run is not this folder's any more, come what may.
+            # From here on the MLflow run of an earlier attempt no longer belongs to this folder.
             self._earlier = run_files.note(self._folder, self._kind, None)
-            # Before the thread starts: two threads that import at once can trip over each other.
+            # The import comes before the thread starts, since two threads that import at once can fail.
             import_mlflow(self._uri)
         except Exception as error:
             self._give_up(error)
@@ -84,7 +84,7 @@ class Tracker:
         from mlflow.utils.logging_utils import suppress_logs_in_thread
 
         try:
-            with suppress_logs_in_thread():  # news of migrations, tracebacks: one warning says it all
+            with suppress_logs_in_thread():  # messages of migrations and tracebacks; one warning is enough
                 self._stream()
         except Exception as error:
             self._give_up(error)
@@ -94,7 +94,7 @@ class Tracker:
         if store.has(self._earlier) and not self._earlier["complete"]:
             store.client.set_terminated(self._earlier["run_id"], "KILLED")
         if self._kind != "pretrain":
-            store.log_files(self._folder, "pretrain")  # where that was missed: there must be a run to link to
+            store.log_files(self._folder, "pretrain")  # if this was missed: there must be a parent run
         run = store.create(self._folder, self._kind, int(self._start * 1000), self._tags)
         sampler = _SystemSampler(run.run_id, store.client.tracking_uri)
         shortest, longest = _TICK_SECONDS
@@ -116,9 +116,9 @@ class _SystemSampler:
             from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
             monitor = SystemMetricsMonitor(run_id, tracking_uri=uri)
-            monitor.collect_metrics()  # the first reading of the processors' load has no interval behind it
+            monitor.collect_metrics()  # the first reading of the processors' load covers no time
             self._monitor = monitor
-        except Exception:  # a machine that does not tell its state is no reason to lose the loss curve
+        except Exception:  # an unreadable machine must not cost the loss curve
             pass
 
     def points(self) -> list[Point]:

@@ -1,1 +1,1 @@
-"""What Snakemake and the command line ask of a scale."""
+"""A checked scale, and what Snakemake and the command line ask about it."""

@@ -1,4 +1,4 @@
-"""What of a scale can be refused before anything runs, once its runs are known."""
+"""Checks of a scale whose runs are known, before anything runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ldreg.exhibits.settings import Settings
 
 
 class Scale(Protocol):
-    """What is looked at of a scale (`ldreg.workflow.scale`): its content, and the runs that it comes to."""
+    """The part of a scale (`ldreg.workflow.scale`) that is checked: its content and its runs."""
 
     file: str
     content: ScaleFile
@@ -44,7 +44,7 @@ def check_runs(scale: Scale) -> None:
 
 
 def _check_sizes(scale: Scale) -> None:
-    """Refuse settings that a data set is too small for, where its size is known before it is there."""
+    """Refuse settings for which a data set is too small, if its size is known before it is prepared."""
     evaluation, reported = scale.content.evaluation, scale.content.report.mlid
     for dataset in sorted({spec.dataset for spec in scale.runs.values()}):
         if (sizes := DATA_SETS[dataset].sizes) is None:

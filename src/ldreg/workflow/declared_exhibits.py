@@ -1,4 +1,4 @@
-"""The exhibits that a scale declares: blocks of exhibits.yaml with what the scale file says over them."""
+"""The exhibits that a scale declares: blocks of exhibits.yaml, with the keys that the scale file replaces."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from ldreg.files import read_yaml
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
-# Names of the workflow's own rules; each exhibit is a rule named like it.
+# Names of the workflow's own rules, which no exhibit may have, because each exhibit is a rule of its name.
 RULES = (
     *("all", "core", "data", "pretrain", *MEASUREMENTS, "offer", "compose", "coco"),
     *("synthetic", "site", "track"),
@@ -27,10 +27,10 @@ RULES = (
 
 @dataclass(frozen=True)
 class DeclaredExhibit:
-    """One exhibit of a scale, checked: its block, its renderer and what that has been told.
+    """One exhibit of a scale, checked: its block, its renderer and the renderer's settings.
 
     Attributes:
-        block: What the configuration says of it.
+        block: The exhibit's block in the configuration.
         settings: The block's `settings`, validated.
         origin: Gives the file that a key of the block came from, and where it stands there.
     """
@@ -41,7 +41,7 @@ class DeclaredExhibit:
 
     @property
     def renderer(self) -> Renderer:
-        """What renders it."""
+        """The exhibit's renderer."""
         return RENDERERS[self.block.renderer]
 
     def where(self, *location: str | int) -> str:
@@ -106,7 +106,7 @@ def _check_runs(
     known: Mapping[str, Any],
     declared: Mapping[str, DeclaredExhibit],
 ) -> None:
-    """Check that an exhibit has the runs that its renderer needs, or takes some, and not its own."""
+    """Check that an exhibit has the runs that its renderer needs, and does not take its own runs."""
     block = exhibit.block
     for other in block.runs_of:
         if other not in known:

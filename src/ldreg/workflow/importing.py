@@ -1,4 +1,4 @@
-"""Weights trained elsewhere as a finished run of a scale, to be measured like one that was trained here."""
+"""Import of weights that were trained elsewhere, as a finished run of a scale that can then be measured."""
 
 import csv
 import hashlib
@@ -29,16 +29,19 @@ from ldreg.workflow.scale import Scale
 
 SUFFIXES = (".pth", ".pt", ".tar", ".bin", ".safetensors")
 NESTED = ("state_dict", "model_state_dict", "model")  # keys under which checkpoints hold a state dict
-WRAPPERS = ("module.", "encoder.")  # what DistributedDataParallel and methods put before an encoder's keys
-# Parts of a file that are no encoder's: the heads of the authors, of torchvision and timm; MAE's decoder.
+WRAPPERS = (
+    "module.",
+    "encoder.",
+)  # prefixes that DistributedDataParallel and methods add to keys
+# Parts of a file that do not belong to an encoder: heads of the authors, torchvision and timm; MAE's decoder.
 HEADS = ("projector", "predictor", "online_cls", "linear", "fc", "head")
 DECODER = ("mask_token", *(f"decoder_{part}" for part in ("embed", "pos_embed", "blocks", "norm", "pred")))
-PROFILE = ("total_ops", "total_params")  # numbers that the authors' profiler left in every layer
+PROFILE = ("total_ops", "total_params")  # entries that the authors' profiler left in every layer
 HISTORY = (
     *("epoch", "loss", "ssl_loss", "regularizer", *empty_row()),
     *("lr", "images_per_second", "knn_top1"),
 )
-_SHOWN = 3  # keys that an error names
+_SHOWN = 3  # the number of keys that an error names
 
 
 def import_weights(weights: Path, scale_file: Path, run: str, results: Path, force: bool = False) -> str:
@@ -68,8 +71,8 @@ def import_weights(weights: Path, scale_file: Path, run: str, results: Path, for
     if done and not force:
         raise LdregError(f"{folder}: holds {', '.join(done)} already; --force replaces the run")
     found = read_weights(weights)
-    # It must be prepared before: else Snakemake would prepare it afterwards, take the run for older than its
-    # data and train it.
+    # The data set must be prepared before. Otherwise Snakemake would prepare it afterwards, take the run to
+    # be older than its data, and train it.
     channels = channels_of(Path(scale.content.execution.data, spec.dataset, "dataset.json"))
     with torch.device("meta"):
         encoder, _ = build_encoder(spec, channels)
@@ -91,11 +94,11 @@ def read_weights(path: Path) -> Mapping[Any, Any]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        with warnings.catch_warnings(action="ignore"):  # the error says it all
+        with warnings.catch_warnings(action="ignore"):  # the error says enough
             content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise LdregError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # whatever a file that is something else leads the reader to
+    except Exception as error:  # a file with other content may raise anything in the reader
         raise LdregError(f"{path}: {_why_unreadable(error)}") from error
     return _state_dict(content, path)
 
@@ -118,24 +121,24 @@ def _state_dict(content: Any, path: Path) -> Mapping[Any, Any]:
             return found
     what = f"the keys {_few(list(content))}" if isinstance(content, Mapping) else type(content).__name__
     raise LdregError(
-        f"{path}: holds {what} and no state dict; allowed: one as it is, or under {', '.join(NESTED)}"
+        f"{path}: holds {what} and no state dict; allowed: a state dict itself, or under {', '.join(NESTED)}"
     )
 
 
 def fit(
     found: Mapping[Any, Any], expected: Mapping[str, Tensor], where: str, backbone: str
 ) -> tuple[dict[str, Tensor], Counter[str]]:
-    """The encoder's part of a state dict, under the encoder's names, and how much else was left out.
+    """The encoder's part of a state dict, under the encoder's names, and the number of entries left out.
 
     Args:
         found: a file's state dict.
-        expected: the encoder's own; its shapes and types are what counts.
+        expected: the encoder's own state dict, which gives names, shapes and types.
         where, backbone: file and encoder, for errors.
 
     Returns:
-        Tensors by the names of `expected`, of its shapes and types, all finite; and, for each part that is
-        no encoder's, the number of its entries. A counter of a batch norm's batches that the file lacks (it
-        has no effect on an encoder that is only measured) is 0.
+        Finite tensors with the names, shapes and types of `expected`; and the number of entries of each part
+        that does not belong to an encoder. If the file lacks the counter of a batch norm's batches, it is 0;
+        it has no effect on an encoder that is only measured.
 
     Raises:
         LdregError: naming missing and unknown keys, a key that comes twice, or one whose value has another
@@ -198,7 +201,7 @@ def _few(keys: Sequence[Any]) -> str:
 
 
 def _summary(run: str, spec: RunSpec, weights: Path, left_out: Counter[str]) -> dict[str, Any]:
-    """What is known of an imported run; how it was trained is not."""
+    """The summary of an imported run. How it was trained is unknown."""
     with weights.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return {
@@ -220,11 +223,11 @@ def _write(
     of_the_encoder = [name for each in MEASUREMENTS.values() if each.needs_encoder for name in each.files]
     with replacing(folder / "encoder.safetensors") as temporary:
         save_file(dict(weights), temporary)
-        # What told of another encoder goes before this one appears.
+        # Files about an earlier encoder are deleted before this one appears.
         for pattern in (*PRETRAINED[1:], *of_the_encoder):
             for path in folder.glob(pattern):
                 path.unlink()
-    # Nor is an earlier pretraining's MLflow run this folder's any more.
+    # The MLflow run of an earlier pretraining no longer belongs to this folder.
     run_files.note(folder, "pretrain", None)
     with replacing(folder / "history.csv") as temporary, temporary.open("w", newline="") as file:
         csv.writer(file).writerow(HISTORY)
@@ -234,7 +237,7 @@ def _write(
 def _report(
     weights: Path, scale_file: Path, folder: Path, spec: RunSpec, tensors: int, left_out: Counter[str]
 ) -> str:
-    """What was made, and the next command."""
+    """Words for the user: what was made, and the next command."""
     parts = ", ".join(f"{count} of {part}" for part, count in left_out.items()) or "nothing"
     lines = [
         f"{folder}: {spec.backbone} of {weights.name}, {tensors} tensors; left out: {parts}",
@@ -242,7 +245,7 @@ def _report(
     ]
     if "online_cls" not in left_out and not METHODS[spec.method].masks_patches:  # not the authors'
         lines.append(
-            "note: images reach it with values in [0, 1], as in LDReg; torchvision's and timm's own weights"
-            " were trained on normalised ones"
+            "note: images reach the encoder with values in [0, 1], as in LDReg; torchvision's and timm's "
+            "own weights were trained on normalised ones"
         )
     return "\n".join(lines)

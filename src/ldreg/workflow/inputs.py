@@ -1,7 +1,7 @@
-"""Where everything lies below `results/<scale>`, and the small files there that jobs take as input.
+"""Paths below `results/<scale>`, and the small files there that jobs take as input.
 
-They are written when the workflow is read, each only if it would change: Snakemake compares such inputs by
-content, so a changed value reruns what depends on it and nothing else.
+These files are written when Snakemake parses the workflow, each only if its content changes. Snakemake
+compares such inputs by content, so that a changed value reruns what depends on it and nothing else.
 """
 
 from pathlib import Path
@@ -30,7 +30,7 @@ def exhibit_spec(results: Path, scale: str, exhibit: str) -> Path:
 def declared_exhibits(folder: Path) -> list[str] | None:
     """The exhibits that the scale file declared when it was read last, in its order; None if it never was.
 
-    `folder` is results/<scale>. Specs of others may lie there still: nobody takes away what has been made.
+    `folder` is results/<scale>. Specs of other exhibits may still lie there, because nothing is deleted.
     """
     path = folder / DECLARED
     return list(read_yaml(path)["exhibits"]) if path.is_file() else None
@@ -45,7 +45,7 @@ def exhibit_outputs(results: Path, scale: Scale, exhibit: str) -> list[Path]:
 def exhibit_inputs(results: Path, scale: Scale, exhibit: str) -> list[Path]:
     """The measurements that rendering an exhibit reads; each is some rule's output.
 
-    With the runs of other exhibits it takes what these read of them, such as their transfer to other data.
+    With the runs of another exhibit it also takes the files that the other reads, such as those of transfer.
     """
     names = ("summary.json", *MEASURED, *scale.run_files(exhibit))
     folders = [run_folder(results, scale.name, run) for run in scale.runs_of(exhibit)]
@@ -68,9 +68,9 @@ def files_of_runs(results: Path, scale: Scale, exhibit: str) -> set[tuple[str, s
 def exhibit_settings(results: Path, scale: Scale, exhibit: str) -> list[Path]:
     """The small files on which those measurements depend.
 
-    Snakemake does not make a missing input anew for outputs that are there: after a change whose job failed,
-    and lost its outputs by that, an exhibit that did not depend on what was changed would count as up to
-    date.
+    Snakemake does not make a missing input anew if the output exists. Suppose that a setting changes and the
+    job that depends on it fails and loses its outputs. An exhibit that does not depend on the setting itself
+    would then count as up to date.
     """
     folder = results / scale.name
     found = [run_folder(results, scale.name, run) / "spec.yaml" for run in scale.runs_of(exhibit)]
@@ -84,9 +84,9 @@ def exhibit_settings(results: Path, scale: Scale, exhibit: str) -> list[Path]:
 
 
 def write_inputs(scale: Scale, results: Path) -> None:
-    """Write the spec of every run, the evaluation's settings and every exhibit's spec; all or nothing.
+    """Write the specs of all runs and exhibits and the settings of measurements; all of them or none.
 
-    And whether data sets that were left out are to be looked for again.
+    It also writes the files that say whether data sets that were left out are looked for again.
     """
     exhibits = {name: _exhibit(scale, results, name) for name in scale.exhibits}
     for run, spec in scale.runs.items():

@@ -1,4 +1,4 @@
-"""What a scale needs before anything of it runs: jobs, hours and disk."""
+"""The plan of a scale before anything runs: jobs, hours and disk."""
 
 import statistics
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from ldreg.workflow.scale import Scale
 
 @dataclass(frozen=True)
 class Kind:
-    """Jobs of one kind: how many, how many GPUs or cores each takes, and for how long, if it is known."""
+    """Jobs of one kind: their number, the GPUs or cores of each, and its hours, if they are known."""
 
     name: str
     count: int
@@ -25,7 +25,7 @@ class Kind:
 def plan(path: Path, results: Path) -> str:
     """The plan of the scale file `path` as text.
 
-    Hours come from the scale's own finished runs in `results` if there are any, else from its `cost`.
+    Hours come from the scale's finished runs in `results` if there are any, and otherwise from its `cost`.
 
     Raises:
         LdregError: a mistake in the configuration.
@@ -72,7 +72,7 @@ def plan(path: Path, results: Path) -> str:
 
 
 def _kinds(scale: Scale, results: Path, units: int) -> list[Kind]:
-    """All measurements, counted by the runs of which exhibits read their files."""
+    """All measurements, each with the number of runs for which an exhibit reads its files."""
     read = {found for name in scale.exhibits for found in files_of_runs(results, scale, name)}
     datasets = len(scale.content.transfer.datasets) if scale.content.transfer else 0
     kinds = []
@@ -90,7 +90,7 @@ def _kinds(scale: Scale, results: Path, units: int) -> list[Kind]:
 
 
 def _finished(scale: Scale, results: Path) -> list[dict[str, Any]]:
-    """Summaries of the runs that have been pretrained as the scale now says."""
+    """Summaries of the runs that were pretrained with the scale's current settings."""
     found = []
     for run, spec in scale.runs.items():
         folder = run_folder(results, scale.name, run)

@@ -1,9 +1,9 @@
-"""Data sets to transfer to that may be left out: when each is looked for again.
+"""When data sets for transfer that were left out are looked for again.
 
-`ldreg data --offer` answers once whether a set can be had, and Snakemake would take that answer as up to date
-for ever. So it depends on a small file, written when the workflow is read: that file changes once the set was
-said to be unavailable and now either something lies there or its download answers. A dry run announces what
-then runs, nothing is deleted, and where neither is so nothing runs again.
+`ldreg data --offer` answers once whether a set is available, and Snakemake would take that answer as up to
+date for ever. So the answer depends on a small file, written when the workflow is parsed. The file changes
+if the set was unavailable and now either something lies in its folder or its download answers. A dry run then
+announces the new look, and nothing is deleted. If the file does not change, nothing runs again.
 """
 
 from datetime import UTC, datetime
@@ -17,17 +17,17 @@ from ldreg.workflow.scale import Scale
 
 
 def availability_file(results: Path, scale: str, dataset: str) -> Path:
-    """The file that says whether the set can be had (`ldreg.data.availability`)."""
+    """The file that says whether the set is available (`ldreg.data.availability`)."""
     return results / scale / "transfer" / f"{dataset}.json"
 
 
 def recheck_file(results: Path, scale: str, dataset: str) -> Path:
-    """What changes when the set is to be looked for again."""
+    """The file that changes when the set is to be looked for again."""
     return availability_file(results, scale, dataset).with_suffix(".yaml")
 
 
 def write_rechecks(scale: Scale, results: Path) -> None:
-    """Write for each set that the scale transfers to since when it is to be looked for again.
+    """Write, for each set that the scale transfers to, the time from which it is looked for again.
 
     Raises:
         LdregError: If an answer cannot be read.
@@ -49,6 +49,6 @@ def write_rechecks(scale: Scale, results: Path) -> None:
 
 
 def _recheck(dataset: str, answer: Path, again: bool) -> dict[str, Any]:
-    # The answer's own time and not the clock's: reading the workflow twice changes nothing.
+    # The time is that of the answer and not the clock's, so that parsing the workflow twice changes nothing.
     asked = datetime.fromtimestamp(answer.stat().st_mtime, UTC).isoformat() if again else None
     return {"dataset": dataset, "left_out_at": asked}

@@ -31,8 +31,9 @@ from ldreg.workflow.declared_exhibits import read_exhibits
 class Scale:
     """A checked scale: its runs and its exhibits.
 
-    Settings of a run, weakest first: the method's block in methods.yaml, the scale's `run`, the scale's
-    `methods`, the exhibit's grid; within a method's block, `backbones` holds what is said for one backbone.
+    The settings of a run come from, weakest first: the method's block in methods.yaml, the scale's `run`, the
+    scale's `methods`, and the exhibit's grid. In a method's block, `backbones` holds settings for one
+    backbone.
     """
 
     def __init__(self, content: Mapping[str, Any], file: str, folder: Path) -> None:
@@ -59,7 +60,7 @@ class Scale:
                 raise unknown(f"{file}: core", name, self.content.exhibits)
         self._exhibits = read_exhibits(self.content, file, folder)
         self.exhibits: dict[str, Exhibit] = {name: each.block for name, each in self._exhibits.items()}
-        # Every run is resolved here, so that a mistake anywhere is told before anything is written.
+        # Every run is resolved here, so that any mistake is reported before anything is written.
         self.runs = {run: spec for name in self.exhibits for run, spec in self.runs_of(name).items()}
         check_runs(self)
 
@@ -71,15 +72,15 @@ class Scale:
         return cls(read_yaml(path), str(path), folder)
 
     def renderer_of(self, exhibit: str) -> Renderer:
-        """What renders an exhibit."""
+        """The renderer of an exhibit."""
         return self._exhibits[exhibit].renderer
 
     def settings_of(self, exhibit: str) -> Settings:
-        """What an exhibit's renderer is told, as validated when the scale was read."""
+        """The settings of an exhibit's renderer, as validated when the scale was read."""
         return self._exhibits[exhibit].settings
 
     def seeds_of(self, exhibit: str) -> tuple[int, ...]:
-        """The seeds of the runs that one exhibit has itself: its own, else the scale's."""
+        """The seeds of an exhibit's own runs: those of its block, or else the scale's."""
         return self.exhibits[exhibit].seeds or self.content.seeds
 
     def taken_from(self, exhibit: str) -> list[str]:
@@ -88,7 +89,7 @@ class Scale:
 
     @cache  # noqa: B019 - a scale lives as long as the process
     def runs_of(self, exhibit: str) -> dict[str, RunSpec]:
-        """The runs that one exhibit needs, by name, in the order its grids give, then those of others."""
+        """The runs that an exhibit needs, by name: those of its grids in order, then those it takes."""
         file, place = self._exhibits[exhibit].origin(("runs",))
         result = {}
         for index, grid in enumerate(self.exhibits[exhibit].runs):
@@ -101,7 +102,7 @@ class Scale:
         return result
 
     def in_scale(self, exhibit: str) -> ExhibitInScale:
-        """What an exhibit's renderer is asked about."""
+        """The exhibit within its scale, as its renderer checks it."""
         return ExhibitInScale(
             block=self.exhibits[exhibit],
             scale=self.content,
@@ -113,26 +114,26 @@ class Scale:
         )
 
     def run_files(self, exhibit: str) -> tuple[str, ...]:
-        """What an exhibit reads of each of its runs' folders, beside what all exhibits read."""
+        """The files that an exhibit reads from each run's folder, beside those that all exhibits read."""
         return self.renderer_of(exhibit).run_files(self.settings_of(exhibit))
 
     def scale_files(self, exhibit: str) -> tuple[str, ...]:
-        """What an exhibit reads below `results/<scale>`, beside its runs."""
+        """The files that an exhibit reads below `results/<scale>`, beside its runs."""
         return self.renderer_of(exhibit).scale_files(self.settings_of(exhibit))
 
     def _taken_with(self, exhibit: str, file: str) -> list[str]:
-        """Runs that are taken from exhibits which read `file` of each run."""
+        """Runs that are taken from exhibits which read `file` for each run."""
         others = [other for other in self.taken_from(exhibit) if file in self.run_files(other)]
         return list(dict.fromkeys(run for other in others for run in self.runs_of(other)))
 
     @cached_property
     def usual_epochs(self) -> int:
-        """The epochs that costs and time limits are of: the scale's own, else its first run's."""
+        """The number of epochs for which costs and time limits hold: the scale's, or else its first run's."""
         first = next(iter(self.runs.values()), None)
         return self.content.run.get("epochs") or (first.epochs if first else 1)
 
     def hours_of(self, run: str) -> float:
-        """The time limit of a pretraining: `execution.hours`, or more as its epochs are more than usual."""
+        """The time limit of a pretraining: `execution.hours`, or more in proportion to its epochs."""
         return self.content.execution.hours * max(1.0, self.runs[run].epochs / self.usual_epochs)
 
     def name_of(self, spec: RunSpec) -> str:
@@ -153,7 +154,7 @@ class Scale:
 
     @cache  # noqa: B019
     def base(self, method: str, backbone: str) -> RunSpec:
-        """The scale's default run of a method on a backbone: what folder names leave unsaid."""
+        """The scale's default run of a method on a backbone, whose settings folder names leave out."""
         values = {"method": method, "backbone": backbone, "regularizer": "none"}
         return self._resolve(Overlay(self.file, ("run",), values), 0)
 
@@ -186,7 +187,7 @@ class Scale:
         def origin(location: Location) -> tuple[str, Location]:
             if location[0] == "views":
                 return str(self.folder / "augmentations.yaml"), (values["augmentation"], *location[1:])
-            # What a regulariser lacks is a matter of where it is asked for.
+            # The error of a setting that a regulariser lacks names the place that asks for the regulariser.
             asked = origins.get("regularizer", run) if location[0] in REGULARIZER_SETTINGS else run
             overlay = origins.get(str(location[0]), asked)
             return overlay.file, (*overlay.place, *location)

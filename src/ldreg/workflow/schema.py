@@ -2,7 +2,7 @@
 
 `make schema` (`python -m ldreg.workflow.schema`) writes them anew. A YAML file points to its schema in its
 first line: `# yaml-language-server: $schema=schema.json`. A schema says what single keys and values may be,
-as the models of the configuration do; what concerns several keys at once is checked by `ldreg.workflow.scale`
+like the models of the configuration. Rules about several keys at once are checked by `ldreg.workflow.scale`
 alone.
 """
 
@@ -93,15 +93,15 @@ def _run_spec() -> Schema:
 
 
 def _settings() -> Schema:
-    """A run's settings, of which any part may be given, each with one value."""
+    """A run's settings, each with one value; any of them may be left out."""
     properties = {key: schema for key, schema in _run_spec().items() if key in SETTINGS}
-    # Defaults hold where no file says anything, which a single file does not show.
+    # A default holds if no file gives the setting, which one cannot see in a single file.
     properties = {key: _without(schema, "default") for key, schema in properties.items()}
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
 def _method_settings() -> Schema:
-    """A run's settings, and below `backbones` what is said for single backbones."""
+    """A run's settings, and below `backbones` those for single backbones."""
     settings = _settings()
     backbones = dict.fromkeys(settings["properties"]["backbone"]["enum"], _ref("run_settings"))
     settings["properties"]["backbones"] = {
@@ -124,7 +124,7 @@ def _grid() -> Schema:
 
 
 def _exhibit(model: Schema, refs: Mapping[type[BaseModel], Schema]) -> Schema:
-    """Any part of an exhibit's block; its settings are those of its renderer, or of any if it names none."""
+    """An exhibit's block, all of whose keys may be left out; without a renderer it may have any settings."""
     properties = {
         **model["properties"],
         "renderer": {"enum": sorted(RENDERERS)},

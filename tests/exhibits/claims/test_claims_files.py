@@ -33,7 +33,7 @@ def history(folder, change: float, noise: float = 0.0) -> None:
         ((-9, -10, -11), (-2.5, -3, -3.5), "contradicted"),  # -3 +- 1.2: it still falls
         ((-9, -10, -11), (-1, 0, 1), "inconclusive"),
         ((-1, 0, 1), (1, 2, 3), "inconclusive"),  # whether it falls without is not known
-        ((3, 4, 5), (1, 2, 3), "not tested (no decline without)"),
+        ((3, 4, 5), (1, 2, 3), "not tested (no decline without LDReg)"),
         ((3, 4, 5), (-9, -10, -11), "contradicted"),
         ((-9,), (1,), "inconclusive (1 seed)"),
     ],
@@ -107,7 +107,7 @@ def test_ldreg_costs_no_time_by_steps_timed_in_one_process(runs, changes, expect
     claim = ledger(runs, timed=folders)[0]["costs_no_time"]
     assert claim["verdict"] == expected
     assert claim["estimate"] == pytest.approx(sum(changes) / len(changes))
-    assert claim["quantity"] == "time of a training step, LDReg β 0.1, k 16 against none"
+    assert claim["quantity"] == "change in the time of a training step with LDReg β 0.1, k 16"
     assert "by turns in one process" in claim["test"] and (claim["paper"]) == -2.5
     # A file that no exhibit of runs_of asked for may be there or not.
     claim = ledger(runs)[0]["costs_no_time"]

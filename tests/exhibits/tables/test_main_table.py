@@ -129,7 +129,7 @@ def test_one_seed_says_that_there_is_no_interval(runs) -> None:
     runs.add(0, top1=97)
     runs.add(0, top1=97.5, **LDREG)
     text = written(runs.spec("main_table"))[".md"]
-    assert "+0.50 (1 seed, no interval)" in text and "1 seed: no interval" in text
+    assert "+0.50 (1 seed, no interval)" in text and "One seed gives no interval" in text
     assert "±" not in text
 
 

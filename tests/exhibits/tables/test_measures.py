@@ -59,4 +59,4 @@ def test_what_one_run_lacks_is_left_out_and_one_seed_has_no_interval(runs) -> No
     (folder / "dimensionality.json").write_text(json.dumps(content))
     text, cells = made(runs)
     assert len(cells) == 5 and cells["low"].isna().all()
-    assert "1 seed: no interval" in text and "**" not in text.replace("## ", "")
+    assert "One seed gives no interval" in text and "**" not in text.replace("## ", "")

@@ -82,7 +82,7 @@ def test_one_seed_decides_nothing(runs) -> None:
     table = cells(runs, not_run=False)
     assert set(table["verdict"]) == {"cannot be told from one seed"} and table["p"].isna().all()
     assert "signific" not in "".join(row for row in files_["md"].splitlines() if row.startswith("|"))
-    assert "1 seed: no interval, no test" in files_["md"]
+    assert "One seed gives no interval and no test" in files_["md"]
 
 
 def test_equal_differences_are_not_tested(runs) -> None:
@@ -124,7 +124,7 @@ def test_seeds_are_resampled_from_five_on(runs) -> None:
 
 def test_fewer_seeds_have_no_bootstrap_column(three) -> None:
     text = files(three, not_run=False)["md"]
-    assert "bootstrap interval |" not in text and "No bootstrap over seeds" in text
+    assert "bootstrap interval |" not in text and "There is no bootstrap over seeds" in text
 
 
 def test_method_and_regulariser_share_the_first_column(three) -> None:

@@ -121,7 +121,7 @@ def test_the_papers_pair_is_named_where_it_was_not_run(runs) -> None:
     assert simclr[0] == "SimCLR, ResNet-50" and simclr[-3:] == ["-2.5", "not run", "0"]
     assert "SimCLR, ResNet-50 |" not in text.split("### Times")[1]
     assert "ResNet-50 |" not in files(runs, not_run=False)["md"]
-    assert "1 seed: no interval" in text
+    assert "One seed gives no interval" in text
 
 
 def timed(folder, ratio: float, memory: tuple[int | None, int | None] = (None, None)) -> None:

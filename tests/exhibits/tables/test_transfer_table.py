@@ -242,7 +242,7 @@ def test_the_metric_is_that_of_the_data_set(runs) -> None:
     levels = rows(files["md"])  # and no effects, without runs with LDReg
     assert levels[0][2] == "MNIST (mean per class)" and levels[1][2] == "50.00"
     assert cells(files, "dataset").loc[("level", "mnist"), "metric"] == "mean_per_class"
-    assert "the mean over classes where a column says so" in files["md"]
+    assert "or means over classes where a column says so" in files["md"]
 
 
 def test_notes_say_how_transfer_was_measured(demo) -> None:
@@ -250,13 +250,14 @@ def test_notes_say_how_transfer_was_measured(demo) -> None:
     for words in (
         "the demo scale: digits (1347 training images",
         "LDReg β 0.01, k 64, 100 epochs, batch size 2048",
-        "Means over 3 seeds",
+        "Numbers are means over 3 seeds",
         "protocol cached (a linear classifier on stored representations",
-        "30 epochs of SGD with Nesterov momentum 0.9, batch size 256, images 16 pixels wide. The paper: 30",
-        "Setting: the paper's, learning rate 0.01, weight decay 0.0005. ",
+        "30 epochs of SGD with Nesterov momentum 0.9, batch size 256, images 16 pixels wide. The paper "
+        "trains",
+        "Setting: that of the paper, learning rate 0.01, weight decay 0.0005. ",
         "MNIST 2,000 / 10,000; Fashion-MNIST",
         "Not run at this scale: Food-101, CIFAR-10, CIFAR-100, Birdsnap, Stanford Cars, DTD.",
-        "- Bold: ",
+        "- Bold marks ",
         "- Grey images.",
     ):
         assert words in text

@@ -1,8 +1,8 @@
 """The cost of runs, and their gains over unregularised training of the same cost.
 
-A run's cost is its epochs times what a step of it takes against an unregularised one, both timed by turns in
-one process (`ldreg step-cost`). So it is counted in epochs of unregularised training, and what else the
-machine does has no part in it.
+A run's cost is its number of epochs times the ratio of its step time to that of an unregularised step. Both
+kinds of step are timed by turns in one process (`ldreg step-cost`). So the cost is counted in epochs of
+unregularised training, and does not depend on what else the machine does.
 """
 
 from collections.abc import Iterable
@@ -29,18 +29,18 @@ class RunCost:
 
     context: Context
     arm: Arm
-    ratio: Estimate  # a step's time against an unregularised one's
+    ratio: Estimate  # the time of a step as a multiple of an unregularised step's
     levels: dict[str, Estimate]
-    gains: dict[str, pd.Series]  # by seed, at equal cost; without seeds that have nothing to compare with
+    gains: dict[str, pd.Series]  # by seed, at equal cost, for the seeds that can be compared
 
     @property
     def epochs(self) -> Estimate:
-        """Epochs of unregularised training that take as long."""
+        """The number of epochs of unregularised training that take as long."""
         return scaled(self.ratio, self.context.epochs)
 
     @property
     def ldreg(self) -> bool:
-        """Whether the regulariser is a form of LDReg, which the others are compared with."""
+        """Whether the regulariser is a form of LDReg, with which the others are compared."""
         return self.arm.regularizer.startswith("ldreg")
 
     @property
@@ -52,8 +52,8 @@ class RunCost:
 def read_costs(exhibit: ExhibitSpec, settings: CostSettings) -> list[RunCost]:
     """One RunCost per setting and number of epochs, the unregularised first, by epochs.
 
-    Raises LdregError when the runs differ in more than regulariser and epochs, none is unregularised, or the
-    cost of a step was not measured or on different machines.
+    Raises LdregError when the runs differ in more than regulariser and epochs, when none is unregularised,
+    and when the cost of a step was not measured, or measured on different machines.
     """
     frame = load_runs(exhibit, settings.metrics, settings)
     frame = add_columns(frame, lambda folder: {"step_cost": read_step_cost(folder)})
@@ -84,7 +84,7 @@ def read_costs(exhibit: ExhibitSpec, settings: CostSettings) -> list[RunCost]:
 
 
 def _order(cost: RunCost) -> tuple[int, int]:
-    """The unregularised from short to long, then LDReg, then the others, both as they are listed."""
+    """Unregularised runs from short to long, then LDReg, then the others, in the order of the runs."""
     return (2 - cost.ldreg, 0) if cost.arm.regularized else (0, cost.context.epochs)
 
 

@@ -1,4 +1,4 @@
-"""LDReg against global regularisers and none at equal cost: metrics, and gains, over what a run costs."""
+"""LDReg, global regularisers and no regulariser at equal cost: metrics and gains over the cost of a run."""
 
 import math
 from typing import Any
@@ -33,7 +33,7 @@ def equal_cost(exhibit: ExhibitSpec) -> Drawing:
 def _table(costs: list[RunCost], settings: CostSettings) -> pd.DataFrame:
     """One line per number: levels; gains over none at equal cost; LDReg's gain minus each other's.
 
-    Such a difference is at equal cost too, as each gain is over unregularised training for as long.
+    Such a difference is at equal cost too, since each gain is over unregularised training of the same cost.
     """
     lines = [
         _line("level", cost, "", metric, cost.levels[metric]) for cost in costs for metric in settings.metrics
@@ -83,7 +83,7 @@ def _line(kind: str, cost: RunCost, other: str, metric: str, estimate: Estimate 
 
 
 def _draw_panels(costs: list[RunCost], settings: CostSettings) -> Figure:
-    """Above one panel for each metric over the cost, below the gains; unregularised runs are joined."""
+    """For each metric a panel over the cost and, below it, the gains; a line joins the unregularised runs."""
     styles = _styles(costs)
     names = {label: _legend_label(label, costs) for label in styles}
     handles = [Line2D([], [], **drawn, label=names[label]) for label, drawn in styles.items()]
@@ -113,7 +113,7 @@ def _draw_panels(costs: list[RunCost], settings: CostSettings) -> Figure:
 
 def _styles(costs: list[RunCost]) -> dict[str, dict[str, Any]]:
     """How each setting is drawn: a marker of its own, a colour for each regulariser."""
-    # LDReg, the first, has the same colour in every figure.
+    # LDReg comes first and has the same colour in every figure.
     kinds = list(dict.fromkeys(cost.arm.regularizer for cost in costs if cost.arm.regularized))
     styles: dict[str, dict[str, Any]] = {}
     for cost in costs:
@@ -127,7 +127,7 @@ def _styles(costs: list[RunCost]) -> dict[str, dict[str, Any]]:
 
 
 def _legend_label(label: str, costs: list[RunCost]) -> str:
-    """With what a step costs more than an unregularised one: 'LDReg β 0.1, k 16: +4 % [+2, +6]'."""
+    """A label with the extra time of a step: 'LDReg β 0.1, k 16: +4 % [+2, +6]'."""
     shown = dict.fromkeys(_more(cost.ratio) for cost in costs if cost.label == label and cost.arm.regularized)
     return f"{label}: {'; '.join(shown)}" if shown else label
 
@@ -158,7 +158,7 @@ def _draw_levels(axes: Axes, costs: list[RunCost], metric: str, styles: dict[str
 
 
 def _draw_gains(axes: Axes, costs: list[RunCost], metric: str, styles: dict[str, dict[str, Any]]) -> None:
-    """One mark a setting, side by side as in the legend; the unregularised are the line at zero."""
+    """Draw one mark for each setting, in the legend's order; the line at zero is unregularised training."""
     axes.axhline(0.0, color=style.REFERENCE, linestyle="--", linewidth=1.0, zorder=1.5)
     treated = [cost for cost in costs if cost.arm.regularized]
     for place, cost in enumerate(treated):
@@ -197,7 +197,7 @@ def _note(costs: list[RunCost], settings: CostSettings) -> str:
     ]
     treated = [cost for cost in costs if cost.arm.regularized]
     if any(gain.empty for cost in treated for gain in cost.gains.values()):
-        lines.append("no gain where no unregularised runs are as short and as long")
+        lines.append("no gain where all unregularised runs cost more, or all cost less")
     if treated:
         words = interval_words(max(cost.ratio.n for cost in treated))
         lines.append("after the colon: a step's time against an unregularised one's, timed by turns,")

@@ -1,4 +1,4 @@
-"""How good the LID of a mini-batch is: its bias and error against the full split's, over batch size and k."""
+"""How accurate the LID of a mini-batch is: its bias and error against the full split, by batch size and k."""
 
 import math
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from ldreg.exhibits.runs.run_table import ExhibitSpec, load_runs, settings_of
 from ldreg.files import read_keys
 
 PANEL_HEIGHT = 1.6  # inches
-MAP = "viridis"  # of k: its dark end is the smallest
+MAP = "viridis"  # colours of k, from dark for the smallest to light
 FIXED = {
     "color": "black",
     "linestyle": ":",
@@ -104,7 +104,7 @@ def _table(curves: Sequence[ErrorCurves], settings: LidErrorSettings) -> pd.Data
     for shown in curves:
         columns = shown.context.columns(shown.arm)
         keys = {
-            # The points have a k too, of their LID.
+            # The points also have a column k, which is the k of their LID.
             **{"trained_k" if key == "k" else key: value for key, value in columns.items()},
             "estimator": shown.estimator,
             "full_rows": shown.rows,

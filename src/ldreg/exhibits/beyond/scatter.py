@@ -1,4 +1,4 @@
-"""Does accuracy track mLID at a given effective rank? All runs, and what is left when the rank is removed."""
+"""Whether accuracy tracks mLID at a given effective rank: all runs, with and without the rank's effect."""
 
 import math
 from collections import Counter
@@ -31,7 +31,7 @@ X, Y, RANK, LOG_RANK = "ln_mlid", "linear_top1", "effective_rank", "ln_effective
 
 @dataclass(frozen=True)
 class Statistic:
-    """A correlation of accuracy with ln mLID. `about`: within what; `removed`: whose effect was removed."""
+    """A correlation of accuracy with ln mLID. `about`: of which runs; `removed`: the metric removed."""
 
     about: str
     removed: str
@@ -125,7 +125,7 @@ def _table(frame: pd.DataFrame, found: list[Statistic]) -> pd.DataFrame:
 
 
 def _draw_panels(frame: pd.DataFrame, found: list[Statistic], settings: Settings) -> Figure:
-    """(a) accuracy over mLID; (b) both less their method's mean and the rank's effect, with a common line."""
+    """(a) Accuracy over mLID. (b) Both without their method's mean and the rank's effect, with a line."""
     raw, without_rank, by_logarithm, *_ = found
     norm = Normalize(frame[RANK].min(), frame[RANK].max())
     markers = dict(zip(dict.fromkeys(frame["group"]), MARKERS * len(frame), strict=False))
@@ -162,7 +162,7 @@ def left_of_variance(frame: pd.DataFrame) -> float:
 def _draw(
     axes: Axes, frame: pd.DataFrame, columns: tuple[str, str], markers: dict[str, str], norm: Normalize
 ) -> None:
-    """The points; those without a regulariser have a black edge."""
+    """Draw the points; those without a regulariser have a black edge."""
     for group, marker in markers.items():
         for plain, rows in frame[frame["group"] == group].groupby(frame["regularizer"] == "none"):
             axes.scatter(

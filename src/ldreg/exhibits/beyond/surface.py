@@ -25,10 +25,10 @@ from ldreg.exhibits.runs.run_table import ExhibitSpec, by_seed, load_runs, setti
 from ldreg.exhibits.stats.intervals import Estimate, estimate_columns
 
 CELL_HEIGHT = 0.36  # inches
-# Diverging, and told apart by colour-blind readers: orange lowers, purple raises.
+# A diverging map that colour-blind readers can read: orange for a decrease, purple for an increase.
 MAP = "PuOr"
 NOT_RUN = {"facecolor": "white", "edgecolor": "#B8B8B8", "hatch": "////", "linewidth": 0}
-UNEVEN = 1.5  # where a gap is more times as wide as another, cells of true width would not hold numbers
+UNEVEN = 1.5  # the largest ratio of two gaps at which cells of true width still have room for numbers
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _read_grid(exhibit: ExhibitSpec, settings: SurfaceSettings) -> Grid:
         if len(same) > 1 or len({(other.method, other.backbone) for other in found}) > 1:
             labels = "; ".join(dict.fromkeys(other.label for other in found))
             raise LdregError(
-                f"{exhibit.path}: runs: a surface is of one method, at each batch size in one setting; "
+                f"{exhibit.path}: runs: a surface shows one method, with one setting at each batch size; "
                 f"there are {labels}"
             )
         rows.append(_arms(exhibit, context, settings))
@@ -173,13 +173,13 @@ def _draw_panels(grid: Grid, settings: SurfaceSettings) -> Figure:
 
 
 def _norm(panels: list[Panel]) -> TwoSlopeNorm:
-    """White at zero, the two ends equally far from it."""
+    """A scale with white at zero and its two ends equally far from zero."""
     most = max(abs(effect.mean) for panel in panels for effect in panel.effects.values())
     return TwoSlopeNorm(0.0, -(most or 1.0), most or 1.0)
 
 
 def _decimals(panels: list[Panel], cells: int) -> int:
-    """As many as a cell has room for."""
+    """The number of decimals for which a cell has room."""
     most = max(abs(effect.mean) for panel in panels for effect in panel.effects.values())
     return max(0, (2 if cells <= 4 else 1) - (most >= 10) - (most >= 100))
 
@@ -187,7 +187,7 @@ def _decimals(panels: list[Panel], cells: int) -> int:
 def edges(values: Sequence[float]) -> list[float]:
     """The bounds of the cells of ascending values: half way between their logarithms.
 
-    Of values whose logarithms are too unevenly apart for numbers in the cells, the cells are of one width.
+    Where the distances of the logarithms are too uneven for numbers in the cells, all cells have one width.
 
     >>> edges([0.01, 0.1, 1.0])
     [-2.5, -1.5, -0.5, 0.5]
@@ -250,7 +250,7 @@ def _scale(figure: Figure, column: list[Axes], norm: TwoSlopeNorm, digits: int) 
     bar.outline.set_visible(False)
     ends = [number(end, signed=True, decimals=digits) for end in (norm.vmin, norm.vmax)]
     bar.set_ticks(np.array([norm.vmin, 0.0, norm.vmax]), labels=[ends[0], "0", ends[1]])
-    # Inwards, since neighbouring scales are too near for two numbers between them.
+    # The numbers stand inwards, since there is no room for two of them between neighbouring scales.
     first, *_, last = bar.ax.get_xticklabels()
     first.set_ha("left")
     last.set_ha("right")

@@ -1,4 +1,4 @@
-"""What the ledger of claims declares: its settings, what it reads, and what page and terminal show of it."""
+"""What the ledger of claims declares: its settings, the files it reads, and its lines in the terminal."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,22 +21,24 @@ VERDICTS = ("supported", "contradicted", "inconclusive", NOT_TESTED)
 class LedgerSettings(Settings):
     """Settings of `ledger`: which regulariser is meant by LDReg, and the margins of its tests.
 
-    Margins say what is too small to matter, so that a claim of no effect can be tested at all. transfer: data
-    sets and detection: whether to test what encoders are worth elsewhere, of the runs that have been. plane:
-    whether to test claims about points in the plane, on the numbers of Figures 1 and 3. timed: folders of
-    runs whose step_cost.json is read; told by the workflow, of the exhibits of `runs_of`.
+    A margin says which difference is too small to matter, so that a claim of no effect can be tested.
+    transfer: the data sets on which transfer is tested, for runs that were transferred. detection: whether
+    detection is tested, for runs that were fine-tuned as detectors. plane: whether claims about points in the
+    plane are tested, on the numbers of Figures 1 and 3. timed: the folders of runs whose step_cost.json is
+    read; the workflow takes them from the exhibits in `runs_of`.
     """
 
     regularizer: Literal[LIKE_LDREG] = "ldreg_l1"
-    # Points by which accuracy may fall and still be kept: within the range of the gains in Table 1.
+    # How many points accuracy may fall by and still count as not lowered: within the gains of Table 1.
     accuracy_margin: float = Field(default=0.5, gt=0)
-    # Points by which it may move and still be stable or alike: the paper's curves in Figure 5, which it calls
-    # stable, move by less.
+    # How many points accuracy may change by and still count as stable or alike. The curves of the paper's
+    # Figure 5, which it calls stable, change by less.
     stability_margin: float = Field(default=1.0, gt=0)
-    # Per cent by which a pretraining may take longer: twice the difference in Table 4, which the paper calls
-    # none.
+    # How many per cent longer a pretraining may take and still count as costing no more: twice the difference
+    # in Table 4, which the paper calls insignificant.
     time_margin: float = Field(default=5.0, gt=0)
-    # Per cent of mLID over half a training that are no decline: too little to be seen in Figure 2 (a).
+    # How many per cent mLID may fall by over half a training without counting as a decline: too little to be
+    # seen in Figure 2 (a).
     decline_margin: float = Field(default=1.0, gt=0)
     transfer: tuple[Literal[tuple(DATA_SETS)], ...] = ()
     detection: bool = False
@@ -61,16 +63,16 @@ def _check(settings: LedgerSettings, exhibit: ExhibitInScale) -> None:
 def _defaults(
     settings: LedgerSettings, exhibit: ExhibitInScale, folder: Callable[[str], str]
 ) -> dict[str, Any]:
-    """Beside the shared defaults, the runs whose steps have been timed for exhibits whose runs it takes.
+    """The shared defaults, and the runs whose steps are timed for the exhibits in `runs_of`.
 
-    Of other runs the file may be there or not, by the order in which exhibits were made.
+    Other runs may have the file or not, depending on the order in which exhibits were made.
     """
     timed = [folder(run) for run in exhibit.taken_with("step_cost.json")]
     return shared_defaults(settings, exhibit, folder) | ({"timed": timed} if timed else {})
 
 
 def _count_verdicts(spec: Path) -> dict[str, int]:
-    """How many claims of the ledger that lies beside `spec` came out in which way."""
+    """The number of claims for each verdict, in the ledger that lies beside `spec`."""
     verdicts = [claim["verdict"] for claim in read_claims(spec)]
     return {kind: sum(verdict.startswith(kind) for verdict in verdicts) for kind in VERDICTS}
 

@@ -1,4 +1,4 @@
-"""The evidence that the claims are tested on: the runs by context and arm, and what their files say."""
+"""The evidence on which claims are tested: the runs by context and arm, and facts from their files."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -25,29 +25,29 @@ from ldreg.files import read_json
 
 # Where the paper compares a method with and without LDReg on ImageNet, best first.
 PAIRS = ("table1", "figure5", "table15")
-SERIES = ("batch_size", "jitter")  # settings over which whole contexts are a series
+SERIES = ("batch_size", "jitter")  # settings whose values make a series of contexts
 MONITOR = "mlid_mle_32"  # the authors' own monitor
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The contexts of all runs. Of those with one method and encoder the first is the usual one."""
+    """The contexts of all runs. The first context of each method and encoder is the usual one."""
 
     contexts: tuple[Context, ...]
     settings: LedgerSettings
     paper: Path
-    plane: Mapping[str, Any] = field(default_factory=dict)  # what Figures 1 and 3 show, by their names
+    plane: Mapping[str, Any] = field(default_factory=dict)  # the numbers of Figures 1 and 3, by figure
 
     def reported(self, *exhibits: str, kind: type[Reported] = Reported) -> Reported:
         """The paper's numbers in these exhibits, of which the first is looked up first.
 
-        kind: of which measurement the numbers are.
+        kind: the measurement that the numbers are of.
         """
         return kind(self.paper, self.settings.model_copy(update={"paper_exhibits": exhibits}))
 
     @cached_property
     def reported_pairs(self) -> Reported:
-        """The paper's own pairs; those of 1000 epochs (Table 2) count at the paper's own scale alone."""
+        """The paper's pairs; those of 1000 epochs (Table 2) are used only at the paper's own scale."""
         return self.reported(*PAIRS, *(["table2"] if self.settings.scale_of_paper else []))
 
     @cached_property
@@ -57,7 +57,7 @@ class Evidence:
 
     @cached_property
     def pairs(self) -> tuple[tuple[Context, Arm], ...]:
-        """The contexts with an unregularised arm and their LDReg arms; of a series only the usual context."""
+        """Contexts with an unregularised and an LDReg arm; of a series, the usual context alone."""
         members = {id(context) for key in SERIES for group in self.series(key) for context in group[1:]}
         found = [(each, self.ldreg(each)) for each in self.contexts if id(each) not in members]
         return tuple((context, arm) for context, arm in found if arm is not None and context.control)
@@ -75,7 +75,7 @@ class Evidence:
         return [arm for arm in context.treated if arm.regularizer == regularizer]
 
     def ldreg(self, context: Context) -> Arm | None:
-        """The arm at `base`; where there is none, the only one, or the only one that the paper has too."""
+        """The LDReg arm at `base`; without one, the only arm, or the only arm that the paper has too."""
         arms, base = self.arms(context, self.settings.regularizer), self.settings.base
         at_base = [arm for arm in arms if all(self._at(arm, key) for key in base)]
         if len(at_base) > 1:
@@ -86,7 +86,7 @@ class Evidence:
         return found[0] if len(found) == 1 else None
 
     def swept(self, context: Context, regularizer: str, axis: str) -> dict[float, Arm]:
-        """The arms of one regulariser at `base` but for the axis, by ascending value of the axis."""
+        """The arms of one regulariser, at `base` except for the axis, by ascending value of the axis."""
         base = self.settings.base
         found = [
             arm
@@ -114,7 +114,7 @@ def read_evidence(frame: pd.DataFrame, settings: LedgerSettings, paper: Path, ex
 
 
 def usual_contexts(found: Sequence[Context]) -> list[Context]:
-    """The first context of each method and encoder: what the others vary."""
+    """The first context of each method and encoder, from which the others differ."""
     first: dict[tuple[str, str], Context] = {}
     for context in found:
         first.setdefault((context.method, context.backbone), context)
@@ -122,7 +122,7 @@ def usual_contexts(found: Sequence[Context]) -> list[Context]:
 
 
 def differing(one: Context, other: Context) -> list[str]:
-    """The settings in which two contexts of one method and encoder differ; [] for all other contexts."""
+    """The settings in which two contexts of one method and encoder differ; [] for other pairs of contexts."""
     if (one.method, one.backbone) != (other.method, other.backbone):
         return []
     rows = one.arms[0].runs, other.arms[0].runs
@@ -156,9 +156,9 @@ def _labels(arms: Sequence[Arm]) -> str:
 
 
 def run_facts(folder: Path, settings: LedgerSettings) -> dict[str, Any]:
-    """What other files of a run's folder say: its time, course, transfer and detection.
+    """Facts from the other files of a run's folder: its time, late change of mLID, transfer and detection.
 
-    A fact is NaN where its file is missing or lacks it, as for encoders that were trained elsewhere.
+    A fact is NaN if its file is missing or lacks it, as for encoders that were trained elsewhere.
     """
     summary = read_summary(folder) if (folder / "summary.json").is_file() else {}
     detected = _read(folder / "detection.json") if settings.detection else {}
@@ -172,7 +172,7 @@ def run_facts(folder: Path, settings: LedgerSettings) -> dict[str, Any]:
 
 
 def _transferred(folder: Path, datasets: Sequence[str]) -> dict[str, Any]:
-    """The mean accuracy over the available data sets, and their names; NaN until all have been tried."""
+    """The mean accuracy over the available data sets, and their names; NaN until all have been tested."""
     contents = {dataset: _read(folder / "transfer" / f"{dataset}.json") for dataset in datasets}
     available = {dataset: found for dataset, found in contents.items() if "unavailable" not in found}
     known = bool(available) and all(available.values())
@@ -187,7 +187,7 @@ def _read(path: Path) -> dict[str, Any]:
 def late_change(history: Path) -> float:
     """The change of mLID over the last half of the epochs in per cent; NaN where it was not measured.
 
-    It is that of the least-squares line through ln mLID, from the first of those epochs to the last.
+    It is taken from the least-squares line through ln mLID, from the first of these epochs to the last.
     """
     if not history.is_file():
         return math.nan

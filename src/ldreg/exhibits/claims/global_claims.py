@@ -1,6 +1,6 @@
 """Claims about local against global dimension: of representations, and of points in the plane.
 
-Each function tests one kind of claim and yields, where it could, the context's label and the result.
+Each function tests one kind of claim. It yields the label and the result of each context that has the runs.
 """
 
 from collections.abc import Mapping
@@ -15,8 +15,8 @@ from ldreg.exhibits.paper.reported import PaperRow
 from ldreg.exhibits.stats.intervals import differences, t_interval
 
 PLANE = "Points in the plane"
-TOLERANCE = 0.05  # within which mLID is called on target
-CLOUD = "cloud_"  # how the panels of Figure 1 (c) begin; the mLID that their points were made for follows
+TOLERANCE = 0.05  # how far mLID may be from its target and still count as having reached it
+CLOUD = "cloud_"  # prefix of the panels of Figure 1 (c), before the mLID that their points were made for
 GLOBAL, LOCAL = "effective_rank", "mlid"
 
 
@@ -26,7 +26,7 @@ def collapses_locally(evidence: Evidence) -> Results:
     for context in evidence.contexts:
         control, networks = context.control, (context.method, context.backbone)
         if control is None or networks in tested:
-            continue  # a context that varies views or batches alone is no further test
+            continue  # a context that differs in views or batches alone is not another test
         tested.add(networks)
         estimate = t_interval(differences(seeds(control, GLOBAL), seeds(control, LOCAL)))
         quantity = f"{METRICS[GLOBAL].label} minus {METRICS[LOCAL].label}, unregularised"
@@ -60,7 +60,7 @@ def plane_collapses_locally(evidence: Evidence) -> Results:
             quantity=f"GID by DANCo minus mLID by the method of moments (k = {content['k']}), of the points "
             f"made for an mLID of {lowest}",
             unit="dimensions",
-            test="t over seeds of the points",
+            test="t-interval over seeds of the points",
             paper=quote,
         ),
     )
@@ -78,14 +78,14 @@ def targets_are_reached(evidence: Evidence) -> Results:
         found.result(
             quantity=f"mLID by the method of moments (k = {content['k']}) minus target, at target {found.at}",
             unit=f"at target {found.at}",
-            test=f"t over seeds at targets {', '.join(offsets)}",
+            test=f"t-interval over seeds at targets {', '.join(offsets)}",
             extreme="the largest mean offset",
         ),
     )
 
 
 def _offsets(content: Mapping[str, Any]) -> dict[str, pd.Series]:
-    """mLID minus target by seed, for each target. Panels whose name is no number are there for comparison."""
+    """mLID minus target by seed, for each target. Panels whose names are not numbers are for comparison."""
     targets = {panel: values for panel, values in content["panels"].items() if panel[0].isdigit()}
     return {
         target: pd.Series(values["mlid"], content["seeds"]) - float(target)

@@ -1,4 +1,4 @@
-"""The claims ledger: what the paper says, how the runs at hand test it, and the verdict."""
+"""The ledger of claims: what the paper says, how our runs test it, and the verdict."""
 
 import json
 from collections import Counter
@@ -18,7 +18,7 @@ from ldreg.exhibits.stats.intervals import LEVEL
 
 
 class Entry(NamedTuple):
-    """A claim and what its test gave in one context."""
+    """A claim and the result of its test in one context."""
 
     claim: Claim
     context: str
@@ -32,7 +32,7 @@ def ledger(exhibit: ExhibitSpec) -> dict[str, str]:
     check_keys(exhibit, frame, settings.base)
     evidence = read_evidence(frame, settings, exhibit.paper, exhibit.path.parent)
     found = [Entry(claim, *tested) for claim in CLAIMS for tested in claim.test(evidence)]
-    # Sections in the order of the runs, what compares methods last.
+    # Sections come in the order of the runs; comparisons of methods come last.
     order = [context.label for context in evidence.contexts]
     sections = dict.fromkeys(label for label in order if any(entry.context == label for entry in found))
     sections |= dict.fromkeys(entry.context for entry in found)
@@ -53,21 +53,20 @@ def ledger(exhibit: ExhibitSpec) -> dict[str, str]:
 
 def _opening(exhibit: ExhibitSpec, frame: pd.DataFrame, settings: LedgerSettings, found: list[Entry]) -> str:
     where = f"the {exhibit.scale} scale: {describe(frame)}"
-    parts = [f"The paper's claims as they stand, tested on the runs of {where}."]
+    parts = [f"These are the claims of the paper, tested on the runs of {where}."]
     if frame["seed"].nunique() == 1:
         parts.append("One seed has no interval, so nothing can be decided.")
     elif any(entry.result.verdict == ONE_SEED for entry in found):
-        parts.append("Some settings have one seed: it has no interval, so nothing can be decided there.")
+        parts.append("Some settings have one seed, which has no interval, so nothing can be decided there.")
     if not settings.scale_of_paper:
-        parts.append(
-            "The paper's own setting is ImageNet with larger encoders: a verdict holds for this scale alone."
-        )
+        parts.append("The paper uses ImageNet and larger encoders, so a verdict holds for this scale alone.")
     parts += [
         "Runs are paired by seed.",
-        "Intervals are 95 % t-intervals over seeds, each for its own claim and not adjusted for the number "
-        "of claims: of twenty effects that are truly zero, about one would get an interval without zero. "
-        f"There are {len(found)} tests here.",
-        "Inconclusive means that the interval is too wide to say, not that there is no effect.",
+        "Intervals are 95 % t-intervals over seeds. Each is for its own claim and not adjusted for the "
+        "number "
+        "of claims: of twenty effects that are truly zero, about one would get an interval that excludes "
+        f"zero. There are {len(found)} tests here.",
+        "Inconclusive means that the interval is too wide to decide, not that there is no effect.",
         f"mLID: {settings.mlid}.",
         f"Effective rank: eigenvalues of the {name(settings.effective_rank)}.",
     ]

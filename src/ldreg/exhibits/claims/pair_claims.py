@@ -1,6 +1,6 @@
-"""Claims about LDReg against the same method without it, context by context: results, course, cost, transfer.
+"""Claims that compare LDReg with the same method without it: metrics, late decline, cost, transfer.
 
-Each function tests one kind of claim and yields, where it could, the context's label and the result.
+Each function tests one kind of claim. It yields the label and the result of each context that has the runs.
 """
 
 from pathlib import Path
@@ -36,19 +36,19 @@ from ldreg.exhibits.runs.execution import change, percent
 from ldreg.exhibits.runs.step_costs import FILE, read_step_cost
 from ldreg.exhibits.stats.intervals import Estimate, t_interval
 
-# How the cost in time is tested, by what was timed.
+# How the cost in time is tested: by single steps, or by the wall-clock time of whole runs.
 BY_STEPS = (
-    "both kinds of step timed by turns in one process, for each seed the median change in per cent, then t "
-    "over seeds"
+    "both kinds of step are timed by turns in one process: the median change in per cent for each seed, then "
+    "the t-interval over seeds"
 )
-BY_WALL_CLOCK = f"{PAIRED} of the change in per cent, of pairs executed alike"
+BY_WALL_CLOCK = f"{PAIRED} of the change in per cent, from pairs that were executed alike"
 SHARED_MACHINE = (
-    "runs that shared a machine with other jobs slowed each other down, which their files do not tell"
+    "runs that share a machine with other jobs slow each other down, and their files do not record this"
 )
 
 
 def raises(evidence: Evidence, metric: str, keeps: bool = False) -> Results:
-    """LDReg raises a metric. With `keeps`: it lowers accuracy by less than the margin, if at all."""
+    """LDReg raises a metric or, with `keeps`, lowers it by less than the accuracy margin, if at all."""
     about = METRICS[metric]
     margin = evidence.settings.accuracy_margin if keeps else 0.0
     unit, paper = about.difference_unit, evidence.reported_pairs
@@ -56,27 +56,27 @@ def raises(evidence: Evidence, metric: str, keeps: bool = False) -> Results:
         if estimate := t_interval(gains(arm, context.control, metric)):
             quote = _gain_quote(*_paper_pair(paper, context, arm), metric)
             decision = one_above(estimate, -margin, unit)
-            quantity = f"{about.label}, {arm.label} minus none"
+            quantity = f"{about.label} with {arm.label} minus that without"
             yield context.label, decision.result(quantity, unit, PAIRED, quote)
 
 
 def costs_no_time(evidence: Evidence) -> Results:
-    """Pretraining with LDReg takes hardly longer: by less than the margin, at the interval's upper end.
+    """Pretraining with LDReg takes hardly longer: the interval's upper end is below the margin.
 
-    This is tested on the time of a step where steps with and without were timed in one process, and on the
-    wall-clock of whole runs elsewhere.
+    The test uses the time of a step where steps with and without LDReg were timed in one process, and
+    otherwise the wall-clock time of whole runs.
     """
     paper = evidence.reported("table4")
     for context, arm in evidence.pairs:
         if estimate := _step_changes(arm, evidence.settings.timed):
-            timed, test, remark = "time of a training step", BY_STEPS, "the paper's is of wall-clocks"
+            timed, test, remark = "time of a training step", BY_STEPS, "the paper compares wall-clock times"
         elif estimate := change(arm, context.control, "wall_seconds"):
-            timed, test, remark = "wall-clock of pretraining", BY_WALL_CLOCK, SHARED_MACHINE
+            timed, test, remark = "wall-clock time of pretraining", BY_WALL_CLOCK, SHARED_MACHINE
         else:
             continue
         decision = one_below(estimate, evidence.settings.time_margin, "%")
         quote = _hours_quote(*_paper_pair(paper, context, arm))
-        quantity = f"{timed}, {arm.label} against none"
+        quantity = f"change in the {timed} with {arm.label}"
         yield context.label, decision.result(quantity, "%", test, quote, remark=remark)
 
 
@@ -100,16 +100,17 @@ def decline_goes_away(evidence: Evidence) -> Results:
             t_interval(seeds(each, "late_change").loc[shared]) for each in (arm, context.control)
         )
         rule = (
-            f"supported if the interval without LDReg lies below -{name(margin)} % and that with it above, "
-            "contradicted if that with it lies below; not tested where that without lies above"
+            f"supported if the interval without LDReg lies below -{name(margin)} % and that with LDReg "
+            "above it, "
+            "contradicted if that with LDReg lies below it; not tested if that without LDReg lies above it"
         )
         yield (
             context.label,
             Decision(_decline_verdict(ours, without, margin), rule, ours).result(
-                quantity=f"late change of mLID with {arm.label}; without: {effect(without, '%')}",
+                quantity=f"late change of mLID with {arm.label} (without: {effect(without, '%')})",
                 unit="%",
-                test=f"{MONITOR} of training batches (history.csv) over the last half of the epochs, by a "
-                "line through its logarithm for each seed, then t over seeds",
+                test=f"{MONITOR} of training batches (history.csv) over the last half of the epochs: the "
+                "change along a line through its logarithm for each seed, then the t-interval over seeds",
             ),
         )
 
@@ -119,7 +120,7 @@ def _decline_verdict(ours: Estimate, without: Estimate, margin: float) -> str:
     if goes == ONE_SEED or goes == "contradicted":
         return goes
     if falls == "contradicted":
-        return "not tested (no decline without)"
+        return "not tested (no decline without LDReg)"
     return goes if falls == "supported" else falls
 
 
@@ -136,7 +137,8 @@ def transfers_better(evidence: Evidence) -> Results:
     for context, arm in evidence.pairs:
         if estimate := t_interval(gains(arm, context.control, "transfer")):
             where = f"accuracy on other data sets ({listed(*available)}), their mean"
-            quantity, quote = f"{where}, {arm.label} minus none", _outcome_quote(evidence, paper, context)
+            quantity = f"{where}, with {arm.label} minus that without"
+            quote = _outcome_quote(evidence, paper, context)
             yield context.label, one_above(estimate).result(quantity, "points", PAIRED, quote)
 
 
@@ -150,7 +152,7 @@ def detects_better(evidence: Evidence) -> Results:
             yield (
                 context.label,
                 found.result(
-                    quantity=f"average precision in detection, {arm.label} minus none, of {kind}",
+                    quantity=f"average precision of {kind} in detection with {arm.label} minus that without",
                     unit="points",
                     test=PAIRED,
                     paper=_outcome_quote(evidence, paper, context, metrics),
@@ -162,9 +164,9 @@ def detects_better(evidence: Evidence) -> Results:
 def _outcome_quote(
     evidence: Evidence, paper: Reported, context: Context, metrics: tuple[str, ...] = ()
 ) -> Quote:
-    """The paper's smallest gain in `metrics`, or its mean gain over its data sets where none are named.
+    """The paper's smallest gain in `metrics` or, where none are named, its mean gain over its data sets.
 
-    At scales other than the paper's, its usual, shorter training stands for ours.
+    At scales other than the paper's, our runs are compared with its usual, shorter training.
     """
     rows = paper.rows(method=context.method, backbone=context.backbone)
     trained = sorted({row.epochs for row in rows})

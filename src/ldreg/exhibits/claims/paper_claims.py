@@ -1,4 +1,4 @@
-"""The claims of the paper, where each stands, and the test of each."""
+"""The claims of the paper: each with its place in the paper and its test."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ from ldreg.exhibits.claims.verdicts import Results
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement of the paper. `source` says where it stands, `needs` which runs or files its test needs."""
+    """A statement of the paper; `source`: its place there; `needs`: the runs or files that its test needs."""
 
     id: str
     text: str
@@ -39,13 +39,13 @@ class Claim:
     test: Callable[[Evidence], Results]
 
 
-PAIR = "runs of the same seeds with and without LDReg"
-SWEEP = "runs with LDReg at two or more values of {}, all else alike"
-MIN_LID = "runs with Min LID at two or more values of beta, all else alike"
-JITTER = "unregularised runs at two or more strengths of colour jitter, all else alike"
-COV = "runs of the same seeds with LDReg, with Cov or Cov + Var, and without a regulariser"
+PAIR = "runs with and without LDReg that share seeds"
+SWEEP = "runs with LDReg at two or more values of {} and with equal other settings"
+MIN_LID = "runs with Min LID at two or more values of beta and with equal other settings"
+JITTER = "unregularised runs at two or more strengths of colour jitter and with equal other settings"
+COV = "runs with LDReg, with Cov or Cov + Var, and without a regulariser that share seeds"
 
-PLANE = "the exhibit's setting `plane`, with which the numbers of Figures 1 and 3 are read"
+PLANE = "the numbers of Figures 1 and 3, which are read if the exhibit's setting `plane` is true"
 
 CLAIMS = (
     Claim(
@@ -129,14 +129,14 @@ CLAIMS = (
         "decline_goes_away",
         "with LDReg the late decline of mLID over epochs goes away",
         "Figure 2 (a)",
-        f"{PAIR}, and their {MONITOR} in three epochs or more of the last half (history.csv)",
+        f"{PAIR}, with {MONITOR} in history.csv for at least three epochs of the last half",
         decline_goes_away,
     ),
     Claim(
         "byol_gains_most",
         "LDReg raises mLID most for BYOL",
         "Table 1; Figure 2 (a, d)",
-        "runs of BYOL and of another method of Figure 2, each with and without LDReg, of the same seeds",
+        "runs of BYOL and of another method of Figure 2, each with and without LDReg and with the same seeds",
         byol_gains_most,
     ),
     Claim(
@@ -176,16 +176,16 @@ CLAIMS = (
     ),
     Claim(
         "forms_alike",
-        "the L1 and the L2 form give like accuracies",
+        "the L1 and the L2 form give similar accuracies",
         "Table 12",
-        "runs of the same seeds with both forms at the same beta and k",
+        "runs of both forms at the same beta and k that share seeds",
         forms_alike,
     ),
     Claim(
         "min_lid_lowers_mlid",
         "Min LID lowers mLID at every weight",
         "Table 13",
-        "runs of the same seeds with Min LID and without a regulariser",
+        "runs with Min LID and without a regulariser that share seeds",
         min_lid_lowers,
     ),
     Claim(
@@ -206,7 +206,8 @@ CLAIMS = (
         "helps_at_every_batch_size",
         "LDReg raises linear accuracy at every batch size",
         "Table 14",
-        "runs of the same seeds with and without LDReg at two or more batch sizes, all else but k alike",
+        "runs with and without LDReg that share seeds, at two or more batch sizes and with equal other "
+        "settings except k",
         helps_at_every_batch_size,
     ),
     Claim(

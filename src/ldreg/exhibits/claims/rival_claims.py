@@ -1,6 +1,6 @@
-"""Claims that set one thing against several: forms of LDReg, other regularisers, batch sizes, methods.
+"""Claims that compare several settings: forms of LDReg, other regularisers, batch sizes, methods.
 
-Each function tests one kind of claim and yields, where it could, the context's label and the result.
+Each function tests one kind of claim. It yields the label and the result of each context that has the runs.
 """
 
 import math
@@ -30,7 +30,8 @@ def forms_alike(evidence: Evidence, metric: str = "linear_top1") -> Results:
         changes = {label: gains(l2, l1, metric) for label, (l1, l2) in pairs.items()}
         if found := within(changes, margin, about.difference_unit):
             theirs = _gaps(paper(context, "ldreg_l2"), paper(context, "ldreg_l1"), metric, "k")
-            quote, quantity = _quote(theirs, "at k ", farthest), f"{about.label}, L2 minus L1"
+            quote = _quote(theirs, "at k ", farthest)
+            quantity = f"{about.label} with the L2 form minus that with the L1 form"
             result = found.result_at("at ", quantity, about.difference_unit, quote, "the largest difference")
             yield context.label, result
 
@@ -55,7 +56,7 @@ def min_lid_lowers(evidence: Evidence, metric: str = "mlid") -> Results:
             rows = [row for row in paper(context, "min_lid") if metric in row.values]
             (without,) = paper(context, "none") if rows else [None]
             theirs = {name(row.beta): difference(row, without, metric) for row in rows}
-            where, quantity = "at beta ", f"{about.label}, Min LID minus none"
+            where, quantity = "at beta ", f"{about.label} with Min LID minus that without"
             quote = _quote(theirs, where, max)
             result = found.result_at(where, quantity, about.difference_unit, quote, "the smallest fall")
             yield context.label, result
@@ -71,14 +72,14 @@ def helps_at_every_batch_size(evidence: Evidence, metric: str = "linear_top1") -
         found = above(ascending) if len(ascending) > 1 else None
         if found:
             treated, without = (paper(group[0], kind) for kind in (evidence.settings.regularizer, "none"))
-            where, quantity = "at batch size ", f"{about.label}, LDReg minus none"
+            where, quantity = "at batch size ", f"{about.label} with LDReg minus that without"
             quote = _quote(_gaps(treated, without, metric, "batch_size"), where, min)
             result = found.result_at(where, quantity, about.difference_unit, quote, "the smallest gain")
             yield group[0].label, result
 
 
 def beats_global_terms(evidence: Evidence, metric: str) -> Results:
-    """LDReg has more of a metric than no regulariser, and than Cov and Cov + Var at every weight."""
+    """LDReg reaches more of a metric than no regulariser, and than Cov and Cov + Var at every weight."""
     about, paper = METRICS[metric], _rows(evidence, "table16")
     for context in evidence.contexts:
         terms = [arm for arm in context.treated if arm.regularizer in ("cov", "cov_var")]
@@ -96,7 +97,7 @@ def beats_global_terms(evidence: Evidence, metric: str) -> Results:
             yield (
                 context.label,
                 found.result(
-                    quantity=f"{about.label}, {arm.label} minus {found.at}",
+                    quantity=f"{about.label} with {arm.label} minus that with {found.at}",
                     unit=f"{about.difference_unit} over {found.at}",
                     test=f"{PAIRED} against {'; '.join(leads)}",
                     paper=_quote(theirs, "over ", min),
@@ -119,17 +120,17 @@ def byol_gains_most(evidence: Evidence, metric: str = "mlid") -> Results:
         yield (
             ACROSS,
             found.result(
-                quantity=f"gain in the logarithm of mLID by LDReg, of BYOL minus that of {found.at}",
+                quantity=f"gain in ln(mLID) through LDReg for BYOL minus that for {found.at}",
                 unit=f"in ln(mLID) over {found.at}",
                 test=f"{PAIRED} against {'; '.join(leads)}, whose methods are those of Figure 2 (a)",
                 paper=_factors_quote(_paper_factors(evidence, pairs, metric), byol[0].label),
-                extreme="the closest",
+                extreme="the smallest lead",
             ),
         )
 
 
 def _log_gains(arm: Arm, control: Arm, metric: str) -> pd.Series:
-    """Gains in the logarithm of a metric: the paper's distance too compares LIDs on a log scale."""
+    """Gains in the logarithm of a metric, because the paper's distance also compares LIDs on a log scale."""
     return differences(np.log(seeds(arm, metric)), np.log(seeds(control, metric)))
 
 

@@ -1,6 +1,6 @@
-"""Claims about sweeps: what grows, falls or stays as beta, k or the strength of the views varies.
+"""Claims about sweeps: metrics that rise, fall or stay as beta, k or the colour jitter varies.
 
-Each function tests one kind of claim and yields, where it could, the context's label and the result.
+Each function tests one kind of claim. It yields the label and the result of each context that has the runs.
 """
 
 import math
@@ -16,7 +16,7 @@ from ldreg.exhibits.paper.reported import PaperRow, difference
 from ldreg.exhibits.runs.arms import Arm, Context
 from ldreg.exhibits.stats.intervals import slopes, t_interval
 
-# The unit in which a swept setting is read, such as its logarithm, and what a step of one on it is.
+# How a swept setting is transformed, the symbol of the result, and the unit of a slope over it.
 STEPS = {
     "beta": (math.log10, "log10(beta)", "per tenfold beta"),
     "k": (math.log2, "log2(k)", "per doubling of k"),
@@ -65,7 +65,7 @@ def _trend(
     return (one_above if rising else one_below)(estimate).result(
         quantity=f"slope of {label} on {symbol}, at {axis} {_listed(swept)}{words}",
         unit=f"{METRICS[metric].difference_unit} {unit}",
-        test=f"least-squares slope of {label} on {symbol} for each seed, then t over seeds",
+        test=f"least-squares slope of {label} on {symbol} for each seed, then the t-interval over seeds",
         paper=Quote(theirs, _trend_words(metric, axis, reported)),
     )
 
@@ -125,9 +125,9 @@ def _listed(values: Iterable[float]) -> str:
 
 
 def _trend_words(metric: str, axis: str, reported: Mapping[float, PaperRow]) -> str:
-    """The paper's values in words: '64.8, 64.25 at beta 0.01, 0.1, in part read off the figure'."""
+    """The paper's values in words: '64.8, 64.25 at beta 0.01, 0.1, some of them read off the figure'."""
     if not reported:
         return ""
     values = ", ".join(printed(row.values[metric]) for row in reported.values())
     drawn = any(metric in row.approximate for row in reported.values())
-    return f"{values} at {axis} {_listed(reported)}{', in part read off the figure' if drawn else ''}"
+    return f"{values} at {axis} {_listed(reported)}{', some of them read off the figure' if drawn else ''}"

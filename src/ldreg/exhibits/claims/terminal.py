@@ -1,4 +1,4 @@
-"""The claims that were tested, on the screen, in some eight lines."""
+"""The claims that were tested, in some eight lines of the terminal."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from rich.console import Console
 from ldreg.exhibits.claims.declared import NOT_TESTED, read_claims
 
 DECIDED, INCONCLUSIVE = ("contradicted", "supported"), "inconclusive"
-MOST = 6  # lines of decided claims: with all that `ldreg show` prints there are a dozen
+MOST = 6  # lines for decided claims, so that `ldreg show` prints a dozen lines in all
 Claim = Mapping[str, Any]
 
 
@@ -23,9 +23,9 @@ def print_claims(specs: Sequence[Path], console: Console) -> None:
 
 
 def claim_lines(claims: Sequence[Claim], spec: Path) -> list[str]:
-    """The decided claims one by one, those that contradict the paper first; the others counted.
+    """The decided claims one by one, contradicted ones first, and how many others there are.
 
-    `claims` are those of the ledger that `spec` describes, beside which its pages lie.
+    `claims` are those of the ledger that `spec` describes; the ledger's pages lie beside `spec`.
     """
     tested = [claim for claim in claims if "context" in claim]
     scale = spec.resolve().parents[1].name

@@ -1,8 +1,8 @@
 """From per-seed differences to a verdict: when a claim is supported, contradicted, or cannot be decided.
 
-A claim about several settings at once (every batch size, each rival) is supported when every plain interval
-says so: that needs no adjustment, since all of several tests are wrong no more often than one is. It is
-contradicted by any one setting, whose interval is adjusted for how many there are (Bonferroni).
+A claim about several settings at once (every batch size, each rival) is supported when the interval of every
+setting says so. This needs no adjustment, since several tests are all wrong no more often than one is. A
+single setting can contradict it, so the intervals are then adjusted for the number of settings (Bonferroni).
 """
 
 import math
@@ -17,12 +17,12 @@ from ldreg.exhibits.stats.intervals import LEVEL, Estimate, t_interval
 
 ONE_SEED = "inconclusive (1 seed)"
 ALL_EQUAL = "inconclusive (equal in all seeds)"
-PAIRED = "paired t over seeds"
-SEVERAL = "(at a level adjusted for their number)"
+PAIRED = "paired t-interval over seeds"
+SEVERAL = "(at a level adjusted for the number of intervals)"
 
 
 class Quote(NamedTuple):
-    """The paper's number for a quantity, and in words the numbers that it follows from."""
+    """The paper's number for a quantity, and in words the printed numbers that it is computed from."""
 
     value: float | None = None
     words: str = ""
@@ -43,15 +43,15 @@ class Result:
     paper: Quote = NO_QUOTE
 
 
-Results = Iterator[tuple[str, Result]]  # each with the label of its context
+Results = Iterator[tuple[str, Result]]  # each result with the label of its context
 
 
 @dataclass(frozen=True)
 class Decision:
-    """A verdict, the rule by which it was found, and the estimate that it hangs on.
+    """A verdict, the rule that gave it, and the estimate that decided it.
 
-    tried: of a claim about several settings, all of them. at: the setting of the estimate, which is the worst
-    for the claim.
+    tried: all settings of a claim about several. at: the setting of the estimate, which is the one that
+    speaks most against the claim.
     """
 
     verdict: str
@@ -76,8 +76,8 @@ class Decision:
             unit: the unit of the estimate, which names the setting `at` too.
             test: how the interval was found; the rule of the decision is added, and then the `remark`.
             paper: what the paper has for the quantity.
-            extreme: what the setting `at` is among several, such as "the smallest gain"; the result says
-                instead when it is the one that contradicts.
+            extreme: what distinguishes the setting `at` from the others, such as "the smallest gain". A
+                setting that contradicts the claim is described as such instead.
         """
         if extreme:
             quantity += f" ({'which contradicts' if self.verdict == 'contradicted' else extreme})"
@@ -95,7 +95,7 @@ class Decision:
 
 
 def verdict(estimate: Estimate, bound: float) -> str:
-    """Decide by its interval whether a quantity is above `bound`; without an interval nothing is decided.
+    """Decide by the interval whether a quantity is above `bound`. Without an interval nothing is decided.
 
     >>> [verdict(Estimate(0.0, low, high, 3), 0.0) for low, high in ((0.1, 0.9), (-0.9, -0.1), (-0.1, 0.9))]
     ['supported', 'contradicted', 'inconclusive']
@@ -110,10 +110,10 @@ def verdict(estimate: Estimate, bound: float) -> str:
 
 
 def _undecided(estimate: Estimate) -> str:
-    """Why nothing can be decided by an estimate; '' where something can.
+    """Why an estimate cannot decide anything; '' where it can.
 
-    Differences of accuracies are multiples of one test image, so those of a few seeds are at times all equal;
-    an interval without width would then claim to be certain.
+    Differences of accuracies are multiples of one test image, so those of a few seeds are sometimes all
+    equal. Their interval has no width and would claim certainty.
     """
     if estimate.low is None:
         return ONE_SEED
@@ -147,7 +147,7 @@ def _one_sided(side: str, other: str, bound: float, unit: str) -> str:
 def above(values: Mapping[str, pd.Series], each: str = "every interval lies") -> Decision | None:
     """Decide whether the quantity of every setting is above 0; None if one has no value.
 
-    values: a Series over seeds for each setting. each: how the rule names all the intervals.
+    values: a Series over seeds for each setting. each: the words of the rule for all intervals.
     """
     found = _intervals(values)
     if found is None:
@@ -189,7 +189,7 @@ def _outside(estimate: Estimate, margin: float) -> bool:
 
 
 def _intervals(values: Mapping[str, pd.Series]) -> tuple[dict[str, Estimate], dict[str, Estimate]] | None:
-    """Each setting's interval at the usual level and at that adjusted for their number."""
+    """Each setting's interval, at the usual level and at the level adjusted for the number of settings."""
     if not values or any(series.empty for series in values.values()):
         return None
     levels = (LEVEL, 1 - (1 - LEVEL) / len(values))

@@ -24,7 +24,7 @@ from ldreg.exhibits.stats.intervals import Estimate
 BAR_HEIGHT = 0.19  # inches
 GAP = 0.6  # between methods, in bars
 WITHOUT = {"facecolor": "#D9D9D9", "edgecolor": style.REFERENCE, "linewidth": 0.7}
-# Under the whisker, and white to be seen on every bar.
+# A white line under the whisker, so that the whisker is seen on every bar.
 PAPER = PAPER_MARK | {"linestyle": "none", "color": "black", "markerfacecolor": "white", "zorder": 2.5}
 PAPER |= {"fillstyle": "full", "markersize": 4.5}
 
@@ -67,7 +67,7 @@ def _setting(row: Row) -> tuple[str, str]:
 
 
 def _colours(levels: Groups) -> dict[str, dict[str, object]]:
-    """How the bars of each series look; without a regulariser they are light, to differ on grey paper too."""
+    """How the bars of each series look; without a regulariser they are light, which shows in grey too."""
     names = series_names([_setting(row) for row in group] for group in levels)
     styles: dict[str, dict[str, object]] = {}
     for (kind, _), label in names.items():
@@ -84,7 +84,7 @@ def _draw(
     colours: dict[str, dict[str, object]],
     theirs: bool,
 ) -> None:
-    """Bars from zero with whiskers; behind a regularised one stands the change that it makes."""
+    """Draw bars from zero with whiskers; at the end of a regularised bar stands the change that it makes."""
     names = series_names([_setting(row) for row in group] for group in levels)
     place = 0.0
     for group in levels:
@@ -119,7 +119,7 @@ def _axis(metric: str, settings: BarSettings) -> str:
 def _write_change(
     axes: Axes, place: float, change: Row, metric: str, level: Estimate, paper: float | None
 ) -> None:
-    """The change behind the bar and, where the paper's level is drawn, the paper's own in brackets."""
+    """Write the change at the bar's end; where the paper's level is drawn, its change follows in brackets."""
     ours, theirs = change.ours[metric], change.paper[metric]
     text = number(ours.mean, signed=True, decimals=1 if abs(ours.mean) >= 10 else 2)
     text += f" ({printed(theirs, signed=True)})" if paper is not None and theirs is not None else ""
@@ -148,7 +148,7 @@ def _name_methods(axes: Axes, levels: Groups) -> None:
 
 
 def _lines(label: str) -> list[str]:
-    """The method, then the encoder and what else tells it apart, in lines as short as the margin allows."""
+    """The method, then the encoder and other differences, in lines as short as the margin needs."""
     method, _, rest = label.partition(", ")
     return [method, *wrap(rest, 24)]
 

@@ -24,9 +24,9 @@ class TrainingCurve:
 
     context: Context
     arm: Arm
-    value: Any  # of the setting that `over` names
+    value: Any  # the value of the setting that `over` names
     points: pd.DataFrame
-    after: Estimate | None  # what `in_legend` names
+    after: Estimate | None  # the metric that `in_legend` names
 
     @property
     def setting(self) -> tuple[str, str]:
@@ -37,8 +37,8 @@ class TrainingCurve:
 def read_curves(exhibit: ExhibitSpec, settings: CurveSettings) -> list[TrainingCurve]:
     """One curve for each method, encoder and regulariser setting, over the seeds of its runs.
 
-    Raises LdregError when a run's history.csv is missing or lacks the monitor (the message names what is
-    there), and when `over` does not tell the curves apart.
+    Raises LdregError when a run's history.csv is missing or lacks the monitor (the message names the columns
+    that it has), and when `over` does not tell the curves apart.
     """
     frame = load_runs(exhibit, (settings.in_legend,) if settings.in_legend else (), settings)
     check_keys(exhibit, frame, (settings.over,) if settings.over else ())
@@ -77,8 +77,8 @@ def _check(found: list[TrainingCurve], settings: CurveSettings, exhibit: Exhibit
         if other is not curve:
             both = f"{_label(other)} and {_label(curve)}"
             raise LdregError(
-                f"{exhibit.path}: settings.over: {settings.over} does not tell apart what is at "
-                f"{name(curve.value)}: {both}"
+                f"{exhibit.path}: settings.over: {settings.over} does not tell the curves at "
+                f"{name(curve.value)} apart: {both}"
             )
 
 
@@ -126,12 +126,12 @@ def table(found: list[TrainingCurve], settings: CurveSettings) -> pd.DataFrame:
         if curve.after:
             keys |= estimate_columns(curve.after, f"{settings.in_legend}_")
         parts.append(pd.DataFrame([{**keys, **row} for row in curve.points.to_dict("records")]))
-    # What was measured after training has the seeds of the curve, which its lines name.
+    # The metric after training has the seeds of the curve, which the lines of the curve give.
     return pd.concat(parts, ignore_index=True).drop(columns=f"{settings.in_legend}_n", errors="ignore")
 
 
 def line_names(found: list[TrainingCurve], settings: CurveSettings) -> dict[tuple[str, str], str]:
-    """What the line style of each setting says; in a panel of `over`, a colour says the rest."""
+    """The name of each setting's line style; in a panel of `over`, colours tell the values apart."""
     if settings.over:
         return {curve.setting: _kind(curve) for curve in found}
     groups: dict[str, list[tuple[str, str]]] = {}

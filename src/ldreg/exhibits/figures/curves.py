@@ -21,7 +21,7 @@ from ldreg.exhibits.runs.run_table import ExhibitSpec, settings_of
 
 PANEL_HEIGHT = 1.7  # inches
 WIDE_HEIGHT = 2.5  # of the one panel of a sweep
-FEW_POINTS = 15  # up to which each measured epoch gets a mark, in all curves alike
+FEW_POINTS = 15  # the largest number of measured epochs at which each of them gets a mark
 LINES = ("-", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)))  # of the regularised settings; unregularised: dashed
 MONITORS = {
     "mlid": "mLID",
@@ -97,7 +97,7 @@ def _swept(found: list[TrainingCurve], settings: CurveSettings) -> Figure:
 
 
 def _colours(values: list[Any]) -> dict[str, Any]:
-    """A colour for each value: numbers from dark to light, what has none in grey, words apart."""
+    """A colour for each value: numbers from dark to light, words distinct, grey without a value."""
     numbers = sorted({v for v in values if isinstance(v, Real) and present(v)})
     words = dict.fromkeys(name(v) for v in values if isinstance(v, str))
     shades = mpl.colormaps["viridis"]
@@ -145,7 +145,7 @@ def _name_axes(axes: Axes, settings: CurveSettings, x: bool = True, y: bool = Tr
 
 
 def _note(found: list[TrainingCurve], settings: CurveSettings) -> str:
-    """What is drawn: where it was measured, and over how many seeds."""
+    """A note that says where the curves were measured, and over how many seeds."""
     where = "training batches"
     if settings.monitor == "mlid":
         where += f", MoM, k {listed(monitor_k(curve) for curve in found)}"

@@ -1,7 +1,7 @@
 """What the renderers of figures declare: their settings and the files that they read.
 
-Free of pandas and matplotlib, like `ldreg.exhibits.renderer`: the workflow reads these blocks before anything
-is trained. `sweep`, which has most to say, has a file of its own.
+This module imports neither pandas nor matplotlib, like `ldreg.exhibits.renderer`, because the workflow reads
+these blocks before anything is trained. The block of `sweep` is the longest and has a file of its own.
 """
 
 from typing import Annotated, Literal
@@ -35,8 +35,8 @@ FIGURE3 = Renderer(
 class CurveSettings(Settings):
     """Settings of `curves`: a monitor over epochs, one panel for each method and encoder.
 
-    over: a setting whose values share one panel instead, a colour each (Figure 2 b). in_legend: what was
-    measured after training, named in that panel's legend.
+    over: a setting whose values share one panel instead, each with a colour (Figure 2 b). in_legend: a metric
+    measured after training, which that panel's legend gives.
     """
 
     monitor: MonitorName = "mlid_mle_32"

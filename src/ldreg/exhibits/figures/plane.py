@@ -1,6 +1,6 @@
-"""Figures 1 and 3, points in the plane: from the JSON that `ldreg.plane.experiments.compute` wrote, to files.
+"""Figures 1 and 3, points in the plane, drawn from the JSON that `ldreg.plane.experiments.compute` wrote.
 
-Each figure is drawn from the rows of its CSV, which `ldreg.exhibits.figures.plane_data` makes.
+A figure shows the rows of its CSV, which `ldreg.exhibits.figures.plane_data` makes.
 """
 
 import math
@@ -28,15 +28,15 @@ NAMES = {"lid": "LID", "mlid": "mLID", "fr_distance": "FR", "gid": "GID"}
 DIGITS = {"gid": 1}  # others have 2
 PAPER_DIGITS = {"fr_distance": 2}  # others have 1
 ZOOM = 0.33  # half side of figure 1's panels around the anchor
-TOLERANCE = 0.05  # of figure 3: how near the target mLID should come
+TOLERANCE = 0.05  # of figure 3: how far mLID may be from the target
 CLOUD_MARK = {"marker": ".", "linestyle": "none", "markeredgewidth": 0}
 ANCHOR_MARK = {"marker": "*", "markersize": 9, "color": "black", "markeredgecolor": "white"}
-# Of figure 1 a and b, in the paper's order: words, colour, and the letter's offset from its curve in points.
+# For figure 1 a and b, in the paper's order: words, colour, and the letter's offset from its curve in points.
 ANCHORS = {
     "a": ("local collapse", style.COLOURS[1], (-8, 9)),
     "b": ("no collapse", style.COLOURS[0], (8, -4)),
 }
-VIEW = 3  # of figure 3: radii of the anchor's neighbourhood to either side of it; half as many up and down
+VIEW = 3  # half the width of a close view, in radii of the anchor's neighbourhood
 TARGET_COLOURS = (
     "#0072B2",
     "#009E73",
@@ -133,7 +133,7 @@ def _row(place: SubplotSpec, widths: Sequence[float]) -> list[Axes]:
 
 
 def _lay_out(figure: Figure, remark: Text) -> None:
-    """Lay out, and round: the solver's last digits change from run to run, and with them a PDF's bytes."""
+    """Lay out the figure and round the places: the solver's last digits vary, and a PDF's bytes with them."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axes in figure.axes:
@@ -150,10 +150,10 @@ def _cloud(
     middle: tuple[float, float] = (0, 0),
     aspect: float = 1,
 ) -> None:
-    """A panel's points, without ticks: LID has no unit of length. Both coordinates are on one scale.
+    """Draw a panel's points, without ticks because LID has no unit of length. Both axes have one scale.
 
-    half: half the width of what is shown around the middle; None shows all points.
-    aspect: height in widths.
+    half: half the width of the part that is shown around the middle; None shows all points.
+    aspect: the panel's height as a multiple of its width.
     """
     x, y = xy(rows, panel, "points")
     axes.plot(x, y, **CLOUD_MARK, markersize=2, color=style.QUIET)
@@ -191,7 +191,7 @@ def _close_view(axes: Axes, rows: pd.DataFrame, target: str, title: str, colour:
 
 
 def _over_k(axes: Axes, rows: pd.DataFrame, colours: Mapping[str, str], k: int) -> None:
-    """mLID over k: a line for each seed and panel, broken for uniform points; `k` is the trained one."""
+    """mLID over k: a line for each seed and panel, dashed for uniform points; `k` is that of the training."""
     for panel, colour in {**colours, "uniform": style.REFERENCE}.items():
         of_panel = rows[(rows["panel"] == panel) & (rows["series"] == "mlid over k")]
         drawn = {"color": colour, "linewidth": 1, "linestyle": "--" if panel == "uniform" else "-"}

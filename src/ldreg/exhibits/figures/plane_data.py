@@ -1,7 +1,7 @@
-"""The rows behind figures 1 and 3, which are their CSV: what is drawn, and nothing is drawn that is not here.
+"""The rows behind figures 1 and 3, which are their CSV. Nothing is drawn that is not in these rows.
 
-Columns: panel, series, seed; x, y for what is drawn as points and lines; value for numbers, with the paper's
-beside them. A number without a seed is one over all seeds.
+The columns are panel, series and seed; x and y, for points and lines; value, for numbers; and the paper's
+numbers. A number without a seed is taken over all seeds.
 """
 
 import math
@@ -17,7 +17,7 @@ LOSSES = {"mlid": "offset", "mlid_per_sample": "offset_per_sample"}  # figure 3:
 
 
 def figure1_table(content: Mapping[str, Any], paper: Mapping[str, float]) -> pd.DataFrame:
-    """All that figure 1 shows; `paper` are its metrics in reported.csv, such as gid_at_mlid_1.1."""
+    """All rows of figure 1; `paper` holds its metrics in reported.csv, such as gid_at_mlid_1.1."""
     panels, rows = content["panels"], []
     for letter, name in (("a", "collapsed"), ("b", "spread")):
         by_distance = sorted(panels[name]["points"], key=lambda point: math.hypot(*point))
@@ -44,7 +44,7 @@ def figure1_table(content: Mapping[str, Any], paper: Mapping[str, float]) -> pd.
 
 
 def figure3_table(content: Mapping[str, Any]) -> pd.DataFrame:
-    """All that figure 3 shows. Panels are named by their target, or "uniform".
+    """All rows of figure 3. Panels are named by their target, or "uniform".
 
     In `offset` and `offset_per_sample`, value is mLID minus target, of the layer that is drawn and of the
     one trained with the bars around each sample; `..._mean`, `..._low`, `..._high` are their mean over seeds
@@ -86,7 +86,7 @@ def _curve(panel: str, series: str, points: Any) -> list[dict[str, Any]]:
 def _numbers(
     panel: str, numbers: Mapping[str, Any], seeds: list[int], paper: Mapping[str, float] | None = None
 ) -> list[dict[str, Any]]:
-    """A row per number and seed; what is no list of numbers has rows of another kind."""
+    """A row for each number and seed. Entries that are not lists of numbers have rows of another kind."""
     return [
         {"panel": panel, "series": key, "seed": seed, "value": value, "paper": (paper or {}).get(key)}
         for key, values in numbers.items()

@@ -1,7 +1,8 @@
 """The reproduction in one picture: what LDReg changes, method by method, here and in the paper.
 
-A forest plot: one row for each method and encoder, one panel for each metric, a line at no change. Our effect
-is a point with its interval, the paper's a diamond below it, and a word says whether their signs agree.
+The figure is a forest plot with one row for each method and encoder, one panel for each metric, and a line at
+no change. A point with its interval is our effect, and a diamond below it the paper's. A word says whether
+their signs agree.
 """
 
 from collections.abc import Sequence
@@ -26,7 +27,8 @@ from ldreg.exhibits.runs.arms import contexts
 from ldreg.exhibits.runs.run_table import ExhibitSpec, load_runs, settings_of
 from ldreg.exhibits.stats.intervals import Estimate
 
-# Inches. Everything is placed by hand, so that rows are level across the panels and bytes repeat.
+# In inches. Everything is placed by hand, so that rows are level across the panels and files are
+# reproducible.
 ROW, ABOVE, BELOW = 0.36, 0.46, 0.82
 LABELS, WORDS, GAP, EDGE = 1.29, 0.63, 0.08, 0.05
 OURS, PAPER = -0.13, 0.21  # heights in a row, in rows from its middle
@@ -45,7 +47,7 @@ PAPER_MARK = {
 
 @dataclass(frozen=True)
 class Line:
-    """One row of the plot: what was compared, on how many seeds, and the effects by metric."""
+    """One row of the plot: its label, its number of seeds, and the effects by metric."""
 
     method: str
     about: str
@@ -91,7 +93,7 @@ def _lines(groups: Groups) -> list[Line]:
 
 
 def _share(box: Sequence[float], height: float) -> tuple[float, ...]:
-    """Inches from the left, from below, wide and high, as shares of the figure."""
+    """A box in inches (left, bottom, width, height) as shares of the figure."""
     return tuple(
         round(inches / side, 6)
         for inches, side in zip(box, (style.WIDTH, height, style.WIDTH, height), strict=True)
@@ -140,7 +142,7 @@ def _panel(axes: Axes, lines: list[Line], metric: str, settings: SummarySettings
 
 
 def _say(axes: Axes, place: int, word: str) -> None:
-    """A row's verdict, right of the panel."""
+    """Write a row's verdict to the right of the panel."""
     axes.annotate(
         word,
         xy=(1, place),
@@ -155,7 +157,7 @@ def _say(axes: Axes, place: int, word: str) -> None:
 
 
 def _effect(axes: Axes, place: int, effect: Estimate | None, word: str) -> None:
-    """Our mean with its interval; of one seed, a hollow point."""
+    """Draw our mean with its interval, or a hollow point for one seed."""
     if effect is None:
         return
     colour, height = COLOURS.get(word, style.REFERENCE), place + OURS
@@ -166,7 +168,7 @@ def _effect(axes: Axes, place: int, effect: Estimate | None, word: str) -> None:
 
 
 def _mark(word: str, one_seed: bool = False) -> dict[str, Any]:
-    """How a point of ours looks, by its verdict; its shape tells it too, on grey paper."""
+    """How our point looks for a verdict; its shape differs too, so that it can be told in grey."""
     colour = COLOURS.get(word, style.REFERENCE)
     look = {"marker": MARKERS.get(word, "o"), "markersize": 4.5, "linestyle": "none", "color": colour}
     return look | {"markerfacecolor": "white" if one_seed else colour}
@@ -194,7 +196,7 @@ def _signed(value: float, _: int) -> str:
 
 
 def _negative(values: Sequence[float]) -> float:
-    """The share of an axis that lies below zero, between an eighth and all but that."""
+    """The share of an axis that lies below zero, between 1/8 and 7/8."""
     low, high = min([0.0, *values]), max([0.0, *values])
     share = -low / (high - low) if high > low else 0.5
     return min(max(share, 1 / 8), 7 / 8)
@@ -208,7 +210,7 @@ def _limits(values: Sequence[float], share: float) -> tuple[float, float]:
 
 
 def _legend(figure: Figure, lines: list[Line], settings: SummarySettings, height: float) -> None:
-    """Whose the axes are, what the marks mean, and how often the signs agree."""
+    """Draw the legend: the owner of each axis, the marks, and how often the signs agree."""
     effects = [
         (line.row.ours[metric], line.row.paper[metric]) for line in lines for metric in settings.metrics
     ]

@@ -54,10 +54,10 @@ def sweep(exhibit: ExhibitSpec) -> Drawing:
 
 
 def _table(panels: Panels, scale_of_paper: bool) -> pd.DataFrame:
-    """One line per point: level and paired effect with intervals, the paper's, and each seed's value.
+    """One line per point: level and paired effect with intervals, the paper's numbers, and each seed's value.
 
-    `comparable` says whether `mean` may be set beside `paper`. A column `curve` says what else tells curves
-    apart, where something does.
+    `comparable` says whether `mean` may be compared with `paper`. If curves differ in other settings too, the
+    column `curve` names these.
     """
     lines = []
     several = any(point.curve.settings for points in panels.values() for point in points)
@@ -115,7 +115,7 @@ def _draw_panels(panels: Panels, settings: SweepSettings) -> Figure:
 
 @dataclass(frozen=True)
 class CurveStyle:
-    """How a curve is drawn: unregularised ones dashed, in the colour of those that are compared with them."""
+    """How a curve is drawn. An unregularised one is dashed, in the colour of the curves compared with it."""
 
     colour: str
     marker: str
@@ -139,7 +139,7 @@ def curve_styles(panels: Panels) -> dict[SweepCurve, CurveStyle]:
 
 
 def _palette(place: int) -> tuple[str, str]:
-    """A colour, and a marker that changes when the colours come again."""
+    """A colour, and a marker that changes when the colours start again."""
     around, colour = divmod(place, len(style.COLOURS))
     return style.COLOURS[colour], MARKERS[around % len(MARKERS)]
 
@@ -169,7 +169,7 @@ def _draw_points(
 
 
 def _stands_alone(point: Point, points: list[Point]) -> bool:
-    """Whether a line is named where it ends: the only one of its panel, of the unregularised runs."""
+    """Whether a line is named at its end: the only line of its panel, for the unregularised runs."""
     return point.series == "none" and sum(each.value is None for each in points) == 1
 
 

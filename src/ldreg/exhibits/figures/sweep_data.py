@@ -1,7 +1,7 @@
 """The numbers of a sweep: for each value of a swept setting, levels and paired effects over seeds.
 
-Runs of one curve differ in the swept setting and in what follows from it. Whatever else differs, such as the
-method or another setting, makes curves of its own, so that no run is left out.
+Runs of one curve differ in the swept setting and in settings that follow from it. Runs that also differ in
+another setting, such as the method, belong to other curves, so that no run is left out.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,14 +29,14 @@ _NETWORKS = ("method", "backbone")
 
 @dataclass(frozen=True)
 class SweepCurve:
-    """One curve: its regulariser, and its values of the settings that tell it from others with the same."""
+    """One curve: its regulariser, and the settings that distinguish it from others with that regulariser."""
 
     series: str
     settings: tuple[tuple[str, Any], ...] = ()
 
     @property
     def label(self) -> str:
-        """What a legend calls it.
+        """The curve's name in a legend.
 
         >>> SweepCurve("none").label, SweepCurve("ldreg_l1", (("method", "byol"), ("beta", 0.1))).label
         ('unregularised', 'BYOL, LDReg β 0.1')
@@ -51,20 +51,23 @@ class SweepCurve:
 
     @property
     def networks(self) -> tuple[tuple[str, Any], ...]:
-        """Its settings without the regulariser's: the same for curves with one and the same control."""
+        """Its settings without the regulariser's: equal for curves with the same unregularised runs."""
         return tuple(each for each in self.settings if each[0] not in REGULARIZER_KEYS)
 
 
 @dataclass(frozen=True)
 class Point:
-    """One value of the swept setting on one curve. `value` is None for runs that have none of it: the
-    unregularised runs of a sweep over the regulariser's settings, which are a line instead of a point."""
+    """One value of the swept setting on one curve.
+
+    `value` is None for runs without that setting. They are the unregularised runs of a sweep over the
+    regulariser's settings, and are drawn as a line instead of a point.
+    """
 
     curve: SweepCurve
     value: Any
     seeds: pd.Series  # the metric by seed
     level: Estimate
-    effect: Estimate | None  # minus the unregularised runs, paired by seed
+    effect: Estimate | None  # difference to the unregularised runs, paired by seed
     paper: float | None
     paper_effect: float | None
     read_off: bool | None  # whether the paper's number is read off a figure instead of printed
@@ -144,8 +147,11 @@ class Panel:
 
 
 def curve_keys(rows: pd.DataFrame, axis: str) -> list[str]:
-    """The settings, beside the regulariser, that tell the curves over `axis` apart: all in which runs of one
-    point would differ, without those that follow from others. Methods and encoders are never joined."""
+    """The settings, beside the regulariser, that tell the curves over `axis` apart.
+
+    They are all settings in which runs of one point would differ, without those that follow from others.
+    Methods and encoders are never joined.
+    """
     keys: list[str] = []
     for key in dict.fromkeys((*_NETWORKS, *setting_keys(rows))):
         if key in (axis, "regularizer"):

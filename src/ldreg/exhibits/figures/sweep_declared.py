@@ -16,7 +16,7 @@ class SweepSettings(Settings):
     """Settings of `sweep`: a grid of panels, swept settings as columns and metrics as rows.
 
     paper_says: what the paper's figure shows, by metric and axis, in a word or two. base_of: `base` by method
-    and encoder ("vicreg small_cnn"), where not all have the same; the workflow writes it.
+    and encoder ("vicreg small_cnn"), where it is not the same for all; the workflow writes it.
     """
 
     axes: Annotated[tuple[str, ...], Field(min_length=1), RUN_SETTING]
@@ -26,7 +26,7 @@ class SweepSettings(Settings):
 
 
 def _check(settings: SweepSettings, exhibit: ExhibitInScale) -> None:
-    """Refuse axes that no figure can have, and a `base` that would leave out what has been trained."""
+    """Refuse axes that no figure can have, and a `base` that would leave out runs."""
     for axis in settings.axes:
         if axis in MONITOR_SETTINGS:
             raise LdregError(
@@ -80,8 +80,9 @@ def _crossings(exhibit: ExhibitInScale, axes: Sequence[str]) -> dict[str, Any]:
 
 
 def _crossing(specs: Sequence[RunSpec], axes: Sequence[str], usual: Mapping[str, Any]) -> dict[str, Any]:
-    """The scale's own value of each axis, where runs over the others stay; none unless all runs are on such
-    a line: those of a whole grid are shown as a curve for each value of the other axes instead.
+    """The scale's own value of each axis, at which the runs over the other axes stay.
+
+    It is empty unless all runs lie on such lines. A full grid has a curve for each value of the other axes.
     """
     if len(axes) == 1:
         return {}  # the only axis crosses nothing

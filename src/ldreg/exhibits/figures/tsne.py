@@ -24,7 +24,10 @@ COLOURS = (
     *("#DDCC77", "#CC6677", "#882255", "#AA4499", "#000000"),
 )
 MARKERS = ("o", "^", "s")
-ORDER = {"none": 1, "min_lid": 2}  # as in the paper: what raises LID, nothing, what lowers it
+ORDER = {
+    "none": 1,
+    "min_lid": 2,
+}  # the paper's order: those that raise LID come first
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def _draw_panels(maps: list[Map], settings: TsneSettings) -> Figure:
 
 
 def _draw(axes: Axes, shown: Map, classes: list[int]) -> None:
-    """The points, without ticks: only who is near whom has a meaning in t-SNE."""
+    """Draw the points, without ticks: in t-SNE only it matters which points are near each other."""
     size = 2.6 if len(shown.points) <= 1000 else 1.8
     for label, points in shown.points.groupby("label"):
         mark = _class_mark(classes.index(int(label)))

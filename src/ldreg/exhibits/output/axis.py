@@ -1,4 +1,4 @@
-"""Where the values of a swept setting lie on an axis, and how that is drawn."""
+"""The places of a swept setting's values on an axis, and how the axis is drawn."""
 
 import math
 from collections.abc import Iterable

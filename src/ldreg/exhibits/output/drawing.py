@@ -13,8 +13,8 @@ from ldreg.exhibits.output.csv_text import csv_text
 class Drawing:
     """What a renderer of figures returns.
 
-    figure: what is drawn. table: the numbers that it shows, one line per number or point.
-    decimals: to which the numbers are rounded in the CSV.
+    figure: the drawing. table: the numbers that it shows, one line per number or point. decimals: the number
+    of decimals to which the CSV is rounded.
     """
 
     figure: Figure

@@ -8,11 +8,12 @@ from ldreg.exhibits.stats.intervals import Estimate
 
 NOT_RUN = "not run"
 NOT_REPORTED = "not given"
+ONE_SEED_NOTE = "One seed gives no interval and says nothing about noise."
 AGREES, DIFFERS, UNDECIDED = "agrees", "differs", "undecided"
 SIGN_NOTE = (
     "Sign: whether the effect here has the sign of the paper's. It agrees or differs where the interval "
     "excludes zero; it is undecided where the interval includes zero, and where one seed gives no interval. "
-    "The two sizes are of different tasks and are not compared."
+    "The two sizes belong to different tasks and are not compared."
 )
 
 
@@ -33,7 +34,7 @@ def gap(ours: Estimate | None, theirs: float | None) -> str:
 def sign(ours: Estimate | None, theirs: float | None) -> str:
     """Whether our effect has the sign of the paper's; '' where one of them is missing.
 
-    An interval without width, as of equal differences in a few seeds, decides nothing.
+    An interval without width, as when the differences of a few seeds are equal, decides nothing.
 
     >>> ends = ((0.1, 0.9, 3), (-0.1, 1.1, 3), (None, None, 1))
     >>> clear, wide, one_seed = (Estimate(0.5, *each) for each in ends)
@@ -49,7 +50,7 @@ def sign(ours: Estimate | None, theirs: float | None) -> str:
 
 
 def beside_paper(scale_of_paper: bool) -> str:
-    """Head of the column that sets an effect beside the paper's: a size is compared at its scale alone."""
+    """Heading of the column that compares an effect with the paper's; sizes only at the paper's scale."""
     return "difference" if scale_of_paper else "sign"
 
 

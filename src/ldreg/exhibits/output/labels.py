@@ -1,4 +1,4 @@
-"""How things are called and numbers are written, in every table, figure and claim alike."""
+"""Names of things and formats of numbers, the same in every table, figure and claim."""
 
 import math
 from collections.abc import Iterable
@@ -60,7 +60,7 @@ NAMES = {
 
 
 def name(key: Any) -> str:
-    """What people call a key or value of a spec; words without an entry lose their underscores.
+    """The usual name of a key or value of a spec; words without an entry lose their underscores.
 
     >>> name("simclr_tuned"), name("base_lr"), name(0.1), name(16.0), name(5e-6)
     ('SimCLR-Tuned', 'base lr', '0.1', '16', '5e-6')

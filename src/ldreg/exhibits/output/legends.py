@@ -1,4 +1,4 @@
-"""What figures say of their series: short names of regulariser settings, and what the intervals are."""
+"""Legends of figures: short names of regulariser settings, and words for the intervals."""
 
 from collections.abc import Collection, Iterable, Sequence
 
@@ -14,8 +14,8 @@ Setting = tuple[str, str]  # a regulariser and its label with beta, k and so on
 def series_names(groups: Iterable[Sequence[Setting]]) -> dict[Setting, str]:
     """One name for each setting, the unregularised one first.
 
-    The regulariser's alone where no group (the runs of one method and encoder) has two settings of it, since
-    methods have a beta each; else with its settings.
+    The name is the regulariser's alone where no group (the runs of one method and encoder) has two settings
+    of it. Each method may then have its own beta. Otherwise the name includes the settings.
 
     >>> a, b, none = ("ldreg_l1", "LDReg β 0.1"), ("ldreg_l1", "LDReg β 1"), ("none", "none")
     >>> list(series_names([[a, none], [b]]).values()), list(series_names([[a, b]]).values())
@@ -31,7 +31,7 @@ def series_names(groups: Iterable[Sequence[Setting]]) -> dict[Setting, str]:
 
 
 def lid_words(choice: LidChoice) -> str:
-    """'MoM, k 16': which LID is meant, short enough for an axis."""
+    """The LID measurement in words that are short enough for an axis: 'MoM, k 16'."""
     estimator = {"mom": "MoM", "mle": "MLE"}[choice.estimator]
     return f"{estimator}, k {choice.k}"
 
@@ -58,7 +58,7 @@ def legend_below(
 
 
 def interval_note(counts: Iterable[int], marks: str) -> str:
-    """What the marks of intervals mean, for numbers of seeds.
+    """What the marks of intervals mean, given the numbers of seeds.
 
     >>> interval_note([3, 3], "bands"), interval_note([1], "bands")
     ('means with 95 % t-intervals (bands) over 3 seeds', '1 seed, no interval')

@@ -1,4 +1,4 @@
-"""A table or ledger as a page of its own: what the Snakemake report shows in a browser."""
+"""A table or ledger as a page of its own, which the Snakemake report shows in a browser."""
 
 from html import escape
 

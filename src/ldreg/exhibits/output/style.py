@@ -10,7 +10,7 @@ WIDTH = 5.5  # inches, the text width of the paper
 
 # Okabe and Ito's palette without its yellow, which is too light for lines.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-REFERENCE = "#4D4D4D"  # what others are measured against: the unregularised runs
+REFERENCE = "#4D4D4D"  # the unregularised runs, with which others are compared
 QUIET = "#767676"  # remarks
 
 STYLE = {

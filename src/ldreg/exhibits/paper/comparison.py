@@ -1,4 +1,4 @@
-"""Our arms beside the paper's rows: levels and effects, also for what was not run at this scale."""
+"""Our arms beside the paper's rows: levels and effects, also of rows that were not run at this scale."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from ldreg.exhibits.stats.intervals import Estimate, estimate_columns
 
 @dataclass(frozen=True)
 class Row:
-    """One setting: labels, what is ours and what the paper's by metric (None: not run, not reported)."""
+    """One setting: its labels, our numbers and the paper's by metric (None: not run or not reported)."""
 
     method: str
     regularizer: str
@@ -24,12 +24,12 @@ class Row:
 
     @property
     def run(self) -> bool:
-        """Whether there is anything of ours in this row."""
+        """Whether the row has a number of ours."""
         return any(estimate is not None for estimate in self.ours.values())
 
     @property
     def seeds(self) -> int:
-        """Seeds behind our numbers (pairs of seeds behind an effect)."""
+        """The number of seeds behind our numbers (of pairs of seeds behind an effect)."""
         return max((estimate.n for estimate in self.ours.values() if estimate), default=0)
 
 
@@ -39,7 +39,7 @@ Groups = list[list[Row]]
 def levels(found: list[Context], paper: Reported, metrics: tuple[str, ...], not_run: bool) -> Groups:
     """One group per context, one row per arm, the unregularised one first.
 
-    Then, if asked for, the paper's rows that were `not_run`.
+    With `not_run`, the paper's rows that were not run here follow.
     """
     groups = []
     for context in found:
@@ -76,7 +76,7 @@ def effects(found: list[Context], paper: Reported, metrics: tuple[str, ...], not
 def table(kind: str, groups: Groups, scale_of_paper: bool) -> pd.DataFrame:
     """One line per number, for the CSV; `kind` is "level" or "effect".
 
-    At another scale than the paper's its levels are not comparable with ours, and of an effect only the sign.
+    At another scale than the paper's, levels are not comparable with ours, and of effects only the signs are.
     """
     comparable = scale_of_paper or kind == "effect"
     lines = []
@@ -114,9 +114,10 @@ def _absent(row: PaperRow, values: dict[str, float | None]) -> Row:
 
 
 def _not_run(found: list[Context], paper: Reported) -> list[tuple[PaperRow, PaperRow]]:
-    """The pairs (without, with) of the paper's first exhibit whose method and encoder we have not run.
+    """The pairs (without, with) of the paper's first exhibit whose method and encoder were not run here.
 
-    Nor, where it has several budgets of epochs and batches for these (Tables 2 and 3), with that budget.
+    Where the exhibit has several budgets of epochs and batches for these (Tables 2 and 3), a budget that was
+    not run counts too.
     """
     done = {(context.method, paper.backbone(context.backbone)) for context in found}
     ours = [paper.row(context.setting(arm)) for context in found for arm in context.arms]

@@ -12,10 +12,11 @@ from ldreg.exhibits.runs.arms import Setting
 from ldreg.exhibits.runs.run_table import matches
 from ldreg.exhibits.settings import Settings
 
-# What tells the paper's rows of one method, encoder and regulariser apart; it leaves _OPEN open at times.
+# Settings that distinguish the paper's rows of one method, encoder and regulariser. Those in _OPEN may be
+# empty.
 _KEYS = ("beta", "k", "epochs", "batch_size")
 _OPEN = ("epochs", "batch_size")
-COLLAPSE = "collapse"  # the status of a cell that the paper has no number for, since training collapsed
+COLLAPSE = "collapse"  # the status of a cell without a number in the paper, because training collapsed
 HOURS = "pretrain_hours"  # the metric of Table 4
 SWEEPS = "figure5"  # the exhibit with the sweeps over beta and k
 PLANE = "figure1c"  # the exhibit with points in the plane
@@ -47,7 +48,8 @@ def plane_numbers(path: str | Path) -> dict[str, float]:
 class PaperRow:
     """One setting of the paper, with its metrics.
 
-    `approximate` holds those read off a figure, `collapsed` those without a number since training collapsed.
+    `approximate` holds the metrics read off a figure, `collapsed` those without a number because training
+    collapsed.
     """
 
     exhibit: str
@@ -64,7 +66,7 @@ class PaperRow:
 
     @property
     def budget(self) -> tuple[str, ...]:
-        """All but the regulariser: what a row has in common with its unregularised one."""
+        """The settings without the regulariser's, which a row shares with its unregularised one."""
         return (self.method, self.backbone, name(self.epochs), name(self.batch_size))
 
     @property
@@ -77,7 +79,7 @@ class PaperRow:
 
 
 class Reported:
-    """What the exhibits that the settings name report of the pretrained encoders on ImageNet itself."""
+    """The paper's numbers for encoders on ImageNet itself, in the exhibits that the settings name."""
 
     def __init__(self, path: str | Path, settings: Settings) -> None:
         """Read the CSV; LdregError when it is missing."""
@@ -93,22 +95,22 @@ class Reported:
 
     @staticmethod
     def _key(dataset: str, metric: str) -> str | None:
-        """The name here of a metric on a data set, None if it is left out.
+        """Our name of a metric on a data set; None if this reader leaves it out.
 
-        Transfer and detection rows repeat the pretraining's keys with another data set.
+        Rows of transfer and detection repeat the pretraining's keys with another data set.
         """
         return metric if dataset == "imagenet" else None
 
     def base(self, axis: str) -> dict[str, Any]:
-        """Where the paper's settings stand while it sweeps `axis`, that of the axis itself included."""
+        """The paper's settings while it sweeps `axis`, including its base value of `axis`."""
         return self._settings.paper_base or (self._crossing if axis in self._crossing else {})
 
     def beside(self, axis: str) -> dict[str, Any]:
-        """Where the paper's other settings stay while it sweeps `axis`."""
+        """The values at which the paper's other settings stay while it sweeps `axis`."""
         return {key: value for key, value in self.base(axis).items() if key != axis}
 
     def backbone(self, ours: str) -> str:
-        """The paper's encoder for which ours stands; at the paper's own scale none stands for another."""
+        """The paper's encoder for which ours stands; at the paper's own scale it is the same one."""
         return ours if self._settings.scale_of_paper else self._settings.stands_for.get(ours, ours)
 
     def first(self) -> list[PaperRow]:
@@ -143,9 +145,9 @@ class Reported:
     def row(self, ours: Setting) -> PaperRow | None:
         """The paper's row for a setting of ours.
 
-        At the paper's scale only the same beta, k, epochs and batch size will do. At another scale, where
-        they are chosen anew, a row stands for ours that agrees in beta and k, else one of the exhibit named
-        first: there a setting that the exhibit itself varies must agree, by `paper_values` if it is named.
+        At the paper's scale beta, k, epochs and batch size must be equal. At another scale they are chosen
+        anew: the row is then one that agrees in beta and k or, without such a row, one of the exhibit named
+        first. There, settings that the exhibit varies must agree, after `paper_values` where it has them.
         """
         where = {"method": ours.method, "backbone": ours.backbone, "regularizer": ours.regularizer}
         rows = self.rows(**where) if ours.acts_on == "representations" else []
@@ -187,7 +189,7 @@ class DetectionReported(Reported):
 
 
 def _crossing(table: pd.DataFrame) -> dict[str, float]:
-    """Where the paper's sweeps over beta and k cross: of each, the value with most values of the other."""
+    """The beta and k at which the paper's sweeps cross: for each, the value with most values of the other."""
     swept = table[table["exhibit"] == SWEEPS]
     others = {"beta": "k", "k": "beta"} if len(swept) else {}
     return {key: float(swept.groupby(key)[other].nunique().idxmax()) for key, other in others.items()}
@@ -199,4 +201,5 @@ def difference(treated: PaperRow | None, control: PaperRow | None, metric: str) 
         return None
     if metric not in treated.values or metric not in control.values:
         return None
-    return round(treated.values[metric] - control.values[metric], 4)  # of printed numbers: no float dust
+    # Printed numbers have few decimals, so rounding removes the errors of binary fractions.
+    return round(treated.values[metric] - control.values[metric], 4)

@@ -1,6 +1,7 @@
 """The settings of runs, each beside the values that the paper gives for runs like them.
 
-Runs are mappings: the contents of their spec.yaml, or what RunSpec dumps. Light, like `settings`.
+Runs are mappings: the contents of their spec.yaml, or the dump of a RunSpec. Like `settings`, this module
+imports nothing heavy.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,14 +15,14 @@ from ldreg.exhibits.paper.settings import PaperSettings
 
 Run = Mapping[str, Any]
 
-# A regulariser's own, compared with the paper's for the same regulariser.
+# Settings of a regulariser, which are compared with the paper's for the same regulariser.
 OF_REGULARIZER = ("beta", "k")
 _SCALED_BY_JITTER = ("brightness", "contrast", "saturation", "hue")
 
 
 @dataclass
 class Compared:
-    """One setting of one method's runs: our values and the paper's; `of` is the regulariser that has it."""
+    """One setting of one method's runs: our values and the paper's; `of`: the regulariser that has it."""
 
     method: str
     key: str
@@ -40,10 +41,10 @@ def compare(
 ) -> list[Compared]:
     """Every setting of the runs beside the paper's, method by method and encoder by encoder.
 
-    Each run is compared with what the paper gives for it in the same exhibit or, where it gives nothing
+    Each run is compared with the values that the paper gives for it in the same exhibit or, without values
     there, in its main table. A setting that the runs sweep may have any of the paper's values. A setting
-    differs if a run has a value that the paper gives for none like it. `asked`: keys that are looked up even
-    if the paper gives them for no run at all. stands_for: our encoder to the paper's.
+    differs if a run has a value that the paper gives for no such run. asked: keys that are looked up even if
+    the paper gives them for no run. stands_for: the paper's encoder for each of ours.
     """
     found: list[Compared] = []
     for method, backbone in dict.fromkeys((run["method"], run["backbone"]) for run in runs):
@@ -82,7 +83,7 @@ def _compare_group(
 def both_changed(
     runs: Sequence[Run], paper: PaperSettings, stands_for: Mapping[str, str] = STAND_INS
 ) -> bool:
-    """Whether a run has neither the usual beta nor the usual k: the paper sweeps one and leaves the other."""
+    """Whether a run has neither the usual beta nor the usual k; the paper changes one of them at a time."""
     for run in runs:
         alike = {**run, "backbone": stands_for.get(run["backbone"], run["backbone"])}
         usual = {key: paper.of_run(key, alike) for key in OF_REGULARIZER}
@@ -103,13 +104,13 @@ def _owner(key: str, run: Run) -> str | None:
 
 
 def _values(key: str, run: Run) -> list[Any]:
-    """What a run has of a key; nothing if the run does not say it."""
+    """The values that a run has for a key; none if the run does not have it."""
     head, *rest = key.split(".")
     if head == "views":
         views = run.get("views", ())
         chosen = views if len(rest) == 1 else views[int(rest[0]) : int(rest[0]) + 1]
         if rest[-1] not in _SCALED_BY_JITTER:
             return [view[rest[-1]] for view in chosen]
-        strength = run.get("jitter", 1.0)  # a setting of its own, and told as such
+        strength = run.get("jitter", 1.0)  # it is a setting of its own, and compared as such
         return [view[rest[-1]] / strength for view in chosen if strength]
     return [run[key]] if present(run.get(key)) else []

@@ -1,4 +1,4 @@
-"""How a setting is called, how its values are shown, and when two values are the same.
+"""Names of settings, the form in which values are shown, and when two values are the same.
 
 The tables of settings, the captions and the page ask these functions alone, so that they never disagree. A
 key is written as in config/paper/settings.csv: `temperature`, `views.0.blur`, `evaluation.linear_epochs`.
@@ -20,7 +20,7 @@ VALUES = {
     "linear": "\u00d7 batch / 256",
 }
 
-# `{}` stands for the regulariser. What has no label is called by its name without underscores.
+# `{}` stands for the regulariser. A key without a label is called by its name without underscores.
 LABELS = {
     "dataset": "data set",
     "train_images": "training images",
@@ -59,13 +59,13 @@ LABELS = {
     "solarize": "solarisation: probability",
     "learning_rates": "learning rates tried",
     "norm": "norm before the classifier",
-    "test_view": "what of a test image is seen",
+    "test_view": "part of a test image that is used",
     "holdout": "share of the training split held out",
 }
 
 
 def label(key: str, regularizer: str = "the regulariser") -> str:
-    """What people call a setting; `regularizer` is the one that has it, in words.
+    """The usual name of a setting; `regularizer` is the name of the regulariser that has it.
 
     >>> label("base_lr"), label("evaluation.linear_epochs"), label("temperature")
     ('base learning rate', 'epochs', 'temperature')
@@ -98,7 +98,8 @@ def agree(theirs: Any, ours: Any) -> bool:
     >>> agree("2048-128", [128, 64]), agree("lars", "adamw"), agree("0.1", None), agree(None, None)
     (False, False, False, True)
 
-    A list of one is that one, and words make lists too where the other side is one; no value is "none".
+    A list of one value equals that value. Words are read as a list where the other side is a list. A missing
+    value equals "none".
 
     >>> agree("128", [128]), agree("food101-dtd", ["food101", "dtd"]), agree("none", None)
     (True, True, True)

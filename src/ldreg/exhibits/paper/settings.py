@@ -1,7 +1,7 @@
 """The settings that the paper gives: the only reader of config/paper/settings.csv.
 
-Of the standard library and pydantic alone, because the workflow asks for captions while it is parsed. What
-the file's columns mean is in config/README.md.
+This module imports only the standard library and pydantic, because the workflow asks for captions while it is
+parsed. The columns of the file are explained in config/README.md.
 """
 
 import csv
@@ -15,17 +15,17 @@ from ldreg.config.run_spec import RunSpec, ViewSettings
 from ldreg.errors import LdregError, unknown
 from ldreg.exhibits.output.labels import present, same
 
-# The tables of settings are about the runs of the main table.
+# The paper's tables of settings hold for the runs of its main table.
 MAIN = "table1"
-# Where the usual setting of a method stands, if not there, and of the regularisers that Table 1 has not.
+# Exhibits with the usual settings of methods and regularisers that Table 1 does not have.
 MAIN_OF = dict.fromkeys(("moco", "vicreg", "barlow_twins"), "table15")
 VARIANTS = ("table12", "table13", "table16")
-# Exhibits whose runs stand in the paper's settings under another name.
+# Exhibits whose runs have another name in the paper's settings.
 RUNS_OF = {"table2": "table2_encoders", "table3": "table3_encoders"}
-# Keys of what a run's spec does not hold begin with a block's name.
+# Keys that a run's spec does not have begin with a block's name.
 NOT_OF_RUNS = ("optimizer.", "evaluation.", "execution.", "transfer.", "detection.")
 STATUS = ("printed", "code", "own paper", "own code", "assumed")
-# Rows of certain values of these are about the runs with such values alone. Batch sizes follow from epochs.
+# A row with a value of one of these is about runs with that value alone. Batch sizes follow from epochs.
 _BUDGET = ("epochs", "batch_size")
 
 
@@ -33,7 +33,8 @@ _BUDGET = ("epochs", "batch_size")
 class Row:
     """One line of the file.
 
-    From `exhibit` to `batch_size` a cell names the runs: several words mean any of them, none means all.
+    The cells from `exhibit` to `batch_size` say which runs the line is about. Several words mean any of
+    them, an empty cell means all.
     """
 
     source: str
@@ -56,7 +57,7 @@ class Row:
 
 @dataclass(frozen=True)
 class PaperSetting:
-    """One setting of the paper. `here` says what is done instead, where no setting of ours does.
+    """One setting of the paper. `here` says what is done instead, where none of our settings says it.
 
     regularizers: those whose runs have the setting; empty means all.
     """
@@ -83,7 +84,7 @@ class PaperSettings:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys of runs, without those of the optimiser's inside and of the scale's other blocks."""
+        """The keys that runs have; not those inside the optimiser or of the scale's other blocks."""
         return tuple(key for key in self._of_key if not key.startswith(NOT_OF_RUNS))
 
     def encoders(self, method: str) -> list[str]:
@@ -92,11 +93,13 @@ class PaperSettings:
         return list(dict.fromkeys(word for row in rows for word in row.backbone.split()))
 
     def of(self, method: str, backbone: str) -> dict[str, PaperSetting]:
-        """What the paper gives for a method of its main table on one of its encoders, by key."""
+        """The paper's settings for a method of its main table on one of its encoders, by key."""
         run = {"method": method, "backbone": backbone}
         usual = {row for key in self._of_key for row in self._usual(key, run)}
         rows = [row for row in self._rows if row in usual]
-        own = [row for row in rows if row.method]  # its own table, which is about this encoder
+        own = [
+            row for row in rows if row.method
+        ]  # rows of the method's own table, which is about this encoder
         given: dict[str, list[Row]] = {}
         for row in rows:
             given.setdefault(row.key, []).append(row)
@@ -104,7 +107,7 @@ class PaperSettings:
         return {"backbone": encoder} | {key: _paper_setting(each) for key, each in given.items()}
 
     def of_all(self, prefix: str) -> dict[str, PaperSetting]:
-        """What it gives for all runs under keys that begin with `prefix`, which is left out."""
+        """The paper's settings for all runs whose keys begin with `prefix`, by key without the prefix."""
         return {
             key.removeprefix(prefix): _paper_setting(rows)
             for key, rows in self._of_key.items()
@@ -112,11 +115,11 @@ class PaperSettings:
         }
 
     def of_run(self, key: str, run: Mapping[str, Any], exhibit: str = "", swept: bool = False) -> list[str]:
-        """The values that the paper gives for a run like this one; none if it gives none.
+        """The values that the paper gives for a run like this one; empty if it gives none.
 
-        They stand in the same exhibit; where that has none, in the method's main table, then in those of
-        other regularisers. A setting that an exhibit sweeps (`swept`), and that has no values of its own
-        there, may have any that the paper has anywhere.
+        They are looked up in the same exhibit, then in the method's main table, then in the exhibits of other
+        regularisers. A setting that an exhibit sweeps (`swept`) without values of its own in the paper may
+        have any value that the paper gives anywhere.
         """
         about = self._about(key, run)
         own = RUNS_OF.get(exhibit, exhibit)
@@ -131,7 +134,7 @@ class PaperSettings:
         return [row.value for row in self._of_budget(key, run, exhibit, found)]
 
     def _about(self, key: str, run: Mapping[str, Any]) -> list[Row]:
-        """The rows of a key for runs like this one; what the run does not say is not asked for."""
+        """The rows of a key for runs like this one; settings that the run does not name are ignored."""
         columns = [column for column in ("method", "backbone", "regularizer") if column in run]
         rows = self._of_key.get(key, ())
         return [row for row in rows if all(row.names(column, run[column]) for column in columns)]
@@ -145,9 +148,9 @@ class PaperSettings:
         return rows
 
     def _of_budget(self, key: str, run: Mapping[str, Any], exhibit: str, rows: list[Row]) -> list[Row]:
-        """Of rows that are about certain epochs or batch sizes, those about the run's.
+        """The rows whose epochs and batch size are those of the run, out of rows that name these.
 
-        A run at another scale has none of these; then the rows of the paper's own epochs for a run like it.
+        A run at another scale has no such rows. It gets those of the paper's own epochs for a run like it.
         """
         axes = [axis for axis in _BUDGET if present(run.get(axis))]
         alike = [row for row in rows if all(row.names(axis, run[axis]) for axis in axes)]
@@ -203,7 +206,7 @@ def _checked(path: Path, line: int, cells: dict[str, str]) -> Row:
     if row.status not in STATUS:
         raise unknown(f"{where}: status", row.status, STATUS)
     allowed = [*RunSpec.model_fields, *(f"views.{key}" for key in ViewSettings.model_fields)]
-    # Of the scale's other blocks there may be what is no setting of ours.
+    # Keys of the scale's other blocks need not be settings of ours.
     known = row.key.startswith(NOT_OF_RUNS)
     if not known and re.sub(r"^views\.\d\.", "views.", row.key) not in allowed:
         raise unknown(f"{where}: key", row.key, allowed)

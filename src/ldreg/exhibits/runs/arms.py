@@ -31,7 +31,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Arm:
-    """Runs that differ by seed alone. `extra`: further settings of their regulariser, in words."""
+    """Runs that differ by seed alone; `extra`: further settings of their regulariser, in words."""
 
     regularizer: str
     beta: float

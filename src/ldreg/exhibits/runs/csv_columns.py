@@ -9,7 +9,7 @@ from ldreg.errors import LdregError
 
 
 def read_columns(path: Path, wanted: Sequence[str]) -> pd.DataFrame:
-    """A run's CSV, all its columns; `wanted` are there and hold numbers (NaN where a cell is empty).
+    """All columns of a run's CSV. The `wanted` ones must exist and hold numbers; an empty cell is NaN.
 
     Raises LdregError when the file is missing or no CSV, lacks a column, or has a word in one.
     """

@@ -6,12 +6,13 @@ from ldreg.exhibits.runs.arms import Arm
 from ldreg.exhibits.runs.run_table import by_seed
 from ldreg.exhibits.stats.intervals import Estimate, t_interval
 
-# Two runs that differ in these are no pair: their times differ for other reasons than LDReg.
+# Two runs that differ in one of these are not compared, because their times differ for other reasons than
+# LDReg.
 EXECUTION = ("device", "world_size", "threads", "precision", "micro_batch", "accumulation")
 
 
 def execution(summary: dict[str, Any]) -> tuple[Any, ...]:
-    """How the run of this summary.json was executed, to compare with others."""
+    """How the run of this summary.json was executed, for comparison with other runs."""
     return tuple(summary.get(key) for key in EXECUTION)
 
 

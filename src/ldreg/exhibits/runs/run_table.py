@@ -16,12 +16,12 @@ from ldreg.exhibits.output.labels import both, listed, present, same, seeds
 from ldreg.exhibits.settings import Settings
 from ldreg.files import read_json, read_yaml
 
-# Keys that say what is added to the loss. Two runs that differ in these alone are a pair.
+# The settings of the term that is added to the loss. Two runs that differ in these alone are a pair.
 REGULARIZER_KEYS = ("regularizer", "beta", "k", "target", "acts_on", "regularizer_start")
-# The keys of a spec that make a run's setting: what a user may set, but for the live measurements, which only
-# watch a run. The views are not among them, as they follow from the augmentation and its jitter.
+# The keys of a spec that make a run's setting: all that a user may set, except those of live measurements,
+# which do not change a run. The views are left out, because they follow from the augmentation and its jitter.
 SETTING_KEYS = tuple(key for key in SETTINGS if key not in ("monitor_k", "knn_every"))
-# What a linear evaluation is, by the `protocol` of linear.json.
+# Linear evaluations in words, by the `protocol` of linear.json.
 PROTOCOLS = {
     "cached": " (a linear classifier on stored representations, without crops, its learning rate chosen on a "
     "hold-out of the training split)",
@@ -85,7 +85,7 @@ def load_runs(exhibit: ExhibitSpec, metrics: tuple[str, ...], settings: Settings
 
 
 def add_columns(frame: pd.DataFrame, read: Callable[[Path], Mapping[str, Any]]) -> pd.DataFrame:
-    """The runs with further columns: what `read` finds in each run's folder.
+    """The runs with further columns, which `read` returns for each run's folder.
 
     A column that `read` does not return for some of the runs is NaN there.
     """
@@ -94,7 +94,7 @@ def add_columns(frame: pd.DataFrame, read: Callable[[Path], Mapping[str, Any]]) 
 
 
 def setting_keys(frame: pd.DataFrame) -> list[str]:
-    """The columns that make a run's setting, the regulariser's included: not its name, seed or results."""
+    """The columns that make a run's setting, with the regulariser's; not its name, seed or results."""
     return [key for key in frame.columns if key in SETTING_KEYS]
 
 
@@ -125,7 +125,7 @@ def _hashable(value: Any) -> Any:
 
 
 def read_measured(path: Path) -> dict[str, Any]:
-    """What a job measured of a run; LdregError when its file is missing (naming what is there) or broken."""
+    """A job's measurements of a run; LdregError when the file is missing (naming those there) or broken."""
     if path.is_file():
         return read_json(path)
     if not path.parent.is_dir():

@@ -1,4 +1,4 @@
-"""The time of a training step with a regulariser against one without, from step_cost.json of runs."""
+"""The ratio of the times of a training step with and without a regulariser, from step_cost.json of runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,8 @@ def read_step_cost(folder: Path) -> dict[str, Any]:
 
 
 def step_ratio(costs: Sequence[dict[str, Any]]) -> Estimate:
-    """The time of a step against one without, over runs that differ by seed alone.
+    """The time of a step with the regulariser as a multiple of one without, over runs that differ by seed
+    alone.
 
     For several runs it is the mean with its t-interval. For one run it is the median over its blocks with a
     distribution-free interval, which does not cover the differences between processes. Without a regulariser

@@ -1,4 +1,4 @@
-"""How a run went: what its summary.json says beside the results."""
+"""The course of a run, from its summary.json."""
 
 from pathlib import Path
 from typing import Any
@@ -12,5 +12,5 @@ def read_summary(folder: Path) -> dict[str, Any]:
 
 
 def imported(summary: dict[str, Any]) -> bool:
-    """Whether the run's weights were trained elsewhere, in a way that is not known."""
+    """Whether the run's weights were trained elsewhere, with settings that are unknown."""
     return "imported" in summary

@@ -12,7 +12,7 @@ Array = NDArray[np.float64]
 
 DRAWS = 4999
 DRAW_SEED = 0
-FEWEST_SETTINGS = 6  # with fewer, resampled settings give intervals that mean nothing
+FEWEST_SETTINGS = 6  # with fewer settings, bootstrap intervals are meaningless
 
 
 @dataclass(frozen=True)
@@ -27,18 +27,18 @@ class Correlation:
 def correlate(
     frame: pd.DataFrame, x: str, y: str, covariate: str | None = None, draws: int = DRAWS
 ) -> Correlation:
-    """Pearson's r within groups, of two columns less their groups' means and less the effect of a covariate.
+    """Pearson's r within groups: of two columns without their groups' means and the effect of a covariate.
 
-    Effects are common to all groups (least squares). The interval is a percentile bootstrap for crossed
-    clusters (Owen 2007): seeds are drawn with replacement, and so are the settings of each group; a run
-    counts as often as its seed was drawn times its setting was. Runs of one seed share their beginning and
-    the order of their data, those of one setting are near copies: to draw single runs would make the
-    interval too narrow.
+    The covariate's effect (least squares) is common to all groups. The interval is a percentile bootstrap
+    for crossed clusters (Owen 2007): seeds are drawn with replacement, and so are the settings of each
+    group; the weight of a run is the number of draws of its seed times that of its setting. Runs of one seed
+    share their initial weights and the order of their data, and runs of one setting are nearly copies.
+    Drawing single runs would therefore make the interval too narrow.
 
     Args:
         frame: one row per run with the columns, "group", "setting" (not shared by groups) and "seed".
         covariate: the column whose effect is removed, None for none.
-        draws: of the bootstrap; the same each time.
+        draws: the number of bootstrap draws; they are the same each time.
 
     Returns:
         NaN without an interval where nothing varies.
@@ -77,7 +77,7 @@ def weighted(values: Array, groups: Array, weights: Array) -> Array:
     if rest:
         x, y = (_without(column, rest[0], weights) for column in (x, y))
     squares = [(weights * column**2).sum(axis=1) for column in (x, y)]
-    # Rounding leaves something where nothing varies: next to the values themselves it counts for nothing.
+    # Where nothing varies, rounding leaves a remainder that is negligible next to the values themselves.
     least = [weights.sum(axis=1) * (1e-10 * np.abs(value).max()) ** 2 for value in values[:2]]
     varies = (squares[0] > least[0]) & (squares[1] > least[1])
     return np.where(

@@ -64,7 +64,7 @@ def differences(treated: pd.Series, control: pd.Series) -> pd.Series:
 
 
 def paired(treated: pd.Series, control: pd.Series, level: float = LEVEL) -> Estimate | None:
-    """Mean of treated - control over shared seeds with its t-interval (the paired t-test's), None if none."""
+    """Mean of treated - control over shared seeds with the paired t-interval; None without shared seeds."""
     return t_interval(differences(treated, control), level)
 
 

@@ -39,7 +39,7 @@ SIGNIFICANCE = Renderer("significance", "ldreg.exhibits.tables.significance", Ta
 
 
 class OutcomeSettings(Settings):
-    """What the exhibits of the paper's Tables 2 and 3 share.
+    """Settings that the exhibits of the paper's Tables 2 and 3 share.
 
     not_run: whether to name the paper's data sets, and its pairs with and without LDReg, that were not run.
     notes: sentences to stand below the table.
@@ -50,7 +50,7 @@ class OutcomeSettings(Settings):
 
 
 class TransferTableSettings(OutcomeSettings):
-    """Settings of `transfer_table`; datasets: of those that the scale's `transfer` names, the columns."""
+    """Settings of `transfer_table`; datasets: the columns, out of those that the scale's `transfer` names."""
 
     datasets: Annotated[tuple[Literal[tuple(DATA_SETS)], ...], Field(min_length=1)]
     paper_exhibits: tuple[str, ...] = ("table2",)
@@ -127,7 +127,7 @@ DETECTION_TABLE = Renderer(
 
 @dataclass(frozen=True)
 class PaperTable:
-    """One of the paper's tables of settings: of what, and of which methods on which of its encoders."""
+    """One of the paper's tables of settings: which settings, of which methods, on which of its encoders."""
 
     about: Literal["pretraining", "views", "evaluation"]
     members: tuple[tuple[str, str], ...] = ()
@@ -154,7 +154,7 @@ class SettingsTableSettings(Settings):
 
 
 def _evaluation_file(settings: SettingsTableSettings) -> tuple[str, ...]:
-    """How encoders are measured, for the table that shows it."""
+    """The file that says how encoders are measured, for the table that shows it."""
     return ("evaluation.yaml",) if TABLES[settings.table].about == "evaluation" else ()
 
 

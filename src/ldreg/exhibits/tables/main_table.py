@@ -1,4 +1,4 @@
-"""Table 1: levels and effects of LDReg, each beside what of the paper it may be compared with.
+"""Table 1: levels and effects of LDReg, beside the paper's where the two may be compared.
 
 A *level* (97.3 % accuracy) depends on data, encoder and budget; the paper's stands beside ours only at the
 paper's own scale. An *effect* (with LDReg minus without, paired by seed) is what the paper claims, and is
@@ -11,6 +11,7 @@ import pandas as pd
 
 from ldreg.exhibits.output.estimates import (
     NOT_REPORTED,
+    ONE_SEED_NOTE,
     SIGN_NOTE,
     beside_paper,
     best_in_bold,
@@ -29,7 +30,7 @@ from ldreg.exhibits.tables.declared import TableSettings
 from ldreg.exhibits.tables.table_files import table_files
 
 COLLAPSED = "collapsed"
-BOLD = "Bold: the highest mean of each method, as in the paper; it says nothing about significance."
+BOLD = "Bold marks the highest mean of each method, as in the paper; it says nothing about significance."
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def _level_block(scale: str, groups: Groups, settings: TableSettings) -> Block:
     if settings.scale_of_paper:
         header = [head for axis in axes for head in (axis, "paper")]
         title = f"Levels at the {scale} scale and in the paper"
-    else:  # The paper's levels are for another task: a reader must not find them beside ours.
+    else:  # The paper's levels belong to another task, so they must not stand beside ours.
         header, groups = axes, [group for group in groups if any(row.run for row in group)]
         title = (
             f"Levels at the {scale} scale (another task than the paper's: not to be compared with its levels)"
@@ -137,22 +138,28 @@ def _paper(row: Row, metric: str, signed: bool = False) -> str:
 def table_notes(
     exhibit: ExhibitSpec, settings: TableSettings, frame: pd.DataFrame, effects: Groups
 ) -> list[str]:
-    """What a reader of a table must know: this scale, the paper's, the interval, the measurements."""
+    """What a reader of a table must know: our runs, the paper's, the intervals and the measurements."""
     counts = sorted({row.seeds for group in effects for row in group if row.run}) or [frame["seed"].nunique()]
-    notes = [f"Here: the {exhibit.scale} scale: {describe(frame)}."]
+    notes = [f"The runs here are those of the {exhibit.scale} scale: {describe(frame)}."]
     run = [row.theirs.setting for group in effects for row in group if row.run and row.theirs]
     theirs = "; ".join(dict.fromkeys(run)) or "no row of the paper"
-    notes.append(f"Paper: ImageNet, one number a cell, no interval. Beside the rows run here: {theirs}.")
+    notes.append(
+        "The paper has one number for each cell, on ImageNet, and no interval. Its rows beside ours: "
+        f"{theirs}."
+    )
     if counts[-1] > 1:
         fewer = " or fewer" if counts[0] < counts[-1] else ""
         notes += [
-            f"Means over {seeds(counts[-1])}{fewer}.",
-            "± and brackets are 95 % t-intervals over seeds, for effects of the differences paired by seed.",
+            f"Numbers are means over {seeds(counts[-1])}{fewer}.",
+            "± and brackets are 95 % t-intervals over seeds; those of effects are of the differences "
+            "paired by seed.",
         ]
     if counts[0] == 1:
-        rows = "" if counts[-1] == 1 else " Rows of "
-        notes.append(f"{rows}1 seed: no interval, and no statement about noise.".strip())
-    notes.append("Difference: the effect here minus the paper's." if settings.scale_of_paper else SIGN_NOTE)
+        several = "Rows of one seed have no interval and say nothing about noise."
+        notes.append(ONE_SEED_NOTE if counts[-1] == 1 else several)
+    notes.append(
+        "Difference: the effect here minus that of the paper." if settings.scale_of_paper else SIGN_NOTE
+    )
     return [*notes, *measured_by(frame, settings), *settings.notes]
 
 

@@ -1,11 +1,11 @@
-"""Does the effect depend on how it is measured? Every form of effective rank and of mLID that runs have."""
+"""Whether the effect depends on how it is measured: every form of effective rank and mLID that runs have."""
 
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ldreg.exhibits.output.estimates import effect, level
+from ldreg.exhibits.output.estimates import ONE_SEED_NOTE, effect, level
 from ldreg.exhibits.output.labels import name, seeds
 from ldreg.exhibits.output.markup import Block, Cell
 from ldreg.exhibits.runs.arms import Arm, Context, contexts
@@ -31,7 +31,7 @@ def measures(exhibit: ExhibitSpec) -> dict[str, str]:
     settings = settings_of(exhibit, MeasuresSettings)
     runs = load_runs(exhibit, (), settings)
     frame = add_columns(runs, _measured)
-    # What some of the runs were not measured by is left out.
+    # Forms that were not measured for all runs are left out.
     measured = [key for key in frame if key not in runs and frame[key].notna().all()]
     pairs = [(context, arm) for context in contexts(frame) if context.control for arm in context.treated]
     blocks = [
@@ -48,7 +48,7 @@ def measures(exhibit: ExhibitSpec) -> dict[str, str]:
 
 
 def _measured(folder: Path) -> dict[str, float]:
-    """All effective ranks and mLIDs of a run, by the words for how each is measured."""
+    """All effective ranks and mLIDs of a run; the keys say in words how each is measured."""
     content = read_measured(folder / "dimensionality.json")
     ranks = {f"{RANK}, {name(kind)}": value for kind, value in content["effective_rank"].items()}
     lids = {
@@ -79,15 +79,18 @@ def _line(context: Context, arm: Arm, key: str) -> dict[str, Any]:
 
 def _notes(exhibit: ExhibitSpec, settings: MeasuresSettings, frame: pd.DataFrame) -> list[str]:
     count = frame["seed"].nunique()
-    interval = "1 seed: no interval, and no statement about noise."
+    interval = ONE_SEED_NOTE
     if count > 1:
         interval = (
-            f"Means over {seeds(count)}; ± and brackets are 95 % t-intervals over seeds, of changes paired "
-            "by seed. Bold: an interval without zero, one by one, not adjusted for the number of rows."
+            f"Numbers are means over {seeds(count)}. ± and brackets are 95 % t-intervals over seeds; "
+            "those of changes are paired by seed. Bold marks intervals that exclude zero; each stands for "
+            "itself and is not adjusted for the number of rows."
         )
     return [
-        f"Here: the {exhibit.scale} scale: {describe(frame)}; all by the test split's representations.",
+        f"The runs here are those of the {exhibit.scale} scale: {describe(frame)}. All measurements are "
+        "of the test split's representations.",
         interval,
-        f"Other tables and figures show: {RANK}, {name(settings.effective_rank)}; {LID}, {settings.mlid}. "
-        "The paper does not say of which matrix its effective rank is, or by what its mLID is estimated.",
+        f"Other tables and figures show {RANK} by the {name(settings.effective_rank)}, and {LID} by "
+        f"{settings.mlid}. The paper does not say which matrix its effective rank is computed from, or "
+        "how its mLID is estimated.",
     ]

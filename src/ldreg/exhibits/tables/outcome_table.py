@@ -1,6 +1,6 @@
-"""How Tables 2 and 3 are laid out: percentages that encoders reach elsewhere, with and without LDReg.
+"""The layout of Tables 2 and 3: percentages that encoders reach on other tasks, with and without LDReg.
 
-As in Table 1, levels stand beside the paper's at its own scale alone, effects at every scale.
+As in Table 1, our levels stand beside the paper's only at the paper's scale, and effects at every scale.
 """
 
 import math
@@ -70,7 +70,7 @@ def outcome_table(
         *_lines("effect", effects, columns, settings.scale_of_paper),
         *_lines("level", levels, columns, settings.scale_of_paper),
     ]
-    # What these measurements share with Table 1 is said in the same words.
+    # Notes that hold for Table 1 too have the same words there.
     shared = table_notes(
         exhibit, TableSettings(metrics=(), scale_of_paper=settings.scale_of_paper), frame, effects
     )
@@ -79,9 +79,9 @@ def outcome_table(
 
 
 def _labelled(found: list[Context]) -> list[Context]:
-    """Contexts with their epochs in the label, by which the paper tells its encoders apart in Tables 2 and 3.
+    """Contexts with their epochs in the label; the paper's Tables 2 and 3 tell its encoders apart by these.
 
-    The batch size follows from them, and stands there only where it does not.
+    The label has the batch size only where two contexts have the same epochs.
     """
     made = []
     for context in found:
@@ -101,7 +101,7 @@ def _epochs(epochs: float) -> str:
 
 
 def _completed(groups: Groups) -> Groups:
-    """Rows without numbers where nothing was run, and with the paper's epochs where it alone has the row."""
+    """The rows, with 'not run' where we have no numbers, and the paper's epochs in rows that it alone has."""
     return [[_completed_row(row) for row in group] for group in groups]
 
 
@@ -129,7 +129,7 @@ def _lines(kind: str, groups: Groups, columns: list[Column], scale_of_paper: boo
         ]
         lines = comparison.table(kind, [rows], scale_of_paper).assign(metric=column.metric)
         lines.insert(lines.columns.get_loc("metric"), "dataset", column.dataset)
-        # Where the paper gives none they would be objects, which cannot be rounded.
+        # Without a number of the paper these columns would hold objects, which cannot be rounded.
         tables.append(lines.astype({"paper": float}))
     return tables
 

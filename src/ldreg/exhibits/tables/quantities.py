@@ -1,4 +1,4 @@
-"""One number of Table 4 as its blocks and its CSV have it, and the machines that it was taken on."""
+"""One number of Table 4, as its blocks and its CSV give it, and the machines on which it was measured."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ NOT_MEASURED = "not measured"
 
 @dataclass(frozen=True)
 class Quantity:
-    """One quantity of one row: ours, why there is none, and the paper's."""
+    """One quantity of one row: ours (or why there is none) and the paper's."""
 
     row: Row
     key: str
@@ -22,7 +22,7 @@ class Quantity:
     paper: float | None = None
 
     def line(self, kind: str, comparable: bool = True) -> dict[str, Any]:
-        """As a line of the CSV; `comparable`: whether the paper's number may be set beside ours."""
+        """A line of the CSV; `comparable`: whether the paper's number may stand beside ours."""
         about = {"metric": self.key, "unit": self.unit, "status": "run" if self.ours else self.absent}
         beside = {"paper": self.paper, "comparable": comparable and self.paper is not None}
         return {"kind": kind, **self.row.keys, **about, **estimate_columns(self.ours), **beside}
@@ -36,7 +36,7 @@ def machines(summaries: Iterable[dict[str, Any]]) -> str:
         for summary in summaries
         if summary.get("device") is not None
     )
-    return "; ".join(ways) or "machines that are not known"
+    return "; ".join(ways) or "unknown machines"
 
 
 def _count(count: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""The paper's Tables 5 to 11: its settings beside those of the runs at hand, with what differs marked."""
+"""The paper's Tables 5 to 11: its settings beside those of our runs; settings that differ are marked."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -25,16 +25,19 @@ from ldreg.files import read_yaml
 HEADER = ("setting", "paper", "here", "compared", "source of the paper's value")
 SAME, DIFFERS, ONLY_HERE, NOT_RUN, NOT_KNOWN = "=", "differs", "only here", "not run", "not known"
 NOT_GIVEN = "not given"
-# Settings that are no recipe: they name, repeat, sweep or watch a run, or stand in another of these tables.
+# Settings that the tables leave out: they name, repeat, sweep or watch a run, or stand in another table.
 _LEFT_OUT = ("scale", "augmentation", "jitter", "views", "method", "regularizer", "seed", "monitor_k")
 _LEFT_OUT += ("knn_every", "execution", "evaluation")
-_BESIDE = {"adam_beta2": "optimizer"}  # what is read together with another setting
-_BLOCKS = {"views": "views.", "evaluation": "evaluation."}  # whose name is left out of the keys
+_BESIDE = {"adam_beta2": "optimizer"}  # a setting that has a meaning only together with another one
+_BLOCKS = {
+    "views": "views.",
+    "evaluation": "evaluation.",
+}  # blocks whose names the tables leave out of the keys
 
 
 @dataclass(frozen=True)
 class Line:
-    """One setting: the paper's value and ours as words, how they compare, where the paper's stands."""
+    """One setting: the paper's value and ours in words, whether they agree, and where the paper gives it."""
 
     key: str
     paper: str
@@ -43,7 +46,7 @@ class Line:
     source: str
 
     def cells(self, block: str) -> list[Cell]:
-        """The line of a table about a block of settings, such as `views.`."""
+        """The cells of this line in the table about a block of settings, such as `views.`."""
         marked = self.compared in (DIFFERS, ONLY_HERE)
         words = (Cell(label(block + self.key, "LDReg")), Cell(self.paper), Cell(self.here, marked))
         return [*words, Cell(self.compared, marked), Cell(self.source)]
@@ -51,7 +54,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Used:
-    """The runs of one method on what stands for one of the paper's encoders; `absent` if there are none."""
+    """Our runs of one method on the encoder that stands for the paper's; `absent` if there are none."""
 
     specs: list[RunSpec]
     absent: str = NOT_RUN
@@ -121,7 +124,7 @@ def _used(
 
 
 def _pretraining(used: Used, given: dict[str, PaperSetting]) -> list[Line]:
-    """Tables 5 to 8: everything of a run's recipe that the paper gives or that is not the default here."""
+    """Tables 5 to 8: each setting of a run that the paper gives, or that is not the default here."""
     fields = [key for key in RunSpec.model_fields if key not in _LEFT_OUT]
     keys = [key for key in given if key.split(".")[0] not in _LEFT_OUT]
     keys += [key for key in fields if key not in given and any(_is_set(spec, key) for spec in used.specs)]
@@ -135,7 +138,7 @@ def _is_set(spec: RunSpec, key: str) -> bool:
 
 
 def _values(used: Used, key: str, given: PaperSetting | None) -> list[Any]:
-    """What the runs that have this setting have of it, each value once."""
+    """The values of this setting in the runs that have it, each value once."""
     wanted = given.regularizers if given else ()
     specs = [spec for spec in used.specs if not wanted or spec.regularizer in wanted]
     if key.startswith("optimizer."):
@@ -157,7 +160,7 @@ def _distinct(values: Iterable[Any]) -> list[Any]:
 
 
 def _line(key: str, given: PaperSetting | None, ours: list[Any], used: Used) -> Line:
-    """One setting; equal only if ours has exactly the paper's values."""
+    """One setting. It is the same only if our runs have exactly the paper's values."""
     theirs = list(given.values) if given else []
     paper = ", ".join(map(shown, theirs)) or NOT_GIVEN
     source = given.source if given else ""
@@ -221,7 +224,7 @@ def _tuple(value: Any) -> Any:
 
 
 def _merged(parts: dict[str, list[Line]]) -> Iterator[tuple[str, list[Line]]]:
-    """Parts whose lines are all alike as one, under their names together."""
+    """The parts of a table; those with equal lines are joined, and so are their names."""
     for lines in dict.fromkeys(map(tuple, parts.values())):
         yield "; ".join(title for title, each in parts.items() if tuple(each) == lines), list(lines)
 
@@ -229,19 +232,23 @@ def _merged(parts: dict[str, list[Line]]) -> Iterator[tuple[str, list[Line]]]:
 def _notes(
     exhibit: ExhibitSpec, parts: dict[str, list[Line]], runs: dict[Path, tuple[RunSpec, bool]], about: str
 ) -> list[str]:
-    """What a reader must know: how many settings differ, at which scale, what the words mean."""
+    """What a reader must know: the scale, how many settings differ, and what bold means."""
     frame = pd.DataFrame([{**spec.model_dump(), "folder": str(at)} for at, (spec, _) in runs.items()])
-    notes = [f"Here: the {exhibit.scale} scale: {describe(frame)}."]
+    notes = [f"The runs here are those of the {exhibit.scale} scale: {describe(frame)}."]
     for title, lines in parts.items():
         compared = [line.compared for line in lines if line.compared in (SAME, DIFFERS)]
         if compared:
             notes.append(f"{title}: {compared.count(DIFFERS)} of {len(compared)} settings differ.")
     notes.append(
-        "Bold: differs from the paper, or is set here where the paper gives nothing. Here: as written in the "
-        "files that the runs were made from, without imported encoders; several values are of several runs."
+        "Settings in bold differ from the paper's, or are set here where the paper gives nothing. The column "
+        "'here' shows what the runs' own files say, without imported encoders. Several values are those of "
+        "several runs."
     )
     if about == "views":
-        notes.append("One value is that of both views; with a slash, of the first / of the second.")
+        notes.append(
+            "One value holds for both views. Values with a slash are those of the first and of the second "
+            "view."
+        )
     if about == "evaluation":
         notes.append(linear_protocol(frame))
     return notes

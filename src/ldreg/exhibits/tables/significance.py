@@ -1,6 +1,6 @@
-"""Are these gains significant? Every paired difference with its interval, its test and a verdict in words.
+"""Whether gains are significant: each paired difference with its interval, its test and a verdict in words.
 
-The family of tests that Holm's correction is for is the whole table: all metrics of all pairs that it shows.
+Holm's correction is for all tests of the table: all metrics of all pairs that it shows.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ BOOTSTRAP_SEEDS = 5  # with fewer, resampled seeds give intervals that are far t
 
 @dataclass(frozen=True)
 class Outcome:
-    """One metric of one pair: its differences by seed (with minus without) and what the t-test makes of them.
+    """One metric of one pair: its differences by seed (with minus without) and the t-test on them.
 
     p is None where there is no test: without two seeds, or where all differences are equal.
     """
@@ -49,7 +49,7 @@ class Outcome:
 
     @property
     def verdict(self) -> str:
-        """What may be said, in words."""
+        """What the test allows to say, in words."""
         if self.by_seed.size == 0:
             return NOT_RUN
         if self.by_seed.size == 1:
@@ -163,9 +163,10 @@ def _block(scale: str, tests: list[list[Outcome]]) -> Block:
 
 
 def _labels(group: list[Outcome]) -> list[str]:
-    """The first column: one below the other the method and each regulariser, where its first rows are.
+    """The first column: the method, and below it each regulariser beside the first of its rows.
 
-    With a single row a regulariser, both stand side by side: a wide table is hard to read on paper.
+    Where a regulariser has a single row, both stand side by side in one cell. A wider table would be hard to
+    read on paper.
     """
     labels = []
     for place, test in enumerate(group):
@@ -223,30 +224,34 @@ def _line(test: Outcome) -> dict[str, Any]:
 def _notes(
     exhibit: ExhibitSpec, frame: pd.DataFrame, tests: list[list[Outcome]], settings: TableSettings
 ) -> list[str]:
-    """What a reader must know: the data, the tests, what they cannot say."""
+    """What a reader must know: the runs, the tests, and what the tests cannot say."""
     family = sum(test.p is not None for group in tests for test in group)
     most = max(test.by_seed.size for group in tests for test in group)
-    notes = [f"Here: the {exhibit.scale} scale: {describe(frame)}. Paper: one number a cell, no test."]
+    what = f"The runs here are those of the {exhibit.scale} scale: {describe(frame)}"
+    notes = [f"{what}. The paper has one number for each cell, and no test."]
     if most > 1:
         notes += [
-            "Brackets: 95 % t-intervals over seeds of the differences paired by seed. p: two-sided paired "
-            f"t-test. p, Holm: corrected for all {family} tests of this table; significant is below "
-            f"{ALPHA:.2f} after correction.",
-            "No difference shown does not mean that there is none: the interval says how large it may be.",
-            f"The t-test takes differences over seeds for normal, which {most} seeds cannot show; a test by "
-            f"their signs alone could not give less than p = {2.0 ** (1 - most):.2g}.",
+            "Brackets are 95 % t-intervals over seeds of the differences paired by seed. p is that of the "
+            f"two-sided paired t-test; the column 'p, Holm' corrects it for all {family} tests of this "
+            f"table. A difference is significant if p is below {ALPHA:.2f} after the correction.",
+            "'No difference shown' does not mean that there is none: the interval says how large it may be.",
+            f"The t-test assumes that differences over seeds are normally distributed, which {most} seeds "
+            f"cannot show. A test of their signs alone could not give a p below {2.0 ** (1 - most):.2g}.",
         ]
         notes.append(_bootstrap_note(most))
     else:
-        notes.append("1 seed: no interval, no test, and no statement about noise.")
-    notes.append("Seeds vary initial weights, views and batches; the test images are the same for all.")
+        notes.append("One seed gives no interval and no test, and says nothing about noise.")
+    notes.append(
+        "Seeds vary the initial weights, the views and the batches; the test images are the same for all "
+        "seeds."
+    )
     return [*notes, *measured_by(frame, settings)]
 
 
 def _bootstrap_note(most: int) -> str:
     if most < BOOTSTRAP_SEEDS:
-        return f"No bootstrap over seeds: below {BOOTSTRAP_SEEDS} its intervals are far too narrow."
+        return f"There is no bootstrap over seeds: its intervals need {BOOTSTRAP_SEEDS} seeds or more."
     return (
-        f"Bootstrap interval: 95 %, BCa, {RESAMPLES} resamples of the differences over seeds, for at least "
-        f"{BOOTSTRAP_SEEDS} seeds; with few it is narrower than it should be."
+        f"The bootstrap interval is a 95 % BCa interval from {RESAMPLES} resamples of the differences "
+        f"over seeds. It is given from {BOOTSTRAP_SEEDS} seeds on; with few it is narrower than it should be."
     )

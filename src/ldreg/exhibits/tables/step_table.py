@@ -1,4 +1,4 @@
-"""The part of Table 4 on single steps: what one takes with a regulariser and without, by step_cost.json."""
+"""The part of Table 4 on single steps: their time with a regulariser and without, from step_cost.json."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from ldreg.exhibits.runs.step_costs import FILE, interval_words, read_step_cost,
 from ldreg.exhibits.stats.intervals import Estimate
 from ldreg.exhibits.tables.quantities import NOT_MEASURED, Quantity, machines
 
-# What step_cost.json gives, and its unit.
+# The quantities that step_cost.json gives, and their units.
 STEPS = {
     "step_ms_with": "ms",
     "step_ms_without": "ms",
@@ -23,7 +23,7 @@ STEPS = {
 
 
 def stepped_rows(context: Context, group: list[Row]) -> list[list[Quantity]]:
-    """For each regulariser what a step takes with it and without, and the change; all from the same jobs."""
+    """For each regulariser the time of a step with it and without, and the change, all from the same jobs."""
     rows = [row for row in group if row.keys["regularizer"] != "none"]
     quantities = []
     for row, arm in zip(rows, context.treated, strict=True):
@@ -47,7 +47,7 @@ def _step_costs(arm: Arm) -> list[dict[str, Any]]:
 
 
 def _mean(costs: list[dict[str, Any]], key: str, factor: float) -> Estimate | None:
-    """Over runs, without interval: steps of different jobs differ by what else their machines did."""
+    """The mean over runs, without an interval: steps of different jobs also differ by the machines' load."""
     values = [cost.get(key) for cost in costs]
     if any(value is None for value in values):
         return None
@@ -89,12 +89,12 @@ def step_notes(found: list[Context]) -> list[str]:
     steps = sorted({cost["steps_per_block"] for cost in every})
     intervals = " or ".join(dict.fromkeys(interval_words(len(costs)) for costs in arms))
     return [
-        f"A step (views, both passes, loss, optimiser; no live measurements): {machines(every)}. Each job "
-        "trains one set of networks with the regulariser and without by turns, in "
-        f"{_range(pairs)} pairs of blocks of {_range(steps)} {'step' if steps[-1] == 1 else 'steps'}, so "
-        "that what else the machine does slows both down.",
-        "Change of a step's time: the median of the pairs' ratios, of several seeds the mean of these; in "
-        f"brackets the {intervals}. Step with, without: medians over blocks, of several seeds their mean.",
+        "A step consists of views, forward and backward pass, loss and optimiser, without live measurements. "
+        f"Steps were timed on {machines(every)}. Each job trains one set of networks by turns with the "
+        f"regulariser and without, in {_range(pairs)} pairs of blocks of {_range(steps)} "
+        f"{'step' if steps[-1] == 1 else 'steps'}, so that other work of the machine slows both down.",
+        "The change of a step's time is the median of the pairs' ratios, averaged over seeds; brackets hold "
+        f"the {intervals}. The times with and without are medians over blocks, averaged over seeds.",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Blocks and notes under one title, as the files that a table's renderer returns."""
+"""The files that a table's renderer returns: blocks and notes under one title."""
 
 import pandas as pd
 

@@ -1,4 +1,4 @@
-"""Table 1 on the screen, in 80 columns."""
+"""Table 1 in the terminal, 80 columns wide."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from ldreg.exhibits.tables.main_table import build
 
 
 def print_table1(specs: Sequence[Path], console: Console) -> None:
-    """Print, of the main tables with these specs, the smallest that is compared with Table 1 alone."""
+    """Print the smallest of these main tables that is compared with Table 1 alone."""
     exhibits = [read_exhibit(spec) for spec in specs]
     of_table1 = [each for each in exhibits if settings_of(each, TableSettings).paper_exhibits == ("table1",)]
     if of_table1:
@@ -27,7 +27,7 @@ def print_table1(specs: Sequence[Path], console: Console) -> None:
 def print_table(exhibit: ExhibitSpec, console: Console) -> None:
     """Print a main table: one small table per regularised setting.
 
-    Only the paper's effect stands in it, at every scale. What was not run here is named in one line.
+    Of the paper's numbers it shows the effects alone, at every scale. One line names what was not run here.
     """
     content = build(exhibit)
     console.print(Text(f"{exhibit.title or exhibit.exhibit} ({exhibit.scale} scale)", style="bold"))

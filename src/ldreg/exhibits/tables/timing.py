@@ -1,8 +1,8 @@
 """Table 4: what LDReg costs, by the wall-clock of pretrainings with and without it, their speed and memory.
 
 A time depends on the machine; the paper's stands beside ours only at its own scale. The change in per cent,
-paired by seed, is compared at every scale. Whole pretrainings ran at different times; beside them stands what
-a step takes with and without LDReg, timed by turns in one process.
+paired by seed, is compared at every scale. Whole pretrainings ran at different times; the table
+therefore also gives the time of a step with and without LDReg, timed by turns in one process.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from ldreg.exhibits.output.estimates import NOT_REPORTED, NOT_RUN, effect, level
+from ldreg.exhibits.output.estimates import NOT_REPORTED, NOT_RUN, ONE_SEED_NOTE, effect, level
 from ldreg.exhibits.output.labels import listed, printed, seeds
 from ldreg.exhibits.output.markup import Block, Cell
 from ldreg.exhibits.paper import SETTINGS_FILE, comparison
@@ -143,7 +143,7 @@ def _level_cells(quantities: list[Quantity], first: bool, unit: str, comparable:
 
 
 def _notes(exhibit: ExhibitSpec, frame: pd.DataFrame, groups: Groups) -> list[str]:
-    """What a reader must know: this scale and machine, the paper's, what was timed and how."""
+    """What a reader must know: our scale and machine, the paper's, and what was timed."""
     hours = {
         row.theirs.setting: row.paper[HOURS]
         for group in groups
@@ -155,21 +155,23 @@ def _notes(exhibit: ExhibitSpec, frame: pd.DataFrame, groups: Groups) -> list[st
     (gpus,) = execution["gpus"].values
     count = frame["seed"].nunique()
     interval = (
-        "1 seed: no interval, and no statement about noise."
+        ONE_SEED_NOTE
         if count == 1
-        else f"Means over {seeds(count)}; ± and brackets are 95 % t-intervals over seeds, for changes of the "
-        "changes in per cent paired by seed."
+        else f"Numbers are means over {seeds(count)}. ± and brackets are 95 % t-intervals over seeds; those "
+        "of changes are in per cent and paired by seed."
     )
     executed = machines(read_summary(Path(folder)) for folder in frame["folder"])
     return [
-        f"Here: the {exhibit.scale} scale: {describe(frame)}. Executed on {executed}.",
-        f"Paper: on {gpus} A100 GPUs, one number a cell, no interval: {theirs or 'no row of these runs'}.",
+        f"The runs here are those of the {exhibit.scale} scale: {describe(frame)}, executed on {executed}.",
+        f"The paper's times are for {gpus} A100 GPUs, one number for each cell and no interval. Its rows "
+        f"beside ours: {theirs or 'none'}.",
         interval,
-        "Wall-clock: a whole pretraining with its live measurements, without reading the data. Speed: the "
-        "median over epochs of the training images a second. Peak memory: the most that was allocated on one "
-        "GPU; not measured on a CPU.",
-        "Runs that shared the machine with other jobs slowed each other down, which their files do not tell: "
-        "a change of a few per cent is the regulariser's only if each run had the machine to itself.",
+        "Wall-clock is the time of a whole pretraining with its live measurements, without reading the data. "
+        "Speed is the median over epochs of the training images per second. Peak memory is the largest "
+        "amount allocated on one GPU; on a CPU it is not measured.",
+        "Runs that share a machine with other jobs slow each other down, and their files do not record "
+        "this. A change of a few per cent comes from the regulariser only if each run had the machine to "
+        "itself.",
     ]
 
 
@@ -185,6 +187,6 @@ def _unpaired(found: list[Context]) -> list[str]:
     if not left_out:
         return []
     return [
-        f"{left_out} of {len(pairs)} pairs are left out of the changes: their two runs differ in "
+        f"{left_out} of {len(pairs)} pairs are left out of the changes, because their two runs differ in "
         f"{listed(EXECUTION)}."
     ]

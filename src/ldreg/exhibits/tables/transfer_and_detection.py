@@ -1,4 +1,4 @@
-"""Tables 2 and 3: what encoders are worth on other data sets and in detection, with and without LDReg."""
+"""Tables 2 and 3: encoders trained with and without LDReg, on other data sets and in detection."""
 
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,9 @@ from ldreg.exhibits.runs.run_table import (
 from ldreg.exhibits.tables.declared import DetectionTableSettings, TransferTableSettings
 from ldreg.exhibits.tables.outcome_table import Column, outcome_table
 
-ACCURACIES = {"top1": "linear_top1", "mean_per_class": "mean_per_class"}  # transfer's names and the CSV's
+ACCURACIES = {"top1": "linear_top1", "mean_per_class": "mean_per_class"}  # names in transfer/ and in the CSV
 KINDS, PRECISIONS = ("box", "mask"), {"ap": "AP", "ap50": "AP50", "ap75": "AP75"}
-# What a transfer is, by the `protocol` of its file.
+# How an encoder is transferred, in words for each `protocol` that a file of transfer/ names.
 PROTOCOLS = {
     "cached": " (a linear classifier on stored representations of the frozen encoder, without crops)"
 }
@@ -110,38 +110,40 @@ def _transfer_notes(
     each["image_size"] = listed(found["image_size"] for found in every)
     per_class = any(column.metric == "mean_per_class" for column in columns)
     notes = [
-        f"Accuracy: top-1{', the mean over classes where a column says so' if per_class else ''}, after the "
-        "last epoch.",
+        f"Accuracies are top-1{', or means over classes where a column says so' if per_class else ''}, after "
+        "the last epoch.",
         f"Transfer: protocol {protocol}; {each['epochs']} epochs of {each['optimizer']}, batch size "
         f"{each['batch_size']}, images {each['image_size']} pixels wide. {theirs}",
         _setting_note(files),
-        f"Images (training / test): {images}.",
+        f"Numbers of images (training / test): {images}.",
     ]
     if trained := [dataset for dataset in files if dataset in own]:
-        notes.append(f"Encoders were trained on {listed(trained)} itself: that is no transfer.")
+        notes.append(f"Encoders were trained on {listed(trained)} itself, so its column shows no transfer.")
     absent = listed(column.dataset for column in columns if not column.run)
     return [*notes, *([f"Not run at this scale: {absent}."] if absent else [])]
 
 
 def _papers_transfer(paper: PaperSettings) -> str:
-    """What the paper's transfers are, in a sentence; the numbers are those of its settings."""
+    """How the paper transfers encoders, in words; the numbers are those of its settings."""
     given = {key: setting.values[0] for key, setting in paper.of_all("transfer.").items()}
     return (
-        f"The paper: {given['epochs']} epochs, batch size {given['batch_size']}, random crops and flips in "
-        "training (CIFAR: resized and flipped alone), the central 87.5 % of width and height in testing, "
-        f"bicubic, images {given['image_size']} pixels wide, the best epoch on the test split."
+        f"The paper trains for {given['epochs']} epochs at batch size {given['batch_size']}, with random "
+        "crops and flips (on CIFAR with resizing and flips alone). It tests on the central 87.5 % of "
+        "width and "
+        f"height. Its images are resized bicubically to {given['image_size']} pixels, and it reports the "
+        "epoch that is best on the test split."
     )
 
 
 def _papers_detection(paper: PaperSettings) -> str:
-    """Likewise of its detectors."""
+    """How the paper trains its detectors, in words."""
     given = paper.of_all("detection.")
     (rate,), (iterations,) = given["learning_rate"].values, given["iterations"].values
     batch_size, *released = given["batch_size"].values
     also = f" ({', '.join(released)} in its released SimCLR configurations)" if released else ""
     return (
-        f"The paper: Mask R-CNN, ResNet-50-C4, COCO train2017 and val2017, {int(iterations):,} iterations, "
-        f"batch size {batch_size}{also}, learning rate {rate}."
+        f"The paper trains Mask R-CNN with ResNet-50-C4 on COCO train2017 for {int(iterations):,} "
+        f"iterations, at batch size {batch_size}{also} and learning rate {rate}, and tests on val2017."
     )
 
 
@@ -150,7 +152,7 @@ def _images(found: list[dict[str, Any]]) -> str:
 
 
 def _setting_note(files: dict[str, list[dict[str, Any]]]) -> str:
-    """Whose learning rate and weight decay are behind the accuracies."""
+    """Which learning rate and weight decay the accuracies were reached with."""
     every = [found for of_set in files.values() for found in of_set]
     if {found["reported"] for found in every} == {"paper"}:
         used: dict[str, list[str]] = {}
@@ -159,14 +161,18 @@ def _setting_note(files: dict[str, list[dict[str, Any]]]) -> str:
         values = "; ".join(
             f"{words}{f' ({listed(sets)})' if len(used) > 1 else ''}" for words, sets in used.items()
         )
-        return f"Setting: the paper's, {values}. That chosen on a hold-out is in the files of transfer/ too."
+        return (
+            f"Setting: that of the paper, {values}. The files of transfer/ also have the setting that is "
+            "chosen on a hold-out."
+        )
     share = listed(100 * found["settings"]["holdout"] for found in every)
     tried = listed(len(found["holdout"]) for found in every)
     edge = sum(found["chosen"]["at_grid_edge"] for found in every)
-    warning = f" In {edge} of {len(every)} cases it is at the edge of what was tried." if edge else ""
+    warning = f" In {edge} of {len(every)} cases the best pair is at the edge of those tried." if edge else ""
     return (
         f"Setting: the best of {tried} pairs of learning rate and weight decay on a hold-out of {share} % of "
-        f"the training split; the paper's is fixed, and in the files of transfer/ too.{warning}"
+        "the training split. The files of transfer/ also have the results with the paper's fixed setting."
+        f"{warning}"
     )
 
 
@@ -193,11 +199,12 @@ def _detection_notes(files: list[dict[str, Any]], theirs: str) -> list[str]:
     cast = listed(found.get("precision", "float32") for found in files)
     precision = "" if cast == "float32" else f"; convolutions in {cast}"
     skipped = max(found.get("corrupt_images", 0) for found in files)
-    broken = [f"Up to {skipped} images a run were corrupt and skipped."] if skipped else []
+    broken = [f"Up to {skipped} images of each run were corrupt and were skipped."] if skipped else []
     return [
-        "AP: COCO's average precision, the mean over overlaps of 0.5 to 0.95; AP50 and AP75: at one overlap.",
-        f"Detection: Mask R-CNN that starts from the encoder, nothing frozen; {data}; {each['iterations']} "
-        f"iterations, batch size {each['batch_size']}, learning rate {each['learning_rate']}{precision}; "
-        f"tested once, after the last. {theirs}",
+        "AP is COCO's average precision, the mean over overlaps from 0.5 to 0.95; AP50 and AP75 are those at "
+        "overlaps 0.5 and 0.75.",
+        "Mask R-CNN starts from the encoder, all of whose layers are fine-tuned. Here: "
+        f"{data}; {each['iterations']} iterations, batch size {each['batch_size']}, learning rate "
+        f"{each['learning_rate']}{precision}; tested once, after the last iteration. {theirs}",
         *broken,
     ]
