@@ -1,4 +1,4 @@
-"""LID of manifolds whose dimension is known (scikit-dimension's benchmark), and the estimators' known bias."""
+"""LID of manifolds of known dimension (scikit-dimension's benchmark), and the estimators' known bias."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_low_dimensions_are_read_within_a_tenth(name: str, manifolds: dict[str, 
 
 @pytest.mark.parametrize("name", ["M1_Sphere", "M7_Roll", "M10c_Cubic", "M12_Norm", "Mp2_Paraboloid"])
 def test_the_relation_to_scikit_dimension_is_exact(name: str, manifolds: dict[str, Tensor]) -> None:
-    # scikit-dimension's mean is over r_1 to r_k, the paper's code's over r_1 to r_{k-1}: hence (k - 1) and -1.
+    # scikit-dimension averages r_1 to r_k, the paper's code r_1 to r_{k-1}: hence (k - 1) and -1.
     points, k = manifolds[name][:600], 20
     theirs = torch.from_numpy(skdim.id.MOM().fit(points.numpy(), n_neighbors=k).dimension_pw_)
     torch.testing.assert_close(lid_mom(points, k=k), ((k - 1) * theirs - 1) / k, rtol=1e-9, atol=0)
