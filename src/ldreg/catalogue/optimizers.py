@@ -24,9 +24,8 @@ class Optimizer:
 
 
 _ALL = (
-    # lightly's LARS adapts exactly the groups that decay: the exclusion that the paper's Table 5 asks for.
     Optimizer(
-        "lars", Implementation("lightly.utils.lars", "LARS"), {"momentum": 0.9, "trust_coefficient": 0.001}
+        "lars", Implementation("ldreg.training.lars", "LARS"), {"momentum": 0.9, "trust_coefficient": 0.001}
     ),
     Optimizer("sgd", Implementation("torch.optim", "SGD"), {"momentum": 0.9}),
     # As the authors' code has it. `beta1` is the first of AdamW's two betas; a run sets the other.

@@ -169,8 +169,6 @@ class RunSpec(BaseModel):
     def _optimizer_has_its_settings(self) -> "RunSpec":
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs: {self.warmup_epochs} must be less than epochs ({self.epochs})")
-        if self.optimizer == "lars" and self.weight_decay == 0:
-            raise ValueError("weight_decay: 0 would switch LARS's adaptation off; allowed: more than 0")
         if self.optimizer == "adamw" and self.bias_lr_factor != 1:
             raise ValueError(f"bias_lr_factor: {self.bias_lr_factor} is not allowed with adamw; allowed: 1")
         return self
