@@ -2,8 +2,8 @@
 
     python benchmarks/lars.py [--device cuda] [--output benchmarks/lars_cpu.json]
 
-lightly's LARS divides by |g| + weight_decay |p|, ours by |g + weight_decay p| as the paper's public code does;
-both go once over all parameters, so that the times compare what a training pays.
+lightly divides by |g| + weight_decay |p|, ours by |g + weight_decay p| as the paper's public code does; both
+go once over all parameters, so that the times compare what a training pays.
 """
 
 import argparse

@@ -11,7 +11,7 @@ from ldreg.config.run_spec import LISTS, RunSpec
 from ldreg.errors import LdregError, Location, dotted, unknown
 
 # What a user may set for a run; the rest follows from it or from its place in the configuration.
-SETTINGS = tuple(key for key in RunSpec.model_fields if key not in ("scale", "views", "seed"))
+SETTINGS = tuple(key for key in RunSpec.model_fields if key not in ("scale", "views", "seed", "recipe"))
 _SCALED_BY_JITTER = ("brightness", "contrast", "saturation", "hue")
 
 

@@ -9,7 +9,7 @@ from ldreg.errors import LdregError
 
 # Left out of folder names: given by the folders themselves, by `augmentation` and `jitter`, or always shown.
 _UNNAMED = {
-    *("scale", "views", "method", "backbone", "regularizer", "acts_on", "seed"),
+    *("scale", "views", "method", "backbone", "regularizer", "acts_on", "seed", "recipe"),
     *REGULARIZER_SETTINGS,
 }
 _REGULARIZER_KEYS = ("regularizer_start",)

@@ -31,6 +31,11 @@ Widths = Annotated[tuple[Count, ...], Field(min_length=1)]  # of a head's layers
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
+# Which code made a run. Raised by every change of the code that alters what a run comes to, with a line in
+# CHANGELOG.md: runs of another recipe are then made again. Runs that name none are of recipe 1.
+RECIPE = 2
+
+
 class ViewSettings(BaseModel):
     """How one augmented view is made from an image; the defaults make a plain copy (no augmentation)."""
 
@@ -116,6 +121,7 @@ class RunSpec(BaseModel):
     monitor_k: Annotated[int, Field(ge=2)]
     knn_every: Count  # epochs
     seed: Annotated[int, Field(ge=0)]
+    recipe: Annotated[int, Field(ge=1)] = RECIPE  # of the code, which no file sets
 
     @model_validator(mode="after")
     def _method_has_its_settings(self) -> "RunSpec":
@@ -185,19 +191,37 @@ class RunSpec(BaseModel):
         return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
+def spec_text(spec: RunSpec, run: str) -> str:
+    """What `spec.yaml` says of a run."""
+    value = {"run": run, "spec_hash": spec.hash, **spec.model_dump(mode="json")}
+    head = "# One run of ldreg, made from the scale file: edit that one.\n"
+    return head + yaml.safe_dump(value, sort_keys=False)
+
+
 def write_spec(path: Path, spec: RunSpec, run: str) -> None:
     """Write `spec.yaml`, a run's only input besides data; a file that says the same stays as it is."""
-    value = {"run": run, "spec_hash": spec.hash, **spec.model_dump(mode="json")}
-    text = "# One run of ldreg, made from the scale file: edit that one.\n" + yaml.safe_dump(
-        value, sort_keys=False
-    )
+    text = spec_text(spec, run)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)
 
 
+def recipe_of(path: Path) -> int:
+    """The recipe that a `spec.yaml` names, 1 where it names none."""
+    return int(read_yaml(path).get("recipe", 1))
+
+
 def read_spec(path: Path) -> tuple[str, RunSpec]:
-    """Name and spec of the run that `path` (a `spec.yaml`) describes."""
+    """Name and spec of the run that `path` (a `spec.yaml`) describes.
+
+    Raises:
+        LdregError: if it cannot be read, was edited, or is of another recipe than this code's.
+    """
     value = read_yaml(path)
+    if (recipe := value.get("recipe", 1)) != RECIPE:
+        raise LdregError(
+            f"{path}: recipe: {recipe!r} is not this code's ({RECIPE}), which trains otherwise;"
+            " run snakemake, which has the run made again and sets the old one aside"
+        )
     run, digest = value.pop("run", None), value.pop("spec_hash", None)
     try:
         spec = RunSpec.model_validate(value)
