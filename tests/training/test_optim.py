@@ -108,9 +108,9 @@ def momentum_steps(start, gradients, adapt):
 
 
 def lars(weights, gradient):
-    """0.001 |w| / (|g| + decay |w|) x (g + decay w)."""
-    rate = 0.001 * weights.norm() / (gradient.norm() + DECAY * weights.norm())
-    return rate * (gradient + DECAY * weights)
+    """0.001 |w| / |g + decay w| x (g + decay w)."""
+    update = gradient + DECAY * weights
+    return 0.001 * weights.norm() / update.norm() * update
 
 
 def test_first_lars_step_by_hand(tiny_spec):
@@ -121,9 +121,20 @@ def test_first_lars_step_by_hand(tiny_spec):
     module.matrix.grad = torch.tensor([[0.6, 0.0], [0.0, 0.8]])  # norm 1 where the weights' is 5
     module.vector.grad = torch.tensor([0.5, 0.25])
     optimizer.step()
-    # Trust 0.001 x 5 / (1 + 0.1 x 5) = 1/300; times (0.6 + 0.3, 0.8 + 0.4) = (0.003, 0.004); times the rate.
+    # (0.6 + 0.3, 0.8 + 0.4) has norm 1.5: trust 0.001 x 5 / 1.5 = 1/300; times it (0.003, 0.004); times lr.
     torch.testing.assert_close(module.matrix.data, torch.tensor([[2.9985, 0.0], [0.0, 3.998]]))
     torch.testing.assert_close(module.vector.data, torch.tensor([1.75, -1.125]))
+
+
+def test_lars_adapts_without_weight_decay(tiny_spec):
+    module = Two()
+    optimizer = build_optimizer(tiny_spec(optimizer="lars", weight_decay=0.0), module)
+    set_learning_rate(optimizer, 1.0)
+    module.matrix.grad = torch.tensor([[0.6, 0.0], [0.0, 0.8]])
+    module.vector.grad = torch.tensor([0.5, 0.25])
+    optimizer.step()
+    torch.testing.assert_close(module.matrix.data, torch.tensor([[2.997, 0.0], [0.0, 3.996]]))
+    torch.testing.assert_close(module.vector.data, torch.tensor([1.5, -1.25]))
 
 
 def test_two_lars_steps(tiny_spec):

@@ -24,10 +24,8 @@ class Optimizer:
 
 
 _ALL = (
-    # lightly's LARS adapts the rate only in groups with weight decay. Biases and norms have none, so they are
-    # excluded from both, as in the paper's Table 5.
     Optimizer(
-        "lars", Implementation("lightly.utils.lars", "LARS"), {"momentum": 0.9, "trust_coefficient": 0.001}
+        "lars", Implementation("ldreg.training.lars", "LARS"), {"momentum": 0.9, "trust_coefficient": 0.001}
     ),
     Optimizer("sgd", Implementation("torch.optim", "SGD"), {"momentum": 0.9}),
     # As in the authors' code. `beta1` is the first of AdamW's two betas; a run sets the second.

@@ -11,7 +11,7 @@ from ldreg.config.run_spec import LIST_SETTINGS, RunSpec
 from ldreg.errors import LdregError, Location, dotted, unknown
 
 # The settings that a user may write for a run. The others are derived.
-SETTINGS = tuple(key for key in RunSpec.model_fields if key not in ("scale", "views", "seed"))
+SETTINGS = tuple(key for key in RunSpec.model_fields if key not in ("scale", "views", "seed", "recipe"))
 _SCALED_BY_JITTER = ("brightness", "contrast", "saturation", "hue")
 
 

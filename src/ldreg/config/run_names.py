@@ -10,7 +10,7 @@ from ldreg.errors import LdregError
 # Settings without a token of their own: they are implied by other folders or settings, or they are always
 # part of the name.
 _UNNAMED = {
-    *("scale", "views", "method", "backbone", "regularizer", "acts_on", "seed"),
+    *("scale", "views", "method", "backbone", "regularizer", "acts_on", "seed", "recipe"),
     *REGULARIZER_SETTINGS,
 }
 _REGULARIZER_KEYS = ("regularizer_start",)

@@ -32,6 +32,11 @@ Widths = Annotated[tuple[Count, ...], Field(min_length=1)]  # of the layers of a
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
+# Which code made a run. Raised by every change of the code that alters what a run comes to, with a line in
+# CHANGELOG.md: runs of another recipe are then made again. Runs that name none are of recipe 1.
+RECIPE = 2
+
+
 class ViewSettings(BaseModel):
     """How one augmented view of an image is made; the defaults apply no augmentation."""
 
@@ -120,6 +125,7 @@ class RunSpec(BaseModel):
     monitor_k: Annotated[int, Field(ge=2)]
     knn_every: Count  # epochs
     seed: Annotated[int, Field(ge=0)]
+    recipe: Annotated[int, Field(ge=1)] = RECIPE  # of the code, which no file sets
 
     @model_validator(mode="after")
     def _method_has_its_settings(self) -> "RunSpec":
@@ -173,8 +179,6 @@ class RunSpec(BaseModel):
     def _optimizer_has_its_settings(self) -> "RunSpec":
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs: {self.warmup_epochs} must be less than epochs ({self.epochs})")
-        if self.optimizer == "lars" and self.weight_decay == 0:
-            raise ValueError("weight_decay: 0 would switch LARS's adaptation off; allowed: more than 0")
         if self.optimizer == "adamw" and self.bias_lr_factor != 1:
             raise ValueError(f"bias_lr_factor: {self.bias_lr_factor} is not allowed with adamw; allowed: 1")
         return self
@@ -191,23 +195,38 @@ class RunSpec(BaseModel):
         return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
+def spec_text(spec: RunSpec, run: str) -> str:
+    """The content of a run's `spec.yaml`."""
+    value = {"run": run, "spec_hash": spec.hash, **spec.model_dump(mode="json")}
+    head = "# One run of ldreg, made from the scale file: edit that one.\n"
+    return head + yaml.safe_dump(value, sort_keys=False)
+
+
 def write_spec(path: Path, spec: RunSpec, run: str) -> None:
     """Write `spec.yaml`, the only input of a run besides its data. An equal file is not written again."""
-    value = {"run": run, "spec_hash": spec.hash, **spec.model_dump(mode="json")}
-    text = "# One run of ldreg, made from the scale file: edit that one.\n" + yaml.safe_dump(
-        value, sort_keys=False
-    )
+    text = spec_text(spec, run)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)
+
+
+def recipe_of(path: Path) -> int:
+    """The recipe that a `spec.yaml` names, 1 where it names none."""
+    return int(read_yaml(path).get("recipe", 1))
 
 
 def read_spec(path: Path) -> tuple[str, RunSpec]:
     """Return the name and the spec of the run that `path` (a `spec.yaml`) describes.
 
     Raises:
-        LdregError: if the file is missing or invalid, or if its settings do not match its `spec_hash`.
+        LdregError: if the file is missing or invalid, if its settings do not match its `spec_hash`, or if it
+            is of another recipe than this code's.
     """
     value = read_yaml(path)
+    if (recipe := value.get("recipe", 1)) != RECIPE:
+        raise LdregError(
+            f"{path}: recipe: {recipe!r} is not this code's ({RECIPE}), which trains otherwise;"
+            " run snakemake, which has the run made again and sets the old one aside"
+        )
     run, digest = value.pop("run", None), value.pop("spec_hash", None)
     try:
         spec = RunSpec.model_validate(value)

@@ -78,7 +78,9 @@ def resnet(channels: int, *, name: str, cifar_stem: bool = False) -> tuple[nn.Mo
     # Imported here, because importing torchvision takes a second and `small_cnn` does not need it.
     import torchvision
 
-    network = getattr(torchvision.models, name)(weights=None, zero_init_residual=False)
+    # Every residual branch begins as zero (Goyal et al. 2017): its block's last norm has weight 0, as in the
+    # codes of the authors, MoCo v3, VICReg and Barlow Twins.
+    network = getattr(torchvision.models, name)(weights=None, zero_init_residual=True)
     if cifar_stem:
         network.conv1 = nn.Conv2d(channels, 64, 3, stride=1, padding=1, bias=False)
         network.maxpool = nn.Identity()

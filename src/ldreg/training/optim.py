@@ -46,7 +46,10 @@ def parameter_groups(spec: RunSpec, module: nn.Module) -> list[dict[str, Any]]:
         return [_group(trained, spec.weight_decay, 1.0)]
     weights = [(name, p) for name, p in trained if p.ndim > 1]
     rest = [(name, p) for name, p in trained if p.ndim <= 1]
-    return [_group(weights, spec.weight_decay, 1.0), _group(rest, 0.0, spec.bias_lr_factor)]
+    return [
+        _group(weights, spec.weight_decay, 1.0),
+        {**_group(rest, 0.0, spec.bias_lr_factor), "adapt": False},  # a setting of LARS, void for the others
+    ]
 
 
 def _group(parameters: list[tuple[str, nn.Parameter]], decay: float, lr_factor: float) -> dict[str, Any]:

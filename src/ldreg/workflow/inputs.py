@@ -13,6 +13,7 @@ from ldreg.exhibits.paper import REPORTED_FILE
 from ldreg.files import read_yaml, write_yaml
 from ldreg.workflow.rechecks import recheck_file, write_rechecks
 from ldreg.workflow.scale import Scale
+from ldreg.workflow.set_aside import set_aside
 
 DECLARED = "exhibits.yaml"
 
@@ -90,6 +91,7 @@ def write_inputs(scale: Scale, results: Path) -> None:
     """
     exhibits = {name: _exhibit(scale, results, name) for name in scale.exhibits}
     for run, spec in scale.runs.items():
+        set_aside(results / scale.name, run, spec)
         write_spec(run_folder(results, scale.name, run) / "spec.yaml", spec, run)
     _write_yaml(
         results / scale.name / "evaluation.yaml",
