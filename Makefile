@@ -1,27 +1,27 @@
-# Two commands to know: `make demo` and `make check`. All set up what they need first.
+# The two main commands are `make demo` and `make check`. Every command first sets up what it needs.
 PYTHON ?= python3
 VENV ?= .venv
 READY := $(VENV)/.ready
 export PATH := $(abspath $(VENV))/bin:$(PATH)
-# Each process takes whole files, in the order of tests/conftest.py: the longest first.
+# Each process takes whole test files, the longest first (the order is in tests/conftest.py).
 WORKERS ?= $(shell nproc)
 PYTEST = pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup demo demo-all check test test-all docs schema lock
 help:
-	@echo "make demo      the main job on real images, on this machine's CPU: tables, figures, claims, report"
-	@echo "make demo-all  all exhibits of the demo, in miniature"
-	@echo "make check     in daily work: the style and the quick tests, in less than two minutes"
-	@echo "make test      what CI runs: the style and the tests, on all cores (WORKERS=2 for fewer)"
-	@echo "make test-all  the long tests too; says which were skipped for want of a program"
-	@echo "make docs      the documentation, as pages in build/docs"
-	@echo "make schema    config/*schema.json anew, from which editors complete the configuration"
-	@echo "make lock      requirements.lock anew from pyproject.toml (needs uv)"
-	@echo "make setup     the virtual environment alone (.venv), from requirements.lock"
+	@echo "make demo      train on real images on this machine's CPU; make tables, figures, claims, report"
+	@echo "make demo-all  make every table and figure of the paper in miniature"
+	@echo "make check     check style and run the quick tests, in less than two minutes"
+	@echo "make test      check style and run the tests as CI does, on all cores (WORKERS=2 for fewer)"
+	@echo "make test-all  run the long tests too; lists tests that were skipped because a program is missing"
+	@echo "make docs      build the documentation as pages in build/docs"
+	@echo "make schema    write config/*schema.json, from which editors complete the configuration"
+	@echo "make lock      write requirements.lock from pyproject.toml (needs uv)"
+	@echo "make setup     set up the virtual environment alone (.venv), from requirements.lock"
 
 setup: $(READY)
 
-# A second when nothing changed: the stamp is newer than both files.
+# This takes a second if nothing changed, because the stamp is newer than both files.
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: $(PYTHON) is older than Python 3.11; name another one: make PYTHON=python3.12" >&2; exit 1; }

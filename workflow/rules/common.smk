@@ -1,4 +1,4 @@
-# The scale, checked, and the few names that the rules share. What they mean is tested Python: src/ldreg.
+# The checked scale, and the few names that the rules share. The logic behind them is tested Python in src/ldreg.
 import os
 import sys
 from pathlib import Path
@@ -29,9 +29,9 @@ except ModuleNotFoundError as error:
     )
 
 RESULTS = Path("results")
-# Of the working folder, not of the workflow's own: a module's rules come without its configuration.
+# The folder config of the working folder, not of the workflow, because a module's rules come without configuration.
 CONFIG = Path("config")
-# What a mistake in the configuration may have come from.
+# The files that a mistake in the configuration may come from.
 SOURCES = [os.path.relpath(path) for path in workflow.configfiles]
 
 try:
@@ -39,7 +39,7 @@ try:
         raise LdregError(
             f"{CONFIG / 'methods.yaml'}: no such file; copy the folder config of ldreg's repository here"
         )
-    # Not `configfile:`, which would mix the demo's keys into those of the scale that is asked for.
+    # The directive `configfile:` is not used, because it would mix the demo's keys into those of another scale.
     if not SOURCES:
         SOURCES = [str(CONFIG / "demo.yaml")]
         demo = read_yaml(CONFIG / "demo.yaml")
@@ -53,7 +53,7 @@ try:
         SOURCES.append("--config")
     SCALE = Scale(config, " with ".join(SOURCES), CONFIG)
     PAPER = PaperSettings(CONFIG / "paper" / SETTINGS_FILE)
-    # Not in a cluster's jobs: an edit of the YAML must not reach what has been submitted.
+    # A cluster's jobs do not write these, since an edit of the YAML must not reach jobs that have been submitted.
     if workflow.is_main_process:
         write_inputs(SCALE, RESULTS)
 except LdregError as error:
@@ -78,7 +78,7 @@ wildcard_constraints:
     dataset="[a-z][a-z0-9_]*",
 
 
-# glibc would hand large blocks back to the kernel after every step: a third of a CPU step's time.
+# By default glibc returns large blocks to the kernel after every step, which takes a third of a CPU step's time.
 os.environ.setdefault("MALLOC_TOP_PAD_", "268435456")
 os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", "4294967296")
 os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", "8589934592")
@@ -89,7 +89,7 @@ def data_of(wildcards):
 
 
 def time_limit(wildcards):
-    """A run of more epochs than the scale's others takes as much longer."""
+    """The time limit of a pretraining, which is longer for runs with more epochs than usual."""
     return f"{SCALE.hours_of(wildcards.run)}h"
 
 
@@ -106,7 +106,7 @@ def settings_of(exhibit):
 
 
 def about_of(exhibit):
-    """For the report's captions: scale, seeds, and what differs from the paper."""
+    """Words for the report's captions: the scale, the seeds, and the differences from the paper."""
     runs = [spec.model_dump() for spec in SCALE.runs_of(exhibit).values()]
     if runs:
         stands_for = SCALE.exhibits[exhibit].settings.get("stands_for", STAND_INS)
@@ -116,7 +116,7 @@ def about_of(exhibit):
 
 
 def detection_data():
-    """COCO is the user's own; the small set is composed."""
+    """The file that describes the detection data: COCO, which the user provides, or the composed set."""
     if SCALE.content.detection.dataset == "coco":
         return f"{EXECUTION.data}/coco/annotations/instances_train2017.json"
     return COMPOSED

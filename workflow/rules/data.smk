@@ -1,4 +1,4 @@
-# Not a job on a cluster, whose nodes often have no network.
+# This rule runs where Snakemake was started, because a cluster's nodes often have no network.
 rule data:
     output:
         DATASET,
@@ -8,6 +8,6 @@ rule data:
     conda:
         "../../environment.yml"
     message:
-        "Data: {wildcards.dataset}, fetched if it has to be, and verified"
+        "Data: {wildcards.dataset}, downloaded if necessary, and verified"
     shell:
         "ldreg data {wildcards.dataset} --output {output} --log {log}"

@@ -1,8 +1,8 @@
-# Snakemake would take `report` at the beginning of a line for a directive.
+# Snakemake would read the word `report` at the beginning of a line as a directive.
 from snakemake.io import report as shown
 
 
-# One rule per exhibit, named like it, so that `snakemake figure5` makes just that one.
+# Each exhibit has a rule of its name, so that `snakemake figure5` makes that exhibit alone.
 def in_report(exhibit):
     """The exhibit's outputs; those that a browser shows go into the Snakemake report."""
     about = SCALE.exhibits[exhibit]

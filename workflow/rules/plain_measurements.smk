@@ -1,6 +1,6 @@
 # fmt: off
-# Each measurement that needs the run's data and no settings of its own. A function, and not a loop's body, as
-# Snakemake composes the command when a job starts, at which time a loop's variable has its last value.
+# The rule of each measurement that needs the run's data and no settings of its own. It is a function and not the body
+# of a loop, because Snakemake composes the command when a job starts. By then a loop's variable has its last value.
 def rule_of(measurement):
     rule:
         name:

@@ -1,4 +1,4 @@
-# GPUs, threads, precision and so on say how a run is executed: resources, which never cause a rerun.
+# GPUs, threads and precision say how a run is executed. They are resources, which never cause a rerun.
 rule pretrain:
     input:
         spec=f"{RUN}/spec.yaml",

@@ -1,4 +1,4 @@
-# Not a job on a cluster: a second of work on files.
+# This rule is not a job on a cluster, because it takes a second.
 rule site:
     input:
         exhibits=[outputs_of(name) for name in SCALE.exhibits],

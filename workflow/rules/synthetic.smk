@@ -1,4 +1,4 @@
-# Figures 1 and 3: points in the plane, no networks.
+# Figures 1 and 3 show points in the plane and need no networks.
 rule synthetic:
     output:
         f"{RESULTS}/{SCALE.name}/exhibits/{{figure}}.json",

@@ -1,4 +1,5 @@
-# Not a job on a cluster, whose nodes often reach no server. Short jobs leave records, which are logged here.
+# Short jobs leave records, which this rule logs. It runs where Snakemake was started, because a cluster's nodes
+# often reach no server.
 rule track:
     input:
         lambda wildcards: [
@@ -16,6 +17,6 @@ rule track:
     params:
         folder=lambda wildcards, output: Path(output[0]).parents[1],
     message:
-        "MLflow: what the jobs have left is logged"
+        "MLflow: finished jobs are logged"
     shell:
         "ldreg track {params.folder} --output {output} --log {log}"

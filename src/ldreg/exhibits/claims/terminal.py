@@ -15,7 +15,7 @@ Claim = Mapping[str, Any]
 
 
 def print_claims(specs: Sequence[Path], console: Console) -> None:
-    """Print the claims of the ledger that tests most: others have the same ones as not tested."""
+    """Print the claims of the ledger that tests most of them; all ledgers have the same claims."""
     made = {spec: read_claims(spec) for spec in specs}
     spec = max(made, key=lambda path: sum("context" in claim for claim in made[path]))
     for line in claim_lines(made[spec], spec):
