@@ -21,6 +21,7 @@ from ldreg.config.scale_file import Evaluation, Transfer
 from ldreg.detection.model import build_detector
 from ldreg.evaluation.linear import LinearSettings
 from ldreg.evaluation.transfer import paper_setting
+from ldreg.exhibits.paper.settings import STATUS
 from ldreg.jobs.transfer import classifier_settings
 from ldreg.models.networks import build_backbone
 from ldreg.training.optim import build_optimizer
@@ -32,8 +33,8 @@ ROWS = pd.read_csv(CONFIG / "paper/settings.csv", dtype=str, keep_default_na=Fal
 REPORTED = pd.read_csv(CONFIG / "paper/reported.csv", dtype={"epochs": float, "batch_size": float})
 WHERE = ["exhibit", "method", "backbone", "regularizer", "epochs", "batch_size"]
 GROUPS = {key: rows for key, rows in ROWS.groupby([*WHERE, "key"], sort=False)}
-STATUS = {"printed", "code", "own paper", "own code", "assumed"}
 RUNS = [(exhibit, spec) for exhibit in SCALE.exhibits for spec in SCALE.runs_of(exhibit).values()]
+OF_THE_SCALE = ("evaluation", "transfer", "detection", "execution")
 # Of every run; the others a run has only where they are set at all, or by its optimiser or regulariser.
 ALWAYS = {
     "dataset",
@@ -143,12 +144,16 @@ def test_the_runs_have_the_papers_settings(group: tuple[str, ...]) -> None:
     rows = GROUPS[group]
     specs = [spec for exhibit, spec in RUNS if about(tuple(where), exhibit, spec)]
     assert specs, "no run is named"
-    if rows["here"].any():  # another way here, as the row says
-        head, _, name = key.partition(".")
+    head, _, name = key.partition(".")
+    if rows["here"].any() and head in OF_THE_SCALE:  # another way here, as the row says
         blocks = {"evaluation": Evaluation, "transfer": Transfer}
         assert head not in blocks or name not in blocks[head].model_fields
         return
     ours = {value for spec in specs for value in found(key, spec)}
+    if rows["here"].any():  # another value of a run here, with which the words begin
+        (here,) = rows["here"]
+        assert ours == {parsed(here.partition(":")[0], next(iter(ours)))}
+        return
     assert ours == {parsed(text, next(iter(ours))) for text in rows["value"]}
 
 
@@ -194,9 +199,49 @@ def test_what_linear_evaluation_does_instead_is_what_its_code_does() -> None:
 
 
 def test_sources_and_status_are_named() -> None:
-    assert set(ROWS["status"]) == STATUS
+    assert {*ROWS["status"]} == {*STATUS}
     assert ROWS["source"].all() and ROWS["value"].all()
     assert not ROWS.duplicated([*WHERE, "key", "value"]).any()
+
+
+HEAD = {"projector", "temperature"}
+CURVE = {"optimizer", "base_lr", "lr_scaling", "weight_decay"}
+COLOURS = {"views.brightness", "views.contrast", "views.saturation", "views.hue"}
+ALIKE = {"views.flip", "views.jitter", "views.grayscale"} | COLOURS
+EVALUATION = {f"evaluation.linear_{key}" for key in ("epochs", "final_lr_factor", *CURVE)}
+# What the paper's tables of settings print, and of which methods; copied from its appendix F.
+TABLES = {
+    "5": ({"simclr"}, HEAD | CURVE),
+    "6": ({"simclr_tuned"}, HEAD | CURVE),
+    "7": ({"byol"}, CURVE | {"projector", "predictor", "momentum"}),
+    "8": ({"mae"}, CURVE | {"optimizer.beta1", "adam_beta2"}),
+    "9": ({""}, EVALUATION),
+    "10": ({"simclr"}, ALIKE | {"views.blur"}),
+    "11": (
+        {"simclr_tuned byol"},
+        ALIKE | {f"views.{n}.{key}" for n in (0, 1) for key in ("blur", "solarize")},
+    ),
+}
+
+
+@pytest.mark.parametrize("number", TABLES)
+def test_a_table_is_named_for_what_it_prints_and_for_nothing_else(number: str) -> None:
+    methods, keys = TABLES[number]
+    rows = ROWS[ROWS["source"].str.match(rf"Table {number}\b")]
+    assert ({*rows["method"]}, {*rows["key"]}) == (methods, keys)
+    assert {*rows["status"]} == {"printed"}
+
+
+def test_what_is_printed_nowhere_does_not_say_so() -> None:
+    """Printed is what stands in the text, a table or a figure; nothing of another status does."""
+    printed = ROWS["status"] == "printed"
+    assert ROWS[printed]["source"].str.match(r"(text|Tables?|Figure)\b").all()
+    # But for batches of methods whose own papers have others: the default is theirs by assumption.
+    others = ROWS[~printed & (ROWS["key"] != "batch_size")]["source"]
+    assert not others.str.match(r"(text|Tables?|Figure)\b").any()
+    of = {status: {*ROWS[ROWS["status"] == status]["source"].str.split().str[0]} for status in STATUS}
+    assert of["code"] == {"released"}
+    assert of["own paper"] | of["own code"] == {"MoCo", "VICReg", "VICReg;", "Barlow", "detectron2"}
 
 
 # What the paper reports is what its exhibits run, but for the second beta of MoCo.

@@ -273,7 +273,7 @@ def test_what_a_detector_cannot_start_from_or_share_is_refused_before_anything_t
         demo(vit)
 
     def shared(content: dict[str, Any]) -> None:
-        content["exhibits"]["table3"] = {"runs": [], "runs_of": ["table8"]}
+        content["exhibits"]["table3"] = {"runs": [], "runs_of": ["settings_simclr_vit"]}
 
     with pytest.raises(LdregError, match=r"^scale.yaml: exhibits.table3.runs_of: backbone vit_mini of "):
         demo(shared)

@@ -11,7 +11,7 @@ from ldreg.config.run_spec import RunSpec
 
 
 def scaled_lr(spec: RunSpec) -> float:
-    """Return the learning rate after the warm-up, scaled by the global batch size (LDReg tables 5-8)."""
+    """Return the learning rate after the warm-up, scaled by the global batch size (LDReg, Tables 5-8)."""
     factor = {"sqrt": math.sqrt(spec.batch_size), "linear": spec.batch_size / 256, "none": 1.0}
     return spec.base_lr * factor[spec.lr_scaling]
 

@@ -1,4 +1,7 @@
-"""Tables 5 to 11: the paper's settings beside those of runs made from config/imagenet.yaml, or changed."""
+"""Tables 5 to 11 and SimCLR on a ViT-B/16: the paper's settings beside those of runs.
+
+The runs are made from config/imagenet.yaml, or changed.
+"""
 
 import io
 import re
@@ -20,7 +23,9 @@ from ldreg.workflow.scale import Scale
 
 CONFIG = Path(__file__).resolve().parents[3] / "config"
 SPECS = Scale.read(CONFIG / "imagenet.yaml").runs_of("table1")
-SIMCLR, TUNED = "SimCLR, ResNet-50", "SimCLR-Tuned, ResNet-50"
+SIMCLR, TUNED, BYOL = "SimCLR, ResNet-50", "SimCLR-Tuned, ResNet-50", "BYOL, ResNet-50"
+VIT = "SimCLR, ViT-B/16"
+PRECISION = "execution.precision"
 
 
 class Made:
@@ -37,7 +42,7 @@ class Made:
         spec = RunSpec.model_validate(spec.model_dump() | changes)
         folder = self.root / f"runs/{len(self.runs)}"
         write_spec(folder / "spec.yaml", spec, f"run{len(self.runs)}")
-        write_json(folder / "summary.json", {"spec_hash": spec.hash} | (summary or {}))
+        write_json(folder / "summary.json", {"spec_hash": spec.hash, "precision": "bf16"} | (summary or {}))
         write_json(folder / "linear.json", {"protocol": "cached", "at_grid_edge": False})
         self.runs.append(str(folder))
         return folder
@@ -50,19 +55,21 @@ class Made:
             file.write(f"Table 5,printed,,simclr,resnet50,,,,{key},{value},\n")
         self.paper = folder / "reported.csv"
 
-    def table(self, number: int, **settings: Any) -> dict[str, str]:
-        content = {"exhibit": f"table{number}", "scale": "imagenet", "renderer": "settings_table"}
-        content |= {"title": f"Table {number}", "caption": "The settings.", "runs": self.runs}
+    def table(self, which: int | str, **settings: Any) -> dict[str, str]:
+        """The files of one of the paper's tables, by its number, or of another."""
+        name = f"table{which}" if isinstance(which, int) else which
+        content = {"exhibit": name, "scale": "imagenet", "renderer": "settings_table"}
+        content |= {"title": name, "caption": "The settings.", "runs": self.runs}
         content |= {"paper": str(self.paper)}
-        content["settings"] = {"table": f"table{number}", "scale_of_paper": True, **settings}
-        path = self.root / f"exhibits/table{number}.spec.yaml"
+        content["settings"] = {"table": name, "scale_of_paper": True, **settings}
+        path = self.root / f"exhibits/{name}.spec.yaml"
         path.parent.mkdir(exist_ok=True)
         path.write_text(yaml.safe_dump(content))
         (self.root / "evaluation.yaml").write_text(yaml.safe_dump(self.evaluation))
         return settings_table(read_exhibit(path))
 
-    def cells(self, number: int, **settings: Any) -> pd.DataFrame:
-        text = self.table(number, **settings)["csv"]
+    def cells(self, which: int | str, **settings: Any) -> pd.DataFrame:
+        text = self.table(which, **settings)["csv"]
         return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False).set_index(["of", "key"])
 
 
@@ -87,36 +94,74 @@ def papers(made: Made) -> Made:
     return made
 
 
-@pytest.mark.parametrize("number", [5, 6, 7, 8, 10, 11])
-def test_the_papers_own_scale_differs_in_nothing(papers: Made, number: int) -> None:
-    cells = papers.cells(number)
-    assert set(cells["compared"]) == {"="} and len(cells) > 10
-    assert "**" not in papers.table(number)["md"]
+@pytest.mark.parametrize("which", [5, 6, 7, 8, 10, 11, "settings_simclr_vit"])
+def test_the_papers_own_scale_differs_in_precision_alone(papers: Made, which: int | str) -> None:
+    cells = papers.cells(which).reset_index("of")
+    differing = {PRECISION} if PRECISION in cells.index else set()
+    assert {*cells[cells["compared"] != "="].index} == differing and len(cells) > 10
+    assert bool(differing) == (which not in (10, 11))
+    assert papers.table(which)["md"].count("**") == 4 * len(differing)
+    assert cells["status"].ne("").all() and cells["source"].ne("").all()
 
 
 def test_each_table_shows_its_own_settings(papers: Made) -> None:
     cells = {number: papers.cells(number)["here"] for number in range(5, 12)}
-    assert cells[5][SIMCLR, "projector"] == "2048-128" and cells[5][TUNED, "temperature"] == "0.15"
+    assert cells[5][SIMCLR, "projector"] == "2048-128" and cells[6][TUNED, "temperature"] == "0.15"
     assert cells[5][SIMCLR, "base_lr"] == "0.075" and cells[5][SIMCLR, "weight_decay"] == "1e-6"
     assert cells[5][SIMCLR, "optimizer.trust_coefficient"] == "0.001"
-    assert cells[6]["BYOL, ResNet-50", "momentum"] == "0.99"
-    assert cells[7]["MAE, ViT-B/16", "beta"] == "5e-6"
-    assert cells[8]["SimCLR, ViT-B/16", "regularizer_start"] == "0.05"
+    assert cells[7][BYOL, "momentum"] == "0.99"
+    assert cells[8]["MAE, ViT-B/16", "beta"] == "5e-6"
     assert cells[10][SIMCLR, "brightness"] == "0.8"
-    assert cells[11]["BYOL, ResNet-50", "blur"] == "1 / 0.1"
-    sources = papers.cells(5)["source"]
-    assert sources[SIMCLR, "projector"] == "Table 5" and "(code)" in sources[SIMCLR, "regularizer_start"]
+    assert cells[11][BYOL, "blur"] == "1 / 0.1"
+    of = {number: set(papers.cells(number).index.get_level_values("of")) for number in (5, 6, 7, 8, 11)}
+    assert of == {5: {SIMCLR}, 6: {TUNED}, 7: {BYOL}, 8: {"MAE, ViT-B/16"}, 11: {BYOL, TUNED}}
+
+
+def test_settings_and_views_of_simclr_on_a_vit_stand_in_one_table(papers: Made) -> None:
+    cells = papers.cells("settings_simclr_vit")
+    assert {*cells.index.get_level_values("of")} == {f"{VIT}: pretraining", f"{VIT}: views"}
+    assert cells["here"][f"{VIT}: pretraining", "regularizer_start"] == "0.05"
+    assert cells["here"][f"{VIT}: views", "solarize"] == "0 / 0.2"
+    printed = {key for (_, key), status in cells["status"].items() if "printed" in status}
+    assert printed == {"dataset", "backbone", "epochs", "batch_size", "acts_on", "beta", "k"}
+    labels = [
+        line.split("|")[1].strip()
+        for line in papers.table("settings_simclr_vit")["md"].splitlines()[8:]
+        if "|" in line
+    ]
+    assert {"base learning rate", "solarisation: probability"} < {*labels}
+
+
+def test_each_setting_says_whether_the_paper_prints_it(papers: Made) -> None:
+    def told(which: int, key: str, of: str) -> tuple[str, ...]:
+        return tuple(papers.cells(which).loc[(of, key), ["status", "source"]])
+
+    assert told(5, "projector", SIMCLR) == ("printed", "Table 5")
+    assert told(6, "warmup_epochs", TUNED) == ("authors' code", "released configurations")
+    assert told(10, "crop_scale", SIMCLR) == ("authors' code", "released code")
+    assert told(11, "blur", BYOL) == ("printed", "Table 11")
+    assert told(8, "mask_ratio", "MAE, ViT-B/16")[0] == "authors' code"
+    assert "The paper's value is printed in" in papers.table(5)["md"]
+
+
+def test_the_precision_is_that_of_the_runs(made: Made) -> None:
+    for place, spec in enumerate(of("simclr")):
+        made.add(spec, {"precision": ("bf16", "float32")[place]})
+    line = made.cells(5).loc[SIMCLR, PRECISION]
+    assert tuple(line[["paper", "here", "compared", "status"]]) == (
+        *("fp16", "bf16, float32", "differs", "authors' code"),
+    )
 
 
 def test_what_differs_is_marked_and_counted(made: Made) -> None:
     for spec in of("simclr"):
-        made.add(spec, temperature=0.2, projector=(2048, 2048, 128), train_images=1000)
+        made.add(spec, {"precision": "fp16"}, temperature=0.2, projector=(2048, 2048, 128), train_images=1000)
     files, cells = made.table(5), made.cells(5).loc[SIMCLR]
     differing = cells[cells["compared"] != "="]["compared"].to_dict()
     assert differing == {"projector": "differs", "temperature": "differs", "train_images": "only here"}
     (line,) = [row for row in files["md"].splitlines() if row.startswith("| temperature") and "0.1 " in row]
     assert re.split(r"\s*\|\s*", line.strip("| ")) == [
-        *("temperature", "0.1", "**0.2**", "**differs**", "Table 5")
+        *("temperature", "0.1", "**0.2**", "**differs**", "printed", "Table 5")
     ]
     assert r"\textbf{0.2} & \textbf{differs}" in files["tex"]
     assert re.search(r"SimCLR, ResNet-50: 2 of \d+ settings differ", files["md"])
@@ -139,10 +184,10 @@ def test_a_value_of_the_paper_that_no_run_has_differs(papers: Made) -> None:
 def test_a_method_that_was_not_run_says_so_and_looks_like_nothing_else(made: Made) -> None:
     for spec in of("simclr"):
         made.add(spec)
-    cells = made.cells(5).loc[TUNED]
+    cells = made.cells(6).loc[TUNED]
     assert set(cells["here"]) == set(cells["compared"]) == {"not run"}
     assert cells.loc["projector", "paper"] == "8192-8192-512"
-    assert not re.search(r"SimCLR-Tuned.*settings differ", made.table(5)["md"])
+    assert not re.search(r"SimCLR-Tuned.*settings differ", made.table(6)["md"])
     assert set(made.cells(11)["here"]) == {"not run"}
 
 
@@ -170,12 +215,12 @@ def test_views_are_compared_one_by_one(papers: Made) -> None:
     papers.add(spec, views=views)
     papers.add(of("simclr_tuned")[0])
     cells = papers.cells(11)
-    assert tuple(cells.loc["BYOL, ResNet-50", "solarize"][["paper", "here", "compared"]]) == (
+    assert tuple(cells.loc[BYOL, "solarize"][["paper", "here", "compared"]]) == (
         *("0 / 0.2", "0 / 0.1", "differs"),
     )
-    assert cells.loc["BYOL, ResNet-50", "rotation"]["compared"] == "only here"
+    assert cells.loc[BYOL, "rotation"]["compared"] == "only here"
     assert set(cells.loc[TUNED]["compared"]) == {"="}
-    assert papers.table(11)["md"].count("### ") == 3
+    assert papers.table(11)["md"].count("### ") == 2
 
 
 def test_linear_evaluation_is_that_of_the_scale(papers: Made) -> None:

@@ -47,6 +47,7 @@ LABELS = {
     "optimizer.decay_of_biases_and_norms": "optimizer: decay of biases and norms",
     "optimizer.beta1": "optimizer: beta 1",
     "adam_beta2": "optimizer: beta 2",
+    "execution.precision": "precision of mixed-precision training",
     "crop_scale": "crop: share of the area",
     "crop_ratio": "crop: width / height",
     "rotation": "rotation (degrees)",

@@ -24,7 +24,14 @@ VARIANTS = ("table12", "table13", "table16")
 RUNS_OF = {"table2": "table2_encoders", "table3": "table3_encoders"}
 # Keys that a run's spec does not have begin with a block's name.
 NOT_OF_RUNS = ("optimizer.", "evaluation.", "execution.", "transfer.", "detection.")
-STATUS = ("printed", "code", "own paper", "own code", "assumed")
+# Who gives a value, as the file says it and in words.
+STATUS = {
+    "printed": "printed",
+    "code": "authors' code",
+    "own paper": "method's own paper",
+    "own code": "method's own code",
+    "assumed": "assumed",
+}
 # A row with a value of one of these is about runs with that value alone. Batch sizes follow from epochs.
 _BUDGET = ("epochs", "batch_size")
 
@@ -57,13 +64,16 @@ class Row:
 
 @dataclass(frozen=True)
 class PaperSetting:
-    """One setting of the paper. `here` says what is done instead, where none of our settings says it.
+    """One setting of the paper.
 
+    source, status: where its values stand, and whether they are printed there, in words; several of either
+    are separated by semicolons. here: what is done instead, where no setting of ours says it.
     regularizers: those whose runs have the setting; empty means all.
     """
 
     values: tuple[str, ...]
     source: str
+    status: str
     here: str = ""
     regularizers: tuple[str, ...] = ()
 
@@ -97,14 +107,10 @@ class PaperSettings:
         run = {"method": method, "backbone": backbone}
         usual = {row for key in self._of_key for row in self._usual(key, run)}
         rows = [row for row in self._rows if row in usual]
-        own = [
-            row for row in rows if row.method
-        ]  # rows of the method's own table, which is about this encoder
         given: dict[str, list[Row]] = {}
         for row in rows:
             given.setdefault(row.key, []).append(row)
-        encoder = PaperSetting((backbone,), own[0].source if own else "")
-        return {"backbone": encoder} | {key: _paper_setting(each) for key, each in given.items()}
+        return {key: _paper_setting(each) for key, each in given.items()}
 
     def of_all(self, prefix: str) -> dict[str, PaperSetting]:
         """The paper's settings for all runs whose keys begin with `prefix`, by key without the prefix."""
@@ -167,11 +173,11 @@ def _before(key: str) -> tuple[str, ...]:
 
 
 def _paper_setting(rows: Sequence[Row]) -> PaperSetting:
-    sources = [row.source if row.status == "printed" else f"{row.source} ({row.status})" for row in rows]
     regularizers = [word for row in rows for word in row.regularizer.split()]
     return PaperSetting(
         tuple(dict.fromkeys(row.value for row in rows)),
-        "; ".join(dict.fromkeys(sources)),
+        "; ".join(dict.fromkeys(row.source for row in rows)),
+        "; ".join(dict.fromkeys(STATUS[row.status] for row in rows)),
         "; ".join(dict.fromkeys(row.here for row in rows if row.here)),
         tuple(dict.fromkeys(regularizers)) if all(row.regularizer for row in rows) else (),
     )

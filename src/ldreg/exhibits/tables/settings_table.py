@@ -1,4 +1,7 @@
-"""The paper's Tables 5 to 11: its settings beside those of our runs; settings that differ are marked."""
+"""The paper's settings beside those of our runs: Tables 5 to 11, and SimCLR on a ViT-B/16.
+
+Settings that differ are marked.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -18,80 +21,110 @@ from ldreg.exhibits.paper.setting_words import agree, label, shown
 from ldreg.exhibits.paper.settings import PaperSetting, PaperSettings
 from ldreg.exhibits.runs.run_table import ExhibitSpec, describe, linear_protocol, settings_of
 from ldreg.exhibits.runs.summaries import imported, read_summary
-from ldreg.exhibits.tables.declared import TABLES, SettingsTableSettings
+from ldreg.exhibits.tables.declared import TABLES, PaperTable, SettingsTableSettings
 from ldreg.exhibits.tables.table_files import table_files
 from ldreg.files import read_yaml
 
-HEADER = ("setting", "paper", "here", "compared", "source of the paper's value")
+HEADER = ("setting", "paper", "here", "compared", "the paper's value is", "source")
 SAME, DIFFERS, ONLY_HERE, NOT_RUN, NOT_KNOWN = "=", "differs", "only here", "not run", "not known"
 NOT_GIVEN = "not given"
 # Settings that the tables leave out: they name, repeat, sweep or watch a run, or stand in another table.
 _LEFT_OUT = ("scale", "augmentation", "jitter", "views", "method", "regularizer", "seed", "monitor_k")
 _LEFT_OUT += ("knn_every", "execution", "evaluation")
 _BESIDE = {"adam_beta2": "optimizer"}  # a setting that has a meaning only together with another one
-_BLOCKS = {
-    "views": "views.",
-    "evaluation": "evaluation.",
-}  # blocks whose names the tables leave out of the keys
+# Blocks whose names the tables leave out of the keys.
+_BLOCKS = {"pretraining": "", "views": "views.", "evaluation": "evaluation."}
+_PRECISION = "execution.precision"  # which is no setting of a run, but stands below them
 
 
 @dataclass(frozen=True)
 class Line:
-    """One setting: the paper's value and ours in words, whether they agree, and where the paper gives it."""
+    """One setting: the paper's value and ours in words, whether they agree, and where the paper gives it.
+
+    status: whether the paper's value is printed, comes from its authors' code or the method's own, or is
+    assumed.
+    """
 
     key: str
     paper: str
     here: str
     compared: str
+    status: str
     source: str
 
     def cells(self, block: str) -> list[Cell]:
         """The cells of this line in the table about a block of settings, such as `views.`."""
         marked = self.compared in (DIFFERS, ONLY_HERE)
         words = (Cell(label(block + self.key, "LDReg")), Cell(self.paper), Cell(self.here, marked))
-        return [*words, Cell(self.compared, marked), Cell(self.source)]
+        return [*words, Cell(self.compared, marked), Cell(self.status), Cell(self.source)]
 
 
 @dataclass(frozen=True)
 class Used:
-    """Our runs of one method on the encoder that stands for the paper's; `absent` if there are none."""
+    """Our runs of one method on the encoder that stands for the paper's; `absent` if there are none.
+
+    precisions: the precisions in which they were trained, each once.
+    """
 
     specs: list[RunSpec]
     absent: str = NOT_RUN
+    precisions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One run: its spec, whether its weights were imported, and the precision that it was trained in."""
+
+    spec: RunSpec
+    foreign: bool
+    precision: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """The lines about one method on one encoder, or about the evaluation; `block` as for `Line.cells`."""
+
+    title: str
+    block: str
+    lines: tuple[Line, ...]
 
 
 def settings_table(exhibit: ExhibitSpec) -> dict[str, str]:
-    """One of the paper's Tables 5 to 11 as CSV (one line per setting), Markdown and LaTeX."""
+    """One of `TABLES` as CSV (one line per setting), Markdown and LaTeX."""
     settings = settings_of(exhibit, SettingsTableSettings)
     table = TABLES[settings.table]
     paper = PaperSettings(exhibit.paper.with_name(SETTINGS_FILE))
     runs = _read_runs(exhibit)
-    if table.about == "evaluation":
-        parts = {"Linear evaluation": _evaluation(exhibit, paper)}
+    if table.about == ("evaluation",):
+        lines = _evaluation(exhibit, paper)
+        parts = [Part("Linear evaluation", _BLOCKS["evaluation"], tuple(lines))]
     else:
-        lines_of = _pretraining if table.about == "pretraining" else _views
-        encoder = Reported(exhibit.paper, settings).backbone
-        parts = {
-            f"{name(method)}, {name(backbone)}": lines_of(
-                _used(runs, method, backbone, encoder), paper.of(method, backbone)
-            )
-            for method, backbone in table.members
-        }
-    block = _BLOCKS.get(table.about, "")
+        parts = list(_parts(table, runs, paper, Reported(exhibit.paper, settings).backbone))
     blocks = [
-        Block(title, HEADER, [[line.cells(block) for line in lines]], 5) for title, lines in _merged(parts)
+        Block(part.title, HEADER, [[line.cells(part.block) for line in part.lines]], len(HEADER))
+        for part in _merged(parts)
     ]
     cells = [
-        {"table": settings.table, "of": title, **vars(line)}
-        for title, lines in parts.items()
-        for line in lines
+        {"table": settings.table, "of": part.title, **vars(line)} for part in parts for line in part.lines
     ]
-    notes = [*_notes(exhibit, parts, runs, table.about), *settings.notes]
+    notes = [*_notes(exhibit, settings, parts, runs), *settings.notes]
     return table_files(exhibit, blocks, notes, pd.DataFrame(cells))
 
 
-def _read_runs(exhibit: ExhibitSpec) -> dict[Path, tuple[RunSpec, bool]]:
-    """Each run's spec, and whether its weights were imported, by folder.
+def _parts(
+    table: PaperTable, runs: dict[Path, Trained], paper: PaperSettings, encoder: Callable[[str], str]
+) -> Iterator[Part]:
+    """What the table is about, of each of its methods on each of its encoders."""
+    for method, backbone in table.members:
+        used, given = _used(runs, method, backbone, encoder), paper.of(method, backbone)
+        for about in table.about:
+            lines = _views(used, given) if about == "views" else _pretraining(used, given)
+            kind = f": {about}" if len(table.about) > 1 else ""
+            yield Part(f"{name(method)}, {name(backbone)}{kind}", _BLOCKS[about], tuple(lines))
+
+
+def _read_runs(exhibit: ExhibitSpec) -> dict[Path, Trained]:
+    """Each run's spec, and how it was trained, by folder.
 
     Raises LdregError for a run that is not trained, or was trained by another spec than its folder holds.
     """
@@ -104,32 +137,33 @@ def _read_runs(exhibit: ExhibitSpec) -> dict[Path, tuple[RunSpec, bool]]:
                 f"{folder}/summary.json: spec_hash: {digest!r} is not that of spec.yaml ({spec.hash}); "
                 "it was trained with other settings: train it again"
             )
-        runs[folder] = (spec, imported(summary))
+        runs[folder] = Trained(spec, imported(summary), str(summary.get("precision", NOT_KNOWN)))
     if not runs:
         raise LdregError(f"{exhibit.path}: runs: none are named; at least one is needed")
     return runs
 
 
-def _used(
-    runs: dict[Path, tuple[RunSpec, bool]], method: str, backbone: str, encoder: Callable[[str], str]
-) -> Used:
+def _used(runs: dict[Path, Trained], method: str, backbone: str, encoder: Callable[[str], str]) -> Used:
     """The runs of `method` whose encoder stands for the paper's `backbone`."""
     found = [
-        (spec, foreign)
-        for spec, foreign in runs.values()
-        if spec.method == method and encoder(spec.backbone) == backbone
+        run for run in runs.values() if run.spec.method == method and encoder(run.spec.backbone) == backbone
     ]
-    specs = [spec for spec, foreign in found if not foreign]
-    return Used(specs, NOT_KNOWN if found and not specs else NOT_RUN)
+    known = [run for run in found if not run.foreign]
+    return Used(
+        [run.spec for run in known],
+        NOT_KNOWN if found and not known else NOT_RUN,
+        tuple(_distinct(run.precision for run in known)),
+    )
 
 
 def _pretraining(used: Used, given: dict[str, PaperSetting]) -> list[Line]:
-    """Tables 5 to 8: each setting of a run that the paper gives, or that is not the default here."""
+    """Each setting of a run that the paper gives, or that is not the default here; then the precision."""
     fields = [key for key in RunSpec.model_fields if key not in _LEFT_OUT]
     keys = [key for key in given if key.split(".")[0] not in _LEFT_OUT]
     keys += [key for key in fields if key not in given and any(_is_set(spec, key) for spec in used.specs)]
     keys.sort(key=lambda key: fields.index(_BESIDE.get(key, key.split(".")[0])))
-    return [_line(key, given.get(key), _values(used, key, given.get(key)), used) for key in keys]
+    lines = [_line(key, given.get(key), _values(used, key, given.get(key)), used) for key in keys]
+    return [*lines, _line(_PRECISION, given.get(_PRECISION), list(used.precisions), used)]
 
 
 def _is_set(spec: RunSpec, key: str) -> bool:
@@ -163,17 +197,17 @@ def _line(key: str, given: PaperSetting | None, ours: list[Any], used: Used) -> 
     """One setting. It is the same only if our runs have exactly the paper's values."""
     theirs = list(given.values) if given else []
     paper = ", ".join(map(shown, theirs)) or NOT_GIVEN
-    source = given.source if given else ""
+    beside = (given.status, given.source) if given else ("", "")
     if not ours:
-        return Line(key, paper, used.absent, used.absent, source)
+        return Line(key, paper, used.absent, used.absent, *beside)
     covered = all(any(agree(value, own) for value in theirs) for own in ours)
     complete = all(any(agree(value, own) for own in ours) for value in theirs)
     compared = ONLY_HERE if given is None else SAME if covered and complete else DIFFERS
-    return Line(key, paper, ", ".join(map(shown, ours)), compared, source)
+    return Line(key, paper, ", ".join(map(shown, ours)), compared, *beside)
 
 
 def _views(used: Used, given: dict[str, PaperSetting]) -> list[Line]:
-    """Tables 10 and 11: how the two views are made; `a / b` where they are not made alike."""
+    """How the two views are made; `a / b` where they are not made alike."""
     of_views = {key.removeprefix("views."): found for key, found in given.items() if key.startswith("views.")}
     named = {key.split(".")[-1] for key in of_views}
     plain_view = ViewSettings()
@@ -189,17 +223,18 @@ def _views(used: Used, given: dict[str, PaperSetting]) -> list[Line]:
 def _view_line(key: str, given: dict[str, PaperSetting], ours: list[tuple[Any, ...]], used: Used) -> Line:
     each = [given.get(f"{place}.{key}") or given.get(key) for place in (0, 1)]
     if None in each:
-        paper, source, theirs = NOT_GIVEN, "", None
+        paper, beside, theirs = NOT_GIVEN, ("", ""), None
     else:
         theirs = [found.values[0] for found in each]
-        paper, source = _of_views(theirs), "; ".join(_distinct(found.source for found in each))
+        told = ([found.status for found in each], [found.source for found in each])
+        paper, beside = _of_views(theirs), tuple("; ".join(_distinct(words)) for words in told)
     if not ours:
-        return Line(key, paper, used.absent, used.absent, source)
+        return Line(key, paper, used.absent, used.absent, *beside)
     here = ", ".join(_distinct(map(_of_views, ours)))
     if theirs is None:
-        return Line(key, paper, here, ONLY_HERE, source)
+        return Line(key, paper, here, ONLY_HERE, *beside)
     alike = all(len(views) == 2 and all(map(agree, theirs, views)) for views in ours)
-    return Line(key, paper, here, SAME if alike else DIFFERS, source)
+    return Line(key, paper, here, SAME if alike else DIFFERS, *beside)
 
 
 def _of_views(values: Iterable[Any]) -> str:
@@ -223,32 +258,38 @@ def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _merged(parts: dict[str, list[Line]]) -> Iterator[tuple[str, list[Line]]]:
+def _merged(parts: list[Part]) -> Iterator[Part]:
     """The parts of a table; those with equal lines are joined, and so are their names."""
-    for lines in dict.fromkeys(map(tuple, parts.values())):
-        yield "; ".join(title for title, each in parts.items() if tuple(each) == lines), list(lines)
+    for block, lines in dict.fromkeys((part.block, part.lines) for part in parts):
+        titles = [part.title for part in parts if (part.block, part.lines) == (block, lines)]
+        yield Part("; ".join(titles), block, lines)
 
 
 def _notes(
-    exhibit: ExhibitSpec, parts: dict[str, list[Line]], runs: dict[Path, tuple[RunSpec, bool]], about: str
+    exhibit: ExhibitSpec, settings: SettingsTableSettings, parts: list[Part], runs: dict[Path, Trained]
 ) -> list[str]:
     """What a reader must know: the scale, how many settings differ, and what bold means."""
-    frame = pd.DataFrame([{**spec.model_dump(), "folder": str(at)} for at, (spec, _) in runs.items()])
+    frame = pd.DataFrame([{**run.spec.model_dump(), "folder": str(at)} for at, run in runs.items()])
     notes = [f"The runs here are those of the {exhibit.scale} scale: {describe(frame)}."]
-    for title, lines in parts.items():
-        compared = [line.compared for line in lines if line.compared in (SAME, DIFFERS)]
+    for part in parts:
+        compared = [line.compared for line in part.lines if line.compared in (SAME, DIFFERS)]
         if compared:
-            notes.append(f"{title}: {compared.count(DIFFERS)} of {len(compared)} settings differ.")
+            notes.append(f"{part.title}: {compared.count(DIFFERS)} of {len(compared)} settings differ.")
     notes.append(
         "Settings in bold differ from the paper's, or are set here where the paper gives nothing. The column "
         "'here' shows what the runs' own files say, without imported encoders. Several values are those of "
         "several runs."
     )
-    if about == "views":
+    notes.append(
+        "The paper's value is printed in the paper. Where the paper prints none, it comes from its authors' "
+        "code or released configurations, else from the method's own paper or code, or it is assumed."
+    )
+    about = TABLES[settings.table].about
+    if "views" in about:
         notes.append(
             "One value holds for both views. Values with a slash are those of the first and of the second "
             "view."
         )
-    if about == "evaluation":
+    if "evaluation" in about:
         notes.append(linear_protocol(frame))
     return notes
