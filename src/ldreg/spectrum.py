@@ -20,9 +20,9 @@ Matrix = Literal["correlation", "covariance", "second_moment"]
 def effective_rank(features: Tensor, matrix: Matrix = "correlation") -> Tensor:
     """Effective rank of `features` (rows, dim): exp of the entropy of normalised eigenvalues.
 
-    Roy & Vetterli (2007) define it for any matrix. LDReg names the feature correlation matrix (appendix B), but
-    not whether features are centred and scaled for it, and its public code does not compute it, so the matrix
-    is an argument here. No result depends on the order of the rows or on a common scale.
+    Roy & Vetterli (2007) define it for any matrix. LDReg names the feature correlation matrix (appendix B),
+    but not whether features are centred and scaled for it, and its public code does not compute it, so the
+    matrix is an argument here. No result depends on the order of the rows or on a common scale.
 
     - "correlation": Pearson's correlation matrix. Shifting or scaling single features does not change the
       result; a rotation does. A constant feature has no correlation and is dropped.

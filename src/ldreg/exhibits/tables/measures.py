@@ -92,6 +92,6 @@ def _notes(exhibit: ExhibitSpec, settings: MeasuresSettings, frame: pd.DataFrame
         interval,
         f"Other tables and figures show {RANK} by the {name(settings.effective_rank)}, and {LID} by "
         f"{settings.mlid}. The paper computes its effective rank from the feature correlation matrix "
-        "(appendix B), but does not say whether the features are centred and scaled for it, or how its mLID is "
-        "estimated.",
+        "(appendix B), but does not say whether the features are centred and scaled for it, or how its mLID "
+        "is estimated.",
     ]
