@@ -265,7 +265,7 @@ def test_drawn_factors_fill_their_ranges() -> None:
         ViewSettings(blur=0.5),
         ViewSettings(solarize=0.2),
     ],
-    ids=lambda settings: "-".join(settings.model_fields_set),
+    ids=lambda settings: "-".join(sorted(settings.model_fields_set)),
 )
 def test_share_of_images_that_an_operation_changes(settings: ViewSettings) -> None:
     images = noise(2000)
