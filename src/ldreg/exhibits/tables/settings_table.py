@@ -13,14 +13,15 @@ from ldreg.errors import LdregError
 from ldreg.exhibits.output.labels import name
 from ldreg.exhibits.output.markup import Block, Cell
 from ldreg.exhibits.paper import SETTINGS_FILE
+from ldreg.exhibits.paper.linear_evaluation import linear_evaluation
 from ldreg.exhibits.paper.reported import Reported
 from ldreg.exhibits.paper.setting_words import agree, label, shown
 from ldreg.exhibits.paper.settings import PaperSetting, PaperSettings
-from ldreg.exhibits.runs.run_table import ExhibitSpec, describe, linear_protocol, settings_of
+from ldreg.exhibits.runs.linear import linear_protocol
+from ldreg.exhibits.runs.run_table import ExhibitSpec, describe, settings_of
 from ldreg.exhibits.runs.summaries import imported, read_summary
 from ldreg.exhibits.tables.declared import TABLES, SettingsTableSettings
 from ldreg.exhibits.tables.table_files import table_files
-from ldreg.files import read_yaml
 
 HEADER = ("setting", "paper", "here", "compared", "source of the paper's value")
 SAME, DIFFERS, ONLY_HERE, NOT_RUN, NOT_KNOWN = "=", "differs", "only here", "not run", "not known"
@@ -67,7 +68,7 @@ def settings_table(exhibit: ExhibitSpec) -> dict[str, str]:
     paper = PaperSettings(exhibit.paper.with_name(SETTINGS_FILE))
     runs = _read_runs(exhibit)
     if table.about == "evaluation":
-        parts = {"Linear evaluation": _evaluation(exhibit, paper)}
+        parts = {"Linear evaluation": _evaluation(exhibit, paper, settings.linear)}
     else:
         lines_of = _pretraining if table.about == "pretraining" else _views
         encoder = Reported(exhibit.paper, settings).backbone
@@ -86,7 +87,7 @@ def settings_table(exhibit: ExhibitSpec) -> dict[str, str]:
         for title, lines in parts.items()
         for line in lines
     ]
-    notes = [*_notes(exhibit, parts, runs, table.about), *settings.notes]
+    notes = [*_notes(exhibit, parts, runs, settings), *settings.notes]
     return table_files(exhibit, blocks, notes, pd.DataFrame(cells))
 
 
@@ -206,10 +207,10 @@ def _of_views(values: Iterable[Any]) -> str:
     return " / ".join(_distinct(map(shown, values)))
 
 
-def _evaluation(exhibit: ExhibitSpec, paper: PaperSettings) -> list[Line]:
+def _evaluation(exhibit: ExhibitSpec, paper: PaperSettings, protocol: str) -> list[Line]:
     """Table 9: the linear evaluation that the paper gives and the one that this scale's runs had."""
-    ours = read_yaml(exhibit.path.parent.parent / "evaluation.yaml")
     given = paper.of_all("evaluation.")
+    ours = linear_evaluation(exhibit.path.parent.parent, protocol, given)
     used = Used([])
     lines = [
         _line(key, found, [_tuple(ours[key])] if key in ours else [found.here or None], used)
@@ -230,9 +231,13 @@ def _merged(parts: dict[str, list[Line]]) -> Iterator[tuple[str, list[Line]]]:
 
 
 def _notes(
-    exhibit: ExhibitSpec, parts: dict[str, list[Line]], runs: dict[Path, tuple[RunSpec, bool]], about: str
+    exhibit: ExhibitSpec,
+    parts: dict[str, list[Line]],
+    runs: dict[Path, tuple[RunSpec, bool]],
+    settings: SettingsTableSettings,
 ) -> list[str]:
     """What a reader must know: the scale, how many settings differ, and what bold means."""
+    about = TABLES[settings.table].about
     frame = pd.DataFrame([{**spec.model_dump(), "folder": str(at)} for at, (spec, _) in runs.items()])
     notes = [f"The runs here are those of the {exhibit.scale} scale: {describe(frame)}."]
     for title, lines in parts.items():
@@ -250,5 +255,5 @@ def _notes(
             "view."
         )
     if about == "evaluation":
-        notes.append(linear_protocol(frame))
+        notes.append(linear_protocol(frame, settings.linear))
     return notes
