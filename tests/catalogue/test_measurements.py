@@ -8,7 +8,7 @@ import pytest
 
 from ldreg.catalogue.measurements import MEASURED, MEASUREMENTS, PRETRAINED, measurement_of
 from ldreg.cli.commands import COMMANDS
-from ldreg.config.scale_file import Cost, Execution, ScaleFile
+from ldreg.config.scale_file import Cost, Evaluation, Execution, ScaleFile
 
 
 @pytest.mark.parametrize("key", MEASUREMENTS)
@@ -22,7 +22,10 @@ def test_a_measurement_has_a_job_and_a_command(key):
 def test_its_settings_and_its_cost_are_keys_of_a_scale_file(key):
     measurement = MEASUREMENTS[key]
     if measurement.settings:
-        assert measurement.settings.removesuffix(".yaml") in ScaleFile.model_fields
+        assert measurement.settings.removesuffix(".yaml") in {
+            *ScaleFile.model_fields,
+            *Evaluation.model_fields,
+        }
     if measurement.cost:
         assert measurement.cost in Cost.model_fields
 
@@ -43,6 +46,9 @@ def test_a_measurement_runs_on_one_gpu_or_as_pretraining_does():
     assert execution.options_of(MEASUREMENTS["detect"]).startswith("--gpus 4 --nodes 2")
     assert "--micro-batch 8" in execution.options_of(MEASUREMENTS["step_cost"])
     assert "--micro-batch" not in execution.options_of(MEASUREMENTS["detect"])
+    assert "--precision bf16" in execution.options_of(MEASUREMENTS["detect"])
+    assert "--precision" not in execution.options_of(MEASUREMENTS["linear_paper"])
+    assert "--nodes 2" in execution.options_of(MEASUREMENTS["linear_paper"])
 
 
 def test_declarations_import_nothing_heavy():

@@ -3,18 +3,19 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import CenterCrop, InterpolationMode, Resize
+from torchvision.transforms import CenterCrop, InterpolationMode, Resize, functional
 from torchvision.transforms.functional import pil_to_tensor, resized_crop
 
 from ldreg.config.run_spec import RunSpec, ViewSettings
 from ldreg.config.scale_file import Evaluation, Execution
 from ldreg.data import batches, loader
 from ldreg.data.datasets import Split, load
-from ldreg.data.loader import Share, load_eval_views, load_views, random_crops
+from ldreg.data.loader import TEST_VIEWS, Share, load_eval_views, load_views, random_crops
 from ldreg.data.views import draw, finish_view, make_view, view_seed
 from ldreg.errors import LdregError
 from ldreg.evaluation import features
@@ -169,6 +170,35 @@ def test_evaluation_is_torchvisions_resize_and_central_crop(tree: Path, size: in
         with Image.open(path) as image:
             expected = pil_to_tensor(CenterCrop(size)(Resize(shorter)(image.convert("RGB"))))
         assert torch.equal(view, expected / 255)
+
+
+def authors_view(image: Image.Image, size: int) -> Image.Image:
+    """By torchvision's functions, as LDReg's code composes them: a central crop of both sides, squashed."""
+    height, width = int(image.height * 0.875), int(image.width * 0.875)
+    cropped = functional.center_crop(image, [height, width])
+    return functional.resize(cropped, [size, size], InterpolationMode.BICUBIC)
+
+
+@pytest.mark.parametrize("size", [32, 224])
+def test_the_authors_view_is_their_crop_and_resize(tree: Path, size: int) -> None:
+    images = load("imagenet", tree).test.images
+    made = torch.cat(list(load_eval_views(images, size, 7, 0, CPU, test_view="authors")))
+    for path, view in zip(images.paths, made, strict=True):
+        with Image.open(path) as image:
+            expected = pil_to_tensor(authors_view(image.convert("RGB"), size))
+        assert torch.equal(view, expected / 255)
+
+
+def test_both_views_by_hand() -> None:
+    """A picture of 16 x 8 pixels, each column of one grey: its central 14 x 7, squashed, or 7 x 7."""
+    columns = np.arange(0, 160, 10, dtype=np.uint8)
+    image = Image.fromarray(np.broadcast_to(columns[None, :, None], (8, 16, 3)).copy())
+    # Shorter side 8 stays 8 for a view of 7: columns 4 to 10, half a pixel rounded to even.
+    proportional = np.asarray(TEST_VIEWS["torchvision"](image, 7))
+    assert proportional[0, :, 0].tolist() == columns[4:11].tolist()
+    # 14 columns, 1 to 14, on 7: the middle of each pair lies between two columns.
+    squashed = np.asarray(TEST_VIEWS["authors"](image, 7))
+    assert squashed[3, 1:-1, 0].tolist() == pytest.approx([35, 55, 75, 95, 115], abs=1)
 
 
 def test_features_are_in_order_and_leave_the_random_state(tree: Path) -> None:

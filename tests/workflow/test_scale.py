@@ -128,9 +128,9 @@ def test_inputs_are_written_once_and_only_what_changes(demo: Callable[..., Scale
     scale = demo()
     write_inputs(scale, results)
     first = written()
-    # How to measure, transfer and detect, which exhibits are declared, and when to look again for each of the
-    # two sets to transfer to.
-    assert len(first) == len(scale.runs) + 4 + 2 + len(scale.exhibits)
+    # How to measure (two files), transfer and detect, which exhibits are declared, and when to look again for
+    # each of the two sets to transfer to.
+    assert len(first) == len(scale.runs) + 5 + 2 + len(scale.exhibits)
     for name, spec in scale.runs.items():
         assert read_spec(results / "demo/runs" / name / "spec.yaml") == (name, spec)
     write_inputs(demo(), results)
@@ -142,6 +142,14 @@ def test_inputs_are_written_once_and_only_what_changes(demo: Callable[..., Scale
     write_inputs(demo(change), results)
     changed = {name for name, found in written().items() if found != first[name]}
     assert changed == {"demo/evaluation.yaml"}
+
+    def change_paper(content: dict[str, Any]) -> None:
+        change(content)
+        content["evaluation"]["linear_paper"]["epochs"] = 7
+
+    write_inputs(demo(change_paper), results)
+    changed = {name for name, found in written().items() if found != first[name]}
+    assert changed == {"demo/evaluation.yaml", "demo/linear_paper.yaml"}
 
 
 def test_a_mistake_that_shows_late_writes_nothing(demo: Callable[..., Scale], tmp_path: Path) -> None:

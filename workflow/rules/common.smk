@@ -7,7 +7,7 @@ from snakemake.utils import update_config
 
 try:
     from ldreg.catalogue.backbones import STAND_INS
-    from ldreg.catalogue.measurements import MEASURED, MEASUREMENTS, PRETRAINED
+    from ldreg.catalogue.measurements import MEASUREMENTS, PRETRAINED
     from ldreg.errors import LdregError
     from ldreg.exhibits.paper import SETTINGS_FILE
     from ldreg.exhibits.paper.settings import PaperSettings

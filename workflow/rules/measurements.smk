@@ -1,4 +1,31 @@
 # What some exhibits ask of a run beyond what every run is measured by.
+if "paper" in SCALE.content.evaluation.linear:
+
+    rule linear_paper:
+        input:
+            spec=f"{RUN}/spec.yaml",
+            settings=f"{RESULTS}/{SCALE.name}/linear_paper.yaml",
+            data=data_of,
+            encoder=f"{RUN}/encoder.safetensors",
+        output:
+            f"{RUN}/linear_paper.json",
+        log:
+            f"{LOGS}/linear_paper/{{run}}.log",
+        conda:
+            "../../environment.yml"
+        threads: EXECUTION.threads
+        resources:
+            **EXECUTION.resources_of(MEASUREMENTS["linear_paper"]),
+            mem_mb=EXECUTION.memory_mb,
+            runtime=f"{EXECUTION.hours}h",
+            options=EXECUTION.options_of(MEASUREMENTS["linear_paper"]),
+        message:
+            "Linear evaluation on crops of {wildcards.run}"
+        shell:
+            "ldreg linear-paper {input.spec} --settings {input.settings} --data {input.data}"
+            " --threads {threads} {resources.options} --log {log}"
+
+
 if TRANSFERRED:
 
     # A set of which nothing is there and that cannot be fetched is left out of the table, and is no failure.

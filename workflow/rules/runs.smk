@@ -29,7 +29,7 @@ rule measure:
         data=data_of,
         encoder=f"{RUN}/encoder.safetensors",
     output:
-        expand(f"{RUN}/{{name}}", name=MEASURED, allow_missing=True),
+        expand(f"{RUN}/{{name}}", name=SCALE.measured, allow_missing=True),
     log:
         f"{LOGS}/measure/{{run}}.log",
     conda:

@@ -4,6 +4,7 @@ The command line, the rules of the workflow, `ldreg plan` and MLflow's log read 
 with the key `example` is computed by `example_job` in `ldreg.jobs.example`; its Snakemake rule is `example`.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
@@ -24,6 +25,7 @@ class Measurement:
         for_every_run: whether every run is measured; otherwise only the runs whose exhibits read its files.
         needs_encoder: whether the run must be pretrained first.
         runs_like_pretraining: whether it uses all GPUs of a run, as pretraining does; otherwise it uses one.
+        in_float32: whether it computes in float32, whatever a scale's `execution.precision` is.
         single_threaded: whether it must run on one thread for its result to be reproducible.
         takes_training_steps: whether it takes training steps and needs the options for accumulating
             gradients.
@@ -39,6 +41,7 @@ class Measurement:
     for_every_run: bool = False
     needs_encoder: bool = True
     runs_like_pretraining: bool = False
+    in_float32: bool = False
     single_threaded: bool = False
     takes_training_steps: bool = False
     cost: str | None = None
@@ -70,6 +73,17 @@ MEASUREMENTS = {
             settings="evaluation.yaml",
             for_every_run=True,
             cost="measure_hours",
+            live=True,
+        ),
+        Measurement(
+            key="linear_paper",
+            label="linear evaluation as in the paper",
+            files=("linear_paper.json",),
+            help="train a linear classifier on crops, on a trained run's frozen encoder, as in the paper",
+            settings="linear_paper.yaml",
+            runs_like_pretraining=True,
+            in_float32=True,
+            cost="linear_paper_hours",
             live=True,
         ),
         Measurement(
@@ -115,10 +129,21 @@ MEASUREMENTS = {
         ),
     )
 }
-# The files with the measurements that every run has.
+# The files with the measurements that every run has; linear.json only if `evaluation.linear` has `cached`.
 MEASURED = tuple(
     name for measurement in MEASUREMENTS.values() if measurement.for_every_run for name in measurement.files
 )
+# The file of each protocol of linear evaluation.
+LINEAR_FILES = {"cached": "linear.json", "paper": "linear_paper.json"}
+
+
+def measured_with(protocols: Collection[str]) -> tuple[str, ...]:
+    """What every run of a scale is measured by whose `evaluation.linear` has these protocols.
+
+    >>> measured_with(["paper"])
+    ('dimensionality.json', 'knn.json')
+    """
+    return tuple(name for name in MEASURED if name != LINEAR_FILES["cached"] or "cached" in protocols)
 
 
 def measurement_of(name: str) -> Measurement | None:

@@ -91,6 +91,15 @@ def _measure(arguments: argparse.Namespace, terminal: TextIO) -> None:
         measure_job(arguments.spec, arguments.evaluation, arguments.data, _execution(arguments), RESULTS)
 
 
+def _linear_paper(arguments: argparse.Namespace, terminal: TextIO) -> None:
+    with _gpus(arguments):
+        _start_ranks(arguments, terminal)
+        from ldreg.jobs.linear_paper import linear_paper_job
+
+        files = (arguments.spec, arguments.settings, arguments.data)
+        linear_paper_job(*files, _execution(arguments), RESULTS, terminal)
+
+
 def _transfer(arguments: argparse.Namespace, terminal: TextIO) -> None:
     from ldreg.jobs.transfer import transfer_job
 
@@ -174,6 +183,7 @@ COMMANDS: dict[str, Command] = {
     "pretrain": _pretrain,
     "import": _import,
     "measure": _measure,
+    "linear-paper": _linear_paper,
     "transfer": _transfer,
     "detect": _detect,
     "compose": _compose,

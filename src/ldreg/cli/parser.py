@@ -183,6 +183,8 @@ def _add_measurements(command: Callable[..., argparse.ArgumentParser]) -> dict[s
         job.add_argument("spec", type=Path)
     measure, transfer, detect = (measurements[key] for key in ("measure", "transfer", "detect"))
     measure.add_argument("--evaluation", type=Path, required=True, help="the scale's evaluation.yaml")
+    paper = measurements["linear_paper"]
+    paper.add_argument("--settings", type=Path, required=True, help="the scale's linear_paper.yaml")
     for job, name in ((transfer, "transfer.yaml"), (detect, "detection.yaml")):
         job.add_argument("--settings", type=Path, required=True, help=f"the scale's {name}")
         job.add_argument(
@@ -208,12 +210,16 @@ def _add_execution(
         job.add_argument("--micro-batch", type=_at_least(1), help="images in one forward pass of a GPU")
         job.add_argument("--accumulation", choices=("cached", "plain"), default="cached")
     plain = (measurements[key] for key, each in by_key if each.has_plain_rule)
-    for job in (pretrain, measurements["measure"], *plain):
+    for job in (pretrain, measurements["measure"], measurements["linear_paper"], *plain):
         job.add_argument("--data", type=Path, required=True, help="dataset.json of the run's data set")
     for job in (pretrain, *(measurements[key] for key, each in by_key if each.runs_like_pretraining)):
         job.add_argument(
             "--nodes", type=_at_least(1), default=1, help="number of nodes; SLURM's srun starts several"
         )
+    by_precision = [
+        measurements[key] for key, each in by_key if each.runs_like_pretraining and not each.in_float32
+    ]
+    for job in (pretrain, *by_precision):
         job.add_argument("--precision", choices=("float32", "bf16", "fp16"), default="float32")
     for job in (pretrain, *measurements.values()):
         job.add_argument("--gpus", type=int, default=0, help="GPUs per node; 0: CPU, several: torchrun")

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ldreg.catalogue.data_sets import DATA_SETS
 from ldreg.catalogue.measurements import Measurement
 from ldreg.config.detection import ComposedSettings, DetectionSettings
-from ldreg.config.run_spec import Count, Name, Positive, Strength
+from ldreg.config.run_spec import Count, Name, Positive, Probability, Strength, ViewSettings
 from ldreg.errors import check_once
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
@@ -72,8 +72,13 @@ class Execution(_Block):
     @property
     def detect_options(self) -> str:
         """Options of `ldreg detect`, which uses the GPUs of pretraining."""
+        return f"{self.float32_options} --precision {self.precision}"
+
+    @property
+    def float32_options(self) -> str:
+        """Options of a job that uses the GPUs of pretraining and always computes in float32."""
         return (
-            f"--gpus {self.gpus} --nodes {self.nodes} --workers {self.workers} --precision {self.precision}"
+            f"--gpus {self.gpus} --nodes {self.nodes} --workers {self.workers}"
             f" --corrupt-images {self.corrupt_images}"
         )
 
@@ -96,7 +101,9 @@ class Execution(_Block):
         """Options of the command of a measurement, except its number of threads."""
         if measurement.takes_training_steps:
             return self.step_options
-        return self.detect_options if measurement.runs_like_pretraining else self.measure_options
+        if measurement.runs_like_pretraining:
+            return self.float32_options if measurement.in_float32 else self.detect_options
+        return self.measure_options
 
     def resources_of(self, measurement: Measurement) -> dict[str, int | str]:
         """Resources of a measurement: its GPUs, and for several nodes what SLURM must grant."""
@@ -105,9 +112,39 @@ class Execution(_Block):
         return {"gpu": min(self.gpus, 1)}
 
 
+class LinearPaper(_Block):
+    """The linear evaluation on crops (`ldreg.evaluation.linear_paper`); the defaults are the paper's."""
+
+    epochs: Count = 90
+    batch_size: Annotated[int, Field(ge=2)] = 4096  # over all ranks
+    base_lr: Positive = 0.1  # times batch_size / 256
+    final_lr_factor: Strength = 1e-6  # the rate at the end of the cosine, as a share of that at its beginning
+    crop_scale: tuple[Probability, Probability] = (0.08, 1.0)
+    crop_ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3)
+    interpolation: Literal["bilinear", "bicubic"] = "bicubic"
+    flip: Probability = 0.5
+
+    @model_validator(mode="after")
+    def _ranges_ascend(self) -> Self:
+        _ = self.view
+        return self
+
+    @property
+    def view(self) -> ViewSettings:
+        """How a training image is cropped and flipped."""
+        keys = ("crop_scale", "crop_ratio", "interpolation", "flip")
+        return ViewSettings(**{key: getattr(self, key) for key in keys})
+
+
 class Evaluation(_Block):
     """How a trained encoder is measured. A change here repeats measurements but trains nothing."""
 
+    # The protocols of linear evaluation: `cached` is measured of every run whose scale has it, `paper` of the
+    # runs of exhibits that show it.
+    linear: Annotated[tuple[Literal["cached", "paper"], ...], Field(min_length=1)] = ("cached",)
+    # What of a test image that is a file is seen (`ldreg.data.loader.TEST_VIEWS`).
+    test_view: Literal["torchvision", "authors"] = "torchvision"
+    linear_paper: LinearPaper = LinearPaper()
     linear_epochs: Count = 100
     linear_batch_size: Count = 256
     linear_learning_rates: Rates = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
@@ -117,6 +154,11 @@ class Evaluation(_Block):
     knn_temperature: Positive = 0.1
     lid_ks: Neighborhoods = (16, 32, 64)
     lid_batch_rows: Annotated[int, Field(ge=4)] = 2048  # rows of a mini-batch, for LID within mini-batches
+
+    @model_validator(mode="after")
+    def _each_protocol_once(self) -> Self:
+        check_once("linear", self.linear)
+        return self
 
     @model_validator(mode="after")
     def _batches_hold_the_neighbours(self) -> Self:
@@ -167,6 +209,7 @@ class ReportedLid(_Block):
 class Report(_Block):
     mlid: ReportedLid
     effective_rank: Literal["correlation", "covariance", "second_moment"] = "correlation"
+    linear: Literal["cached", "paper"] = "cached"  # protocol of the linear accuracy
     scale_of_paper: bool = False  # only then are values, not just effects, comparable with the paper
 
 
@@ -175,6 +218,7 @@ class Cost(_Block):
 
     pretrain_hours: Positive  # wall time of one run
     measure_hours: Positive
+    linear_paper_hours: Positive | None = None  # one run; null: unknown, not counted
     transfer_hours: Positive | None = None  # one run to all data sets; null: unknown, not counted
     detection_hours: Positive | None = None  # one fine-tuning; null: unknown, not counted
     source: str
@@ -213,6 +257,11 @@ class ScaleFile(_Seeded):
     @model_validator(mode="after")
     def _shows_what_is_measured(self) -> Self:
         shown, measured = self.report.mlid, self.evaluation
+        if self.report.linear not in measured.linear:
+            raise ValueError(
+                f"report.linear: {self.report.linear} is not measured; allowed (evaluation.linear):"
+                f" {', '.join(measured.linear)}"
+            )
         if shown.k not in measured.lid_ks:
             ks = ", ".join(str(k) for k in measured.lid_ks)
             raise ValueError(f"report.mlid.k: {shown.k} is not measured; allowed (evaluation.lid_ks): {ks}")

@@ -1,6 +1,6 @@
 """The batches of an epoch. Images and views do not depend on the number of processes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ldreg.catalogue.backbones import BACKBONES
 from ldreg.catalogue.methods import METHODS
-from ldreg.config.run_spec import RunSpec
+from ldreg.config.run_spec import RunSpec, ViewSettings
 from ldreg.data.datasets import Split
 from ldreg.data.decode import CorruptImages
 from ldreg.data.folder import ImageFiles
@@ -45,7 +45,7 @@ def batches(
     device. Image files are decoded by `workers` processes, and their views are made on `device`. `corrupt`
     holds the policy for corrupt files and records them (`load_views`).
     """
-    images, labels = split.images, split.labels
+    labels = split.labels
     generator = torch.Generator().manual_seed(view_seed(spec.seed, epoch, 0, ORDER) % 2**32)
     order = torch.randperm(len(labels), generator=generator)
     count = spec.batch_size // world_size()
@@ -53,24 +53,51 @@ def batches(
     chosen = [order[step * spec.batch_size + first :][:count] for step in range(steps)]
     views = range(len(spec.views))
     seeds = [tuple(view_seed(spec.seed, epoch, step, view) for view in views) for step in range(steps)]
-    if isinstance(images, ImageFiles):
-        shares = [Share(images[rows], keys, first) for rows, keys in zip(chosen, seeds, strict=True)]
-        made = load_views(shares, spec.image_size, spec.views, workers, torch.device(device), images, corrupt)
-    else:
-        made = (
-            [
-                make_view(images[rows.to(images.device)], spec.image_size, view, key, first)
-                for view, key in zip(spec.views, keys, strict=True)
-            ]
-            for rows, keys in zip(chosen, seeds, strict=True)
-        )
+    parts = [Part(rows, keys, first) for rows, keys in zip(chosen, seeds, strict=True)]
+    made = views_of(split, parts, spec.image_size, spec.views, workers, device, corrupt)
     for step, (rows, inputs) in enumerate(zip(chosen, made, strict=True)):
-        # Channels last is the faster memory layout on CPUs and for half precision on GPUs.
-        inputs = [view.contiguous(memory_format=torch.channels_last) for view in inputs]
         at = inputs[0].device
         if METHODS[spec.method].masks_patches:
             inputs.append(_noise(spec, epoch, step, first, count).to(at))
         yield Batch(tuple(inputs), labels[rows].to(at))
+
+
+class Part(NamedTuple):
+    """Images of a split that stand at consecutive places of a global batch."""
+
+    rows: Tensor  # int64 (n,), of the split
+    seeds: tuple[int, ...]  # `view_seed` of each view of the batch
+    first: int  # place of the first image
+
+
+def views_of(
+    split: Split,
+    parts: Sequence[Part],
+    size: int,
+    views: Sequence[ViewSettings],
+    workers: int,
+    device: torch.device | str,
+    corrupt: CorruptImages | None = None,
+) -> Iterator[list[Tensor]]:
+    """For each part its views, each float32 (n, channels, size, size) in [0, 1], channels last in memory.
+
+    Arguments are those of `batches` and `load_views`.
+    """
+    images = split.images
+    if isinstance(images, ImageFiles):
+        shares = [Share(images[part.rows], part.seeds, part.first) for part in parts]
+        made = load_views(shares, size, views, workers, torch.device(device), images, corrupt)
+    else:
+        made = (
+            [
+                make_view(images[part.rows.to(images.device)], size, view, seed, part.first)
+                for view, seed in zip(views, part.seeds, strict=True)
+            ]
+            for part in parts
+        )
+    for each in made:
+        # The faster layout on CPUs and for half precision on GPUs.
+        yield [view.contiguous(memory_format=torch.channels_last) for view in each]
 
 
 def _noise(spec: RunSpec, epoch: int, step: int, first: int, count: int) -> Tensor:

@@ -23,7 +23,7 @@ from ldreg.data.views import draw, finish_view
 from ldreg.errors import LdregError
 
 CHUNK = 64  # images per task: few enough to share a batch among workers, enough to keep overhead small
-CENTER = 0.875  # fraction of the shorter side that evaluation sees (LDReg's Table 9)
+CENTER = 0.875  # fraction of a test image's sides that evaluation sees
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -114,16 +114,20 @@ def load_eval_views(
     workers: int,
     device: torch.device,
     corrupt: CorruptImages | None = None,
+    test_view: str = "torchvision",
 ) -> Iterator[Tensor]:
     """Yield batches (n, 3, size, size) for evaluation, float32 in [0, 1]. Errors are those of `load_views`.
+
+    `test_view` is a key of `TEST_VIEWS`, which says what part of an image is seen.
 
     If corrupt images are skipped, they are left out and batches have fewer rows. After the last batch,
     `corrupt.readable(images)` tells which images were used.
     """
     corrupt = CorruptImages() if corrupt is None else corrupt
+    cut = partial(eval_crops, size=size, test_view=test_view)
     shares = [Share(part) for part in images.split(batch_size)]
     seen = 0
-    with closing(_load(partial(central_crops, size=size), shares, workers, device, corrupt)) as loaded:
+    with closing(_load(cut, shares, workers, device, corrupt)) as loaded:
         for share, (crops, _) in zip(shares, loaded, strict=True):
             # An image that was corrupt in an earlier pass is left out, too, even if its file has been
             # repaired since. Otherwise `readable` would be wrong.
@@ -152,21 +156,41 @@ def random_crops(task: Share, size: int, views: Sequence[ViewSettings]) -> Cut:
     return Cut(torch.from_numpy(made), corrupt)
 
 
-def central_crops(task: Share, size: int) -> Cut:
-    """Decode images and cut the central crops for evaluation: (n, 1, size, size, 3).
+def shorter_side_view(image: Image.Image, size: int) -> Image.Image:
+    """The central square of the shorter side's `CENTER`, resized bilinearly to size x size.
 
-    Images are resized bilinearly so that the central fraction `CENTER` of the shorter side fills the view.
-    For size 224 these are torchvision's Resize(256) and CenterCrop(224).
+    As torchvision's Resize(256) and CenterCrop(224) for size 224: proportions stay, and of a long image the
+    ends are not seen.
     """
-    shorter = round(size / CENTER)
+    shorter, least = round(size / CENTER), min(image.size)
+    width, height = shorter * image.width // least, shorter * image.height // least
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return image.crop((left, top, left + size, top + size))
+
+
+def squashed_view(image: Image.Image, size: int) -> Image.Image:
+    """The central `CENTER` of the width and of the height, resized bicubically to size x size.
+
+    As the LDReg authors' code tests on ImageNet: all of a long image is seen but its margins, and it is
+    squashed to a square. They crop first, which keeps what lies beyond the crop out of the interpolation.
+    """
+    width, height = int(image.width * CENTER), int(image.height * CENTER)
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+    cropped = image.crop((left, top, left + width, top + height))
+    return cropped.resize((size, size), Image.Resampling.BICUBIC)
+
+
+# What evaluation sees of image files, by name.
+TEST_VIEWS = {"torchvision": shorter_side_view, "authors": squashed_view}
+
+
+def eval_crops(task: Share, size: int, test_view: str) -> Cut:
+    """The views for evaluation, nothing random: crops (n, 1, size, size, 3)."""
     images, corrupt = read_images(task.images)
     made = np.empty((len(images), 1, size, size, 3), dtype=np.uint8)
     for row, image in enumerate(images):
-        least = min(image.size)
-        width, height = shorter * image.width // least, shorter * image.height // least
-        left, top = round((width - size) / 2), round((height - size) / 2)
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-        made[row, 0] = np.asarray(image.crop((left, top, left + size, top + size)))
+        made[row, 0] = np.asarray(TEST_VIEWS[test_view](image, size))
     return Cut(torch.from_numpy(made), corrupt)
 
 

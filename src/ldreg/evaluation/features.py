@@ -35,11 +35,12 @@ def extract(
     batch_size: int = 512,
     workers: int = 0,
     corrupt: CorruptImages | None = None,
+    test_view: str = "torchvision",
 ) -> Tensor:
     """Return the representations of `images` from the frozen encoder, in the order of the images.
 
-    Images are resized without augmentation (`eval_view`); for files the central crop is used
-    (`ldreg.data.loader.central_crops`). The encoder runs in eval mode without gradients. Its weights, buffers
+    Images are resized without augmentation (`eval_view`); for files a central crop is used
+    (`ldreg.data.loader.TEST_VIEWS`). The encoder runs in eval mode without gradients. Its weights, buffers
     and training flags do not change.
 
     Args:
@@ -52,6 +53,8 @@ def extract(
         workers: number of processes that decode files; 0 decodes in this process.
         corrupt: policy for corrupt files. The default stops at the first. Skipped files have no row in the
             result; `represent` drops their labels, too.
+        test_view: part of a file's image that is seen, a key of `TEST_VIEWS`. Tensors are small images, which
+            are always seen whole.
 
     Returns:
         float32 (n, dim) on the CPU.
@@ -65,7 +68,7 @@ def extract(
         raise ValueError("cannot extract representations: the split holds no image")
     device = torch.device(device)
     if isinstance(images, ImageFiles):
-        views = load_eval_views(images, size, batch_size, workers, device, corrupt)
+        views = load_eval_views(images, size, batch_size, workers, device, corrupt, test_view)
     else:
         views = (eval_view(batch.to(device), size) for batch in images.split(batch_size))
     parts = []
@@ -91,12 +94,15 @@ def represent(
     device: torch.device | str,
     workers: int = 0,
     corrupt: CorruptImages | None = None,
+    test_view: str = "torchvision",
 ) -> tuple[Tensor, Tensor]:
     """Return representations (m, dim) and labels (m,) of the images of `split`, without skipped ones.
 
     Arguments and errors are those of `extract`.
     """
-    features = extract(encoder, split.images, size, device, workers=workers, corrupt=corrupt)
+    features = extract(
+        encoder, split.images, size, device, workers=workers, corrupt=corrupt, test_view=test_view
+    )
     if corrupt is None or isinstance(split.images, Tensor):
         return features, split.labels
     return features, split.labels[corrupt.readable(split.images)]

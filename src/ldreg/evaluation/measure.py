@@ -36,7 +36,8 @@ def measure(
         corrupt: policy for corrupt images. The default stops at the first.
 
     Returns:
-        The contents of `dimensionality.json`, `knn.json` and `linear.json`, by file name without suffix.
+        The contents of `dimensionality.json`, `knn.json` and, if `evaluation.linear` has `cached`,
+        `linear.json`, by file name without suffix.
 
     Raises:
         LdregError: if a k for LID is too large for the test split, or that for kNN for the training split.
@@ -50,22 +51,25 @@ def measure(
             f"evaluation.knn_k: {evaluation.knn_k} is not allowed; {data.name} has {most} training images"
         )
     (train_x, train_y), (test_x, test_y) = (
-        represent(encoder, split, image_size, device, workers, corrupt) for split in (data.train, data.test)
+        represent(encoder, split, image_size, device, workers, corrupt, evaluation.test_view)
+        for split in (data.train, data.test)
     )
     train_x, test_x = train_x.to(device), test_x.to(device)
     accuracy_inputs = (train_x, train_y, test_x, test_y, data.classes)
-    linear = LinearSettings(
+    k, temperature = evaluation.knn_k, evaluation.knn_temperature
+    knn = knn_accuracy(*accuracy_inputs, k=k, temperature=temperature)
+    measured = {
+        "dimensionality": measure_dimensionality(
+            test_x, DimensionalitySettings(evaluation.lid_ks, evaluation.lid_batch_rows)
+        ),
+        "knn": {"split": "test", "k": k, "temperature": temperature, **knn},
+    }
+    if "cached" not in evaluation.linear:
+        return measured
+    settings = LinearSettings(
         epochs=evaluation.linear_epochs,
         batch_size=evaluation.linear_batch_size,
         learning_rates=evaluation.linear_learning_rates,
         holdout=evaluation.holdout,
     )
-    k, temperature = evaluation.knn_k, evaluation.knn_temperature
-    knn = knn_accuracy(*accuracy_inputs, k=k, temperature=temperature)
-    return {
-        "dimensionality": measure_dimensionality(
-            test_x, DimensionalitySettings(evaluation.lid_ks, evaluation.lid_batch_rows)
-        ),
-        "knn": {"split": "test", "k": k, "temperature": temperature, **knn},
-        "linear": linear_probe(*accuracy_inputs, settings=linear, device=device),
-    }
+    return {**measured, "linear": linear_probe(*accuracy_inputs, settings=settings, device=device)}

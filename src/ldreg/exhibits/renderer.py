@@ -145,7 +145,17 @@ class Renderer:
         """
         if "mlid" in settings.model_fields_set:
             _check_measured(settings, exhibit)
+        if "linear" in settings.model_fields_set:
+            check_protocol(settings.linear, exhibit, exhibit.where("settings", "linear"))
         self.check(settings, exhibit)
+
+
+def check_protocol(protocol: str, exhibit: ExhibitInScale, where: str) -> None:
+    """Refuse, at the place `where`, a protocol of linear evaluation that the scale does not measure."""
+    if protocol not in (measured := exhibit.scale.evaluation.linear):
+        raise LdregError(
+            f"{where}: {protocol} is not measured; allowed (evaluation.linear): {', '.join(measured)}"
+        )
 
 
 def _check_measured(settings: Settings, exhibit: ExhibitInScale) -> None:

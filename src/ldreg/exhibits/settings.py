@@ -63,6 +63,7 @@ class Settings(BaseModel):
 
     mlid: LidChoice = LidChoice()
     effective_rank: Literal["correlation", "covariance", "second_moment"] = "correlation"
+    linear: Literal["cached", "paper"] = "cached"  # protocol of the linear accuracy
     scale_of_paper: bool = False  # only at the paper's scale are levels compared with the paper's
     base: Annotated[dict[str, Any], RUN_SETTING] = Field(default_factory=dict)
     paper_base: Annotated[dict[str, Any], REPORTED_SETTING] = Field(default_factory=dict)

@@ -15,6 +15,8 @@ from ldreg.tracking import Tracker
 def measure_job(spec_path: Path, evaluation: Path, data: Path, execution: Execution, results: Path) -> None:
     """Measure the run of `spec_path`; writes dimensionality.json, knn.json and linear.json beside it.
 
+    linear.json is written where `evaluation.linear` has the protocol `cached`.
+
     Args:
         evaluation: the scale's `evaluation.yaml`.
         data: dataset.json of the run's data set.

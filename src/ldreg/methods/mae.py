@@ -28,7 +28,7 @@ class MAE(SelfSupervisedMethod):
         self.patch, width = BACKBONES[spec.backbone].patch, spec.decoder_dim
         side = spec.image_size // self.patch
         self.kept = int(side**2 * (1 - spec.mask_ratio))
-        norm = partial(nn.LayerNorm, eps=NORM_EPS)
+        norm = partial(nn.LayerNorm, eps=NORM_EPS[True])
         self.embed = nn.Linear(dim, width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
         self.positions = positions(side, width)

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 # Means and standard deviations of red, green and blue on ImageNet. As in LDReg's code, only MAE normalises
 # its inputs. Grey images use the averages over the three colours.
 PIXEL_MEAN, PIXEL_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-NORM_EPS = 1e-6  # epsilon of layer norms in ViT, MoCo v3 and MAE; torch's default is 1e-5
+# Epsilon of layer norms in ViT and MoCo v3 and, if masked, in encoder and decoder of LDReg's MAE. The MAE of
+# He et al. has 1e-6; torch's default is 1e-5.
+NORM_EPS = {False: 1e-6, True: 1e-5}
 TOKEN_STD = {False: 1e-6, True: 0.02}  # std of the initial class token in MoCo v3 and, if masked, in MAE
 
 
@@ -44,7 +46,7 @@ class VisionTransformer(timm_vit.VisionTransformer):
             depth=depth,
             num_heads=heads,
             weight_init="skip",
-            norm_layer=partial(nn.LayerNorm, eps=NORM_EPS),
+            norm_layer=partial(nn.LayerNorm, eps=NORM_EPS[masked]),
         )
         initialize(self, split_qkv=not masked)
         projection = self.patch_embed.proj

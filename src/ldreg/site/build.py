@@ -13,6 +13,7 @@ from typing import Any
 from ldreg.errors import LdregError, unknown
 from ldreg.exhibits.output.labels import listed
 from ldreg.exhibits.paper import SETTINGS_FILE
+from ldreg.exhibits.paper.linear_evaluation import linear_evaluation
 from ldreg.exhibits.paper.settings import PaperSettings
 from ldreg.files import read_json, read_yaml, write_text
 from ldreg.site.differences import measured_otherwise
@@ -90,7 +91,7 @@ def build_site(folder: Path, exhibits: Iterable[str] = ()) -> Path:
                 title, shown, made, exhibit_section(first, folder, shared, "h2") if first else "", shared
             ),
             main="\n".join(parts),
-            evaluation=_evaluation(folder, shown[0].paper),
+            evaluation=_evaluation(folder, shown[0]),
             folder=escape(f"results/{folder.resolve().name}"),
         ),
     )
@@ -163,10 +164,13 @@ other scales than the paper's, only effects are comparable: LDReg minus none, pa
 </header>"""
 
 
-def _evaluation(folder: Path, paper: Path) -> str:
-    """How the linear evaluation differs from the paper's, which concerns all exhibits."""
-    path = folder / "evaluation.yaml"
-    told = measured_otherwise(read_yaml(path), PaperSettings(paper / SETTINGS_FILE)) if path.is_file() else ""
+def _evaluation(folder: Path, exhibit: Shown) -> str:
+    """What differs in every accuracy, whatever exhibit shows it; by the protocol of this one."""
+    if not (folder / "evaluation.yaml").is_file():
+        return ""
+    paper = PaperSettings(exhibit.paper / SETTINGS_FILE)
+    protocol = read_yaml(exhibit.path)["settings"].get("linear", "cached")
+    told = measured_otherwise(linear_evaluation(folder, protocol, paper.of_all("evaluation.")), paper)
     return f"<p>{escape(told)}</p>" if told else ""
 
 

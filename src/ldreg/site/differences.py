@@ -86,7 +86,7 @@ def differences(
 def measured_otherwise(evaluation: Mapping[str, Any], paper: PaperSettings) -> str:
     """How the linear evaluation differs from the paper's, in one sentence; empty if it does not.
 
-    `evaluation` is the content of results/<scale>/evaluation.yaml.
+    `evaluation` holds the scale's settings, as `ldreg.exhibits.paper.linear_evaluation` finds them.
     """
     told = []
     for key, given in paper.of_all("evaluation.").items():

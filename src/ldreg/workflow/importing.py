@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ldreg.catalogue.measurements import MEASURED, MEASUREMENTS, PRETRAINED
+from ldreg.catalogue.measurements import MEASUREMENTS, PRETRAINED
 from ldreg.catalogue.methods import METHODS
 from ldreg.config.run_spec import RunSpec, write_spec
 from ldreg.errors import LdregError, unknown
@@ -78,7 +78,8 @@ def import_weights(weights: Path, scale_file: Path, run: str, results: Path, for
         encoder, _ = build_encoder(spec, channels)
     encoder_weights, left_out = fit(found, encoder.state_dict(), str(weights), spec.backbone)
     _write(folder, run, spec, encoder_weights, _summary(run, spec, weights, left_out))
-    return _report(weights, scale_file, folder, spec, len(encoder_weights), left_out)
+    measured = folder / scale.measured[-1]
+    return _report(weights, scale_file, measured, spec, len(encoder_weights), left_out)
 
 
 def read_weights(path: Path) -> Mapping[Any, Any]:
@@ -235,13 +236,13 @@ def _write(
 
 
 def _report(
-    weights: Path, scale_file: Path, folder: Path, spec: RunSpec, tensors: int, left_out: Counter[str]
+    weights: Path, scale_file: Path, measured: Path, spec: RunSpec, tensors: int, left_out: Counter[str]
 ) -> str:
     """Words for the user: what was made, and the next command."""
     parts = ", ".join(f"{count} of {part}" for part, count in left_out.items()) or "nothing"
     lines = [
-        f"{folder}: {spec.backbone} of {weights.name}, {tensors} tensors; left out: {parts}",
-        f"next: snakemake {folder / MEASURED[-1]} --configfile {scale_file}",
+        f"{measured.parent}: {spec.backbone} of {weights.name}, {tensors} tensors; left out: {parts}",
+        f"next: snakemake {measured} --configfile {scale_file}",
     ]
     if "online_cls" not in left_out and not METHODS[spec.method].masks_patches:  # not the authors'
         lines.append(

@@ -7,7 +7,7 @@ compares such inputs by content, so that a changed value reruns what depends on 
 from pathlib import Path
 from typing import Any
 
-from ldreg.catalogue.measurements import MEASURED, MEASUREMENTS
+from ldreg.catalogue.measurements import MEASUREMENTS
 from ldreg.config.run_spec import write_spec
 from ldreg.exhibits.paper import REPORTED_FILE
 from ldreg.files import read_yaml, write_yaml
@@ -48,7 +48,7 @@ def exhibit_inputs(results: Path, scale: Scale, exhibit: str) -> list[Path]:
 
     With the runs of another exhibit it also takes the files that the other reads, such as those of transfer.
     """
-    names = ("summary.json", *MEASURED, *scale.run_files(exhibit))
+    names = ("summary.json", *scale.measured, *scale.run_files(exhibit))
     folders = [run_folder(results, scale.name, run) for run in scale.runs_of(exhibit)]
     own = [folder / name for folder in folders for name in names]
     own += [results / scale.name / name for name in scale.scale_files(exhibit)]
@@ -93,11 +93,15 @@ def write_inputs(scale: Scale, results: Path) -> None:
     for run, spec in scale.runs.items():
         set_aside(results / scale.name, run, spec)
         write_spec(run_folder(results, scale.name, run) / "spec.yaml", spec, run)
-    _write_yaml(
-        results / scale.name / "evaluation.yaml",
-        "How this scale's encoders are measured",
-        scale.content.evaluation.model_dump(mode="json"),
-    )
+    # The paper's linear evaluation takes days, and has a file of its own: no other change repeats it.
+    evaluation = scale.content.evaluation.model_dump(mode="json")
+    title = "How this scale's encoders are measured"
+    measured = {key: value for key, value in evaluation.items() if key != "linear_paper"}
+    _write_yaml(results / scale.name / "evaluation.yaml", title, measured)
+    if "paper" in evaluation["linear"]:
+        trained = {key: evaluation[key] for key in ("test_view", "linear_paper")}
+        title = "How linear classifiers are trained on crops, as in the paper"
+        _write_yaml(results / scale.name / "linear_paper.yaml", title, trained)
     blocks = {
         "transfer": "How this scale's encoders are tested on other data sets",
         "detection": "How detectors are fine-tuned from this scale's encoders",

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ldreg.catalogue.measurements import LINEAR_FILES, measured_with
 from ldreg.catalogue.regularizers import REGULARIZER_SETTINGS
 from ldreg.config.grids import (
     Overlay,
@@ -115,7 +116,21 @@ class Scale:
 
     def run_files(self, exhibit: str) -> tuple[str, ...]:
         """The files that an exhibit reads from each run's folder, beside those that all exhibits read."""
-        return self.renderer_of(exhibit).run_files(self.settings_of(exhibit))
+        settings = self.settings_of(exhibit)
+        files = self.renderer_of(exhibit).run_files(settings)
+        if self.protocol_of(exhibit) == "paper":
+            files += (LINEAR_FILES["paper"],)
+        return tuple(dict.fromkeys(files))
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """What every run of this scale is measured by."""
+        return measured_with(self.content.evaluation.linear)
+
+    def protocol_of(self, exhibit: str) -> str:
+        """The protocol of the linear accuracy that an exhibit shows: its own, else the scale's."""
+        settings = self.settings_of(exhibit)
+        return settings.linear if "linear" in settings.model_fields_set else self.content.report.linear
 
     def scale_files(self, exhibit: str) -> tuple[str, ...]:
         """The files that an exhibit reads below `results/<scale>`, beside its runs."""

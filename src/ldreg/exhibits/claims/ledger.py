@@ -67,6 +67,7 @@ def _opening(exhibit: ExhibitSpec, frame: pd.DataFrame, settings: LedgerSettings
         "of claims: of twenty effects that are truly zero, about one would get an interval that excludes "
         f"zero. There are {len(found)} tests here.",
         "Inconclusive means that the interval is too wide to decide, not that there is no effect.",
+        f"Linear accuracy: protocol {settings.linear}.",
         f"mLID: {settings.mlid}.",
         f"Effective rank: eigenvalues of the {name(settings.effective_rank)}.",
     ]

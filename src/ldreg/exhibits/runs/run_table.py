@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ldreg.catalogue.measurements import LINEAR_FILES
 from ldreg.config.grids import SETTINGS
 from ldreg.errors import LdregError, explain, unknown
 from ldreg.exhibits.output.labels import both, listed, present, same, seeds
@@ -21,11 +22,6 @@ REGULARIZER_KEYS = ("regularizer", "beta", "k", "target", "acts_on", "regularize
 # The keys of a spec that make a run's setting: all that a user may set, except those of live measurements,
 # which do not change a run. The views are left out, because they follow from the augmentation and its jitter.
 SETTING_KEYS = tuple(key for key in SETTINGS if key not in ("monitor_k", "knn_every"))
-# Linear evaluations in words, by the `protocol` of linear.json.
-PROTOCOLS = {
-    "cached": " (a linear classifier on stored representations, without crops, its learning rate chosen on a "
-    "hold-out of the training split)",
-}
 
 
 class ExhibitSpec(BaseModel):
@@ -138,7 +134,8 @@ def _measured(folder: Path, metric: str, settings: Settings) -> float:
     """One number of one run; see `load_runs`."""
     if metric in ("linear_top1", "linear_top5", "knn_top1"):
         source, key = metric.split("_")
-        return finite_number(folder / f"{source}.json", read_measured(folder / f"{source}.json"), key)
+        path = folder / (LINEAR_FILES[settings.linear] if source == "linear" else f"{source}.json")
+        return finite_number(path, read_measured(path), key)
     path = folder / "dimensionality.json"
     content = read_measured(path)
     if metric == "effective_rank":
@@ -190,15 +187,3 @@ def _imported(frame: pd.DataFrame) -> str:
         if names
         else ""
     )
-
-
-def linear_protocol(frame: pd.DataFrame) -> str:
-    """How the linear accuracies of the runs were measured and how the paper's were, for notes."""
-    probes = [read_measured(Path(folder) / "linear.json") for folder in frame["folder"]]
-    kinds = dict.fromkeys(probe["protocol"] for probe in probes)
-    ours = "; ".join(f"protocol {kind}{PROTOCOLS.get(kind, '')}" for kind in kinds)
-    edge = sum(probe["at_grid_edge"] for probe in probes)
-    warning = (
-        f" In {edge} of {len(probes)} runs the rate is the lowest or highest that was tried." if edge else ""
-    )
-    return f"Linear accuracy: {ours}. The paper trains on random crops with LARS.{warning}"

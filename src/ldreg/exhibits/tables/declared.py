@@ -11,8 +11,9 @@ from pydantic import Field, model_validator
 from ldreg.catalogue.backbones import BACKBONES, WITH_PATCHES
 from ldreg.catalogue.data_sets import DATA_SETS
 from ldreg.catalogue.implementation import Implementation
+from ldreg.catalogue.measurements import LINEAR_FILES
 from ldreg.errors import LdregError, check_once
-from ldreg.exhibits.renderer import TABLE, ExhibitInScale, Renderer, always
+from ldreg.exhibits.renderer import TABLE, ExhibitInScale, Renderer, always, check_protocol
 from ldreg.exhibits.settings import MetricName, Settings
 
 
@@ -184,6 +185,28 @@ class MeasuresSettings(Settings):
     """Settings of `measures`. `notes` stand below the table with those that it writes itself."""
 
     notes: tuple[str, ...] = ()
+
+
+class ProtocolsSettings(Settings):
+    """Settings of `protocols`. `notes` stand below the table with those that it writes itself."""
+
+    notes: tuple[str, ...] = ()
+
+
+def _check_protocols(settings: ProtocolsSettings, exhibit: ExhibitInScale) -> None:
+    """Refuse a scale that does not measure every protocol of linear evaluation."""
+    for protocol in LINEAR_FILES:
+        check_protocol(protocol, exhibit, exhibit.where("renderer"))
+
+
+PROTOCOLS = Renderer(
+    "protocols",
+    "ldreg.exhibits.tables.protocols",
+    ProtocolsSettings,
+    TABLE,
+    run_files=always(*LINEAR_FILES.values()),
+    check=_check_protocols,
+)
 
 
 MEASURES = Renderer("measures", "ldreg.exhibits.tables.measures", MeasuresSettings, TABLE)

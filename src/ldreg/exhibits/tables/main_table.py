@@ -25,7 +25,8 @@ from ldreg.exhibits.paper import comparison
 from ldreg.exhibits.paper.comparison import Groups, Row
 from ldreg.exhibits.paper.reported import Reported
 from ldreg.exhibits.runs.arms import contexts
-from ldreg.exhibits.runs.run_table import ExhibitSpec, describe, linear_protocol, load_runs, settings_of
+from ldreg.exhibits.runs.linear import linear_protocol
+from ldreg.exhibits.runs.run_table import ExhibitSpec, describe, load_runs, settings_of
 from ldreg.exhibits.tables.declared import TableSettings
 from ldreg.exhibits.tables.table_files import table_files
 
@@ -167,7 +168,7 @@ def measured_by(frame: pd.DataFrame, settings: TableSettings) -> list[str]:
     """How the metrics that a table shows were measured."""
     notes = []
     if {"linear_top1", "linear_top5"} & set(settings.metrics):
-        notes.append(linear_protocol(frame))
+        notes.append(linear_protocol(frame, settings.linear))
     if "mlid" in settings.metrics:
         notes.append(f"mLID: {settings.mlid}.")
     if "effective_rank" in settings.metrics:

@@ -16,14 +16,15 @@ from ldreg.errors import LdregError
 from ldreg.exhibits.output.labels import name
 from ldreg.exhibits.output.markup import Block, Cell
 from ldreg.exhibits.paper import SETTINGS_FILE
+from ldreg.exhibits.paper.linear_evaluation import linear_evaluation
 from ldreg.exhibits.paper.reported import Reported
 from ldreg.exhibits.paper.setting_words import agree, label, shown
 from ldreg.exhibits.paper.settings import PaperSetting, PaperSettings
-from ldreg.exhibits.runs.run_table import ExhibitSpec, describe, linear_protocol, settings_of
+from ldreg.exhibits.runs.linear import linear_protocol
+from ldreg.exhibits.runs.run_table import ExhibitSpec, describe, settings_of
 from ldreg.exhibits.runs.summaries import imported, read_summary
 from ldreg.exhibits.tables.declared import TABLES, PaperTable, SettingsTableSettings
 from ldreg.exhibits.tables.table_files import table_files
-from ldreg.files import read_yaml
 
 HEADER = ("setting", "paper", "here", "compared", "the paper's value is", "source")
 SAME, DIFFERS, ONLY_HERE, NOT_RUN, NOT_KNOWN = "=", "differs", "only here", "not run", "not known"
@@ -96,7 +97,7 @@ def settings_table(exhibit: ExhibitSpec) -> dict[str, str]:
     paper = PaperSettings(exhibit.paper.with_name(SETTINGS_FILE))
     runs = _read_runs(exhibit)
     if table.about == ("evaluation",):
-        lines = _evaluation(exhibit, paper)
+        lines = _evaluation(exhibit, paper, settings.linear)
         parts = [Part("Linear evaluation", _BLOCKS["evaluation"], tuple(lines))]
     else:
         parts = list(_parts(table, runs, paper, Reported(exhibit.paper, settings).backbone))
@@ -241,10 +242,10 @@ def _of_views(values: Iterable[Any]) -> str:
     return " / ".join(_distinct(map(shown, values)))
 
 
-def _evaluation(exhibit: ExhibitSpec, paper: PaperSettings) -> list[Line]:
+def _evaluation(exhibit: ExhibitSpec, paper: PaperSettings, protocol: str) -> list[Line]:
     """Table 9: the linear evaluation that the paper gives and the one that this scale's runs had."""
-    ours = read_yaml(exhibit.path.parent.parent / "evaluation.yaml")
     given = paper.of_all("evaluation.")
+    ours = linear_evaluation(exhibit.path.parent.parent, protocol, given)
     used = Used([])
     lines = [
         _line(key, found, [_tuple(ours[key])] if key in ours else [found.here or None], used)
@@ -291,5 +292,5 @@ def _notes(
             "view."
         )
     if "evaluation" in about:
-        notes.append(linear_protocol(frame))
+        notes.append(linear_protocol(frame, settings.linear))
     return notes
