@@ -92,8 +92,7 @@ def arithmetic_mean_lifts_few(evidence: Evidence) -> Results:
             f"objective minus by the geometric ({100 * few.mean():.0f} % and {100 * many.mean():.0f} %; LID "
             f"rises for {risen[0]:.0f} % and {risen[1]:.0f} % of the points)",
             unit="points of per cent",
-            test="points that move freely from the most collapsed cloud of Figure 1 (c); paired t-interval over "
-            "seeds",
+            test="points that move freely from the first cloud of Figure 1 (c); paired t-interval over seeds",
         ),
     )
 
