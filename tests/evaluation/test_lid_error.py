@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ldreg.evaluation.lid_error import lid_errors, random_batches
+from ldreg.evaluation.lid_error import lid_errors, random_batches, tf32_errors, tf32_products
 from ldreg.lid import lid_mle, lid_mom
 
 
@@ -67,3 +67,28 @@ def test_scale_changes_nothing_and_collapse_is_finite(recwarn) -> None:
     (mom, _) = lid_errors(torch.ones(100, 3), (64,), (8,))
     assert mom["bias"] == 1 and mom["rms"] == 0
     assert not recwarn.list
+
+
+def test_tf32_is_measured_on_devices_that_have_it_alone() -> None:
+    """On a CPU, whose products are never lowered, nothing is written that a claim could be tested on."""
+    assert tf32_errors(cloud()) == []
+
+
+def test_what_was_allowed_before_tf32_is_restored() -> None:
+    before = torch.backends.cuda.matmul.allow_tf32
+    with pytest.raises(KeyError), tf32_products():
+        assert torch.backends.cuda.matmul.allow_tf32
+        raise KeyError
+    assert torch.backends.cuda.matmul.allow_tf32 == before
+
+
+@pytest.mark.skipif(
+    not torch.cuda.is_available() or torch.cuda.get_device_capability() < (8, 0),
+    reason="needs a GPU that has TF32",
+)
+def test_tf32_changes_lid_of_points_far_from_the_origin() -> None:
+    features = cloud().cuda() + 10
+    (entry,) = tf32_errors(features, (8,))
+    assert entry["rms"] > 0.05 and entry["exact_mlid"] == pytest.approx(
+        float(lid_mom(features, k=8).log().mean().exp())
+    )

@@ -111,6 +111,14 @@ def test_ldreg_restores_the_local_dimension_at_every_k(one) -> None:
     assert panels["restored"]["gid"][0] == pytest.approx(2.0, abs=0.1)
 
 
+def test_the_arithmetic_mean_shares_the_rise_of_lid_among_fewer_points(one) -> None:
+    few, many = (one["panels"][kind] for kind in ("arithmetic", "geometric"))
+    assert few["half_of_rise"][0] < many["half_of_rise"][0] < 0.5
+    assert few["risen"][0] < many["risen"][0]
+    assert min(few["mlid"][0], many["mlid"][0]) > 2  # both undo the collapse from 1.1
+    assert few["mlid"][0] < many["mlid"][0] and few["mean"][0] > 1.5
+
+
 def test_collapse_leaves_the_points_around_it_alone() -> None:
     points, _ = square_of(2000)
     moved = experiments.collapsed_near_origin(points)

@@ -4,7 +4,8 @@ LDReg estimates the LID of a sample from its mini-batch. Here the same estimator
 applied to the whole split, and the two estimates are compared for each sample.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ KS = (4, 8, 16, 32, 64, 128)
 BATCH_ROWS = (32, 64, 128, 256, 512, 1024, 2048, 4096)  # sizes below that of the split are measured
 BATCHES = 8  # number of random mini-batches of each size
 BATCH_SEED = 0  # seed of the mini-batches; the same for all runs
+TF32_ROWS = 2048  # rows that are measured in TF32: a batch of the paper
 
 ESTIMATORS: dict[str, Callable[[Tensor], Tensor]] = {"mom": mom_from_distances, "mle": mle_from_distances}
 
@@ -95,6 +97,54 @@ def lid_errors(
                     {"estimator": name, "k": k, "batch_rows": size, **_errors(here, truth[name, k][index])}
                 )
     return entries
+
+
+@torch.no_grad()
+def tf32_errors(features: Tensor, ks: Sequence[int] = KS, rows: int = TF32_ROWS) -> list[dict[str, Any]]:
+    """The change of LID, by the method of moments, where its distances come from a product in TF32.
+
+    Appendix I of the paper warns of it: `torch.cdist` takes the distances from a matrix product, which GPUs
+    of compute capability 8 and above may compute in TF32. Here it is told to, and the LIDs are compared with
+    those of exact distances, sample by sample.
+
+    Args:
+        features: (n, dim); of those the first `rows` are measured, among themselves.
+        ks: neighbourhood sizes; those of up to rows - 2.
+
+    Returns:
+        [{"k": k, "rms": sqrt(mean_i ln(LID_i / exact LID_i)^2), "mlid", "exact_mlid"}, ...]. The list is
+        empty on a device without TF32.
+    """
+    if features.device.type != "cuda" or torch.cuda.get_device_capability(features.device) < (8, 0):
+        return []
+    part = features[:rows].float()
+    fitting = [k for k in ks if k <= len(part) - 2]
+    with tf32_products():
+        distances = torch.cdist(part, part, compute_mode="use_mm_for_euclid_dist")
+    near = distances.sort(dim=1).values[:, 1:]  # the first is the point itself
+    exact = neighbor_distances(part, None, fitting[-1])
+    return [{"k": k, **_change(near[:, :k], exact[:, :k])} for k in fitting]
+
+
+def _change(near: Tensor, exact: Tensor) -> dict[str, float]:
+    """From distances (n, k) to neighbours, as they came from a product and as they are."""
+    here, there = (mom_from_distances(each).double().log() for each in (near, exact))
+    return {
+        "rms": float((here - there).square().mean().sqrt()),
+        "mlid": float(here.mean().exp()),
+        "exact_mlid": float(there.mean().exp()),
+    }
+
+
+@contextmanager
+def tf32_products() -> Iterator[None]:
+    """Allow TF32 in matrix products of float32, and restore what was allowed before."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = True
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
 
 
 def _full(

@@ -7,7 +7,7 @@ from ldreg.config.scale_file import Execution
 from ldreg.data.decode import CorruptImages
 from ldreg.errors import LdregError
 from ldreg.evaluation.features import represent
-from ldreg.evaluation.lid_error import BATCH_ROWS, BATCH_SEED, BATCHES, lid_errors
+from ldreg.evaluation.lid_error import BATCH_ROWS, BATCH_SEED, BATCHES, lid_errors, tf32_errors
 from ldreg.files import write_json
 from ldreg.jobs.shared import images_of, on_device, record_of_run
 from ldreg.models.load import load_encoder, trained_weights
@@ -37,7 +37,7 @@ def lid_error_job(spec_path: Path, data: Path, execution: Execution) -> None:
             raise LdregError(
                 f"{data}: {len(features)} training images; the smallest mini-batch here has {min(BATCH_ROWS)}"
             )
-        entries = lid_errors(features.to(device))
+        entries, tf32 = lid_errors(features.to(device)), tf32_errors(features.to(device))
         about = {
             "split": "train",
             "rows": len(features),
@@ -46,10 +46,11 @@ def lid_error_job(spec_path: Path, data: Path, execution: Execution) -> None:
             "batch_seed": BATCH_SEED,
         }
         skipped = {"corrupt_images": len(corrupt.reasons)}
-        content = {**about, "entries": entries, **git_tags(), **skipped}
+        content = {**about, "entries": entries, **({"tf32": tf32} if tf32 else {}), **git_tags(), **skipped}
         write_json(spec_path.parent / "lid_error.json", content)
         record.files.append("lid_error.json")
         record.settings |= about | skipped
+        record.results |= {f"lid_tf32_k{entry['k']}_rms": entry["rms"] for entry in tf32}
         for entry in entries:
             name = f"lid_{entry['estimator']}_k{entry['k']}_rows{entry['batch_rows']}"
             record.results |= {f"{name}_{key}": entry[key] for key in ("bias", "rms")}

@@ -41,6 +41,7 @@ from ldreg.plane.layers import (
     mlid_to_target_loss,
     train_layer,
 )
+from ldreg.plane.means import OBJECTIVES, ascend
 from ldreg.regularizers import LDReg
 
 POINTS = 2000
@@ -51,6 +52,7 @@ CLOUD_K = 20
 TURNS = 5  # number of turns of the spiral
 ANCHOR_POINTS, ANCHOR_K = 1000, 40  # figure 1 a and b; a larger k, because they show the LID of one point
 STRIP = (0.3, 0.12)  # half length and half height of the region that collapses in figure 1 a
+FREE_POINTS, FREE_STEPS, FREE_RATE = 500, 100, 0.003  # points that ascend a mean of their LIDs, by Adam
 KS = (5, 10, 16, 20, 32, 64)  # neighbourhood sizes at which mLID is measured after training with one k
 START_HEIGHT = 0.05  # height of the rectangle that figure 3 starts from, in widths
 WIDTH, FREQUENCY = 512, 60.0  # Fourier features: how many, and radians per diameter of the spiral
@@ -73,6 +75,8 @@ def figure1(
     - `restored` (d): the first of these clouds, mapped by a layer that was trained with LDReg alone on other
       such clouds. The map folds the arms of the spiral over each other.
     - `uniform`: points of the unit square, for comparison.
+    - `arithmetic`, `geometric` (appendix D, not drawn): how the rise of LID is shared among free points that
+      begin as the first of these clouds and ascend that mean of their LIDs; see `ldreg.plane.means`.
 
     Clouds, `restored` and `uniform` have `mlid_over_k`: for each seed, the mLID at each of the `ks`.
 
@@ -85,6 +89,12 @@ def figure1(
     each = [_figure1_of(seed, points, width, steps) for seed in seeds]
     settings = {"anchor_points": ANCHOR_POINTS, "anchor_k": ANCHOR_K, "points": points, "k": CLOUD_K}
     settings |= {"ks": list(KS), "features": width, "steps": steps}
+    settings |= {
+        "free_points": FREE_POINTS,
+        "free_k": TARGET_K,
+        "free_steps": FREE_STEPS,
+        "free_rate": FREE_RATE,
+    }
     return {"figure": "figure1", "seeds": list(seeds), **settings, "panels": _over_seeds(each)}
 
 
@@ -144,7 +154,15 @@ def _figure1_of(seed: int, points: int, width: int, steps: int) -> dict[str, Pan
     train_layer(layer, draw, LDReg(beta=1.0, k=CLOUD_K), steps, rate=0.01)
     panels["restored"] = cloud_values(layer(collapsed["points"]).detach(), CLOUD_K, seed)
     panels["uniform"] = {"mlid_over_k": mlid_over_k(_square(points, generator), KS)}
-    return panels
+    return panels | _free_points(seed)
+
+
+def _free_points(seed: int) -> dict[str, PanelValues]:
+    """Points of the most collapsed cloud that ascend the arithmetic and the geometric mean of their LIDs."""
+    generator = Generator().manual_seed(seed)
+    curve, normal = spiral(FREE_POINTS, generator), torch.randn(FREE_POINTS, 2, generator=generator)
+    points = curve + noise_for(curve, normal, CLOUD_MLIDS[0], TARGET_K) * normal
+    return {kind: ascend(points, kind, TARGET_K, FREE_STEPS, FREE_RATE) for kind in OBJECTIVES}
 
 
 def _trained(loss: Loss, points: int, steps: int, seed: int) -> DiagonalLayer:

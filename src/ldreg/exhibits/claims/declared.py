@@ -24,8 +24,8 @@ class LedgerSettings(Settings):
     A margin says which difference is too small to matter, so that a claim of no effect can be tested.
     transfer: the data sets on which transfer is tested, for runs that were transferred. detection: whether
     detection is tested, for runs that were fine-tuned as detectors. plane: whether claims about points in the
-    plane are tested, on the numbers of Figures 1 and 3. timed: the folders of runs whose step_cost.json is
-    read; the workflow takes them from the exhibits in `runs_of`.
+    plane are tested, on the numbers of Figures 1 and 3. timed, lid_errors: the folders of runs whose
+    step_cost.json and lid_error.json are read; the workflow takes them from the exhibits in `runs_of`.
     """
 
     regularizer: Literal[LIKE_LDREG] = "ldreg_l1"
@@ -40,10 +40,16 @@ class LedgerSettings(Settings):
     # How many per cent mLID may fall by over half a training without counting as a decline: too little to be
     # seen in Figure 2 (a).
     decline_margin: float = Field(default=1.0, gt=0)
+    # Per cent by which an mLID must be lower to be much lower: two thirds of what BYOL's is below the next in
+    # Figure 2 (d).
+    lower_margin: float = Field(default=10.0, gt=0)
+    # Per cent by which LID must change to be changed significantly: as much as the time above.
+    tf32_margin: float = Field(default=5.0, gt=0)
     transfer: tuple[Literal[tuple(DATA_SETS)], ...] = ()
     detection: bool = False
     plane: bool = False
     timed: tuple[str, ...] = ()
+    lid_errors: tuple[str, ...] = ()
 
 
 def plane_files(settings: LedgerSettings) -> tuple[str, ...]:
@@ -63,12 +69,14 @@ def _check(settings: LedgerSettings, exhibit: ExhibitInScale) -> None:
 def _defaults(
     settings: LedgerSettings, exhibit: ExhibitInScale, folder: Callable[[str], str]
 ) -> dict[str, Any]:
-    """The shared defaults, and the runs whose steps are timed for the exhibits in `runs_of`.
+    """The shared defaults, and the runs that the exhibits in `runs_of` have timed or compared LIDs of.
 
-    Other runs may have the file or not, depending on the order in which exhibits were made.
+    Other runs may have the files or not, depending on the order in which exhibits were made.
     """
-    timed = [folder(run) for run in exhibit.taken_with("step_cost.json")]
-    return shared_defaults(settings, exhibit, folder) | ({"timed": timed} if timed else {})
+    read = {"timed": "step_cost.json", "lid_errors": "lid_error.json"}
+    taken = {key: [folder(run) for run in exhibit.taken_with(file)] for key, file in read.items()}
+    found = {key: folders for key, folders in taken.items() if folders}
+    return shared_defaults(settings, exhibit, folder) | found
 
 
 def _count_verdicts(spec: Path) -> dict[str, int]:

@@ -1,24 +1,20 @@
 """The evidence on which claims are tested: the runs by context and arm, and facts from their files."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from ldreg.errors import LdregError
 from ldreg.exhibits.claims.declared import LedgerSettings, plane_files
+from ldreg.exhibits.claims.run_facts import run_facts
 from ldreg.exhibits.output.labels import name, plain, same
 from ldreg.exhibits.paper.reported import Reported, plane_numbers
 from ldreg.exhibits.runs.arms import Arm, Context, contexts
-from ldreg.exhibits.runs.csv_columns import read_columns
-from ldreg.exhibits.runs.execution import execution
 from ldreg.exhibits.runs.run_table import add_columns, by_seed, setting_keys
-from ldreg.exhibits.runs.summaries import read_summary
 from ldreg.exhibits.settings import REGULARIZER_KEYS
 from ldreg.exhibits.stats.intervals import differences
 from ldreg.files import read_json
@@ -26,7 +22,6 @@ from ldreg.files import read_json
 # Where the paper compares a method with and without LDReg on ImageNet, best first.
 PAIRS = ("table1", "figure5", "table15")
 SERIES = ("batch_size", "jitter")  # settings whose values make a series of contexts
-MONITOR = "mlid_mle_32"  # the authors' own monitor
 
 
 @dataclass(frozen=True)
@@ -153,48 +148,3 @@ def _extra(context: Context, found: Sequence[Context]) -> str:
 
 def _labels(arms: Sequence[Arm]) -> str:
     return "; ".join(arm.label for arm in arms)
-
-
-def run_facts(folder: Path, settings: LedgerSettings) -> dict[str, Any]:
-    """Facts from the other files of a run's folder: its time, late change of mLID, transfer and detection.
-
-    A fact is NaN if its file is missing or lacks it, as for encoders that were trained elsewhere.
-    """
-    summary = read_summary(folder) if (folder / "summary.json").is_file() else {}
-    detected = _read(folder / "detection.json") if settings.detection else {}
-    return {
-        "wall_seconds": summary.get("wall_seconds", math.nan),
-        "execution": execution(summary),
-        "late_change": late_change(folder / "history.csv"),
-        **_transferred(folder, settings.transfer),
-        **{f"{kind}_ap": detected.get(kind, {}).get("ap", math.nan) for kind in ("box", "mask")},
-    }
-
-
-def _transferred(folder: Path, datasets: Sequence[str]) -> dict[str, Any]:
-    """The mean accuracy over the available data sets, and their names; NaN until all have been tested."""
-    contents = {dataset: _read(folder / "transfer" / f"{dataset}.json") for dataset in datasets}
-    available = {dataset: found for dataset, found in contents.items() if "unavailable" not in found}
-    known = bool(available) and all(available.values())
-    mean = float(np.mean([found[found["metric"]] for found in available.values()])) if known else math.nan
-    return {"transfer": mean, "transfer_sets": tuple(available)}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.is_file() else {}
-
-
-def late_change(history: Path) -> float:
-    """The change of mLID over the last half of the epochs in per cent; NaN where it was not measured.
-
-    It is taken from the least-squares line through ln mLID, from the first of these epochs to the last.
-    """
-    if not history.is_file():
-        return math.nan
-    rows = read_columns(history, ("epoch", MONITOR))
-    late = rows[rows["epoch"] > rows["epoch"].max() / 2].dropna(subset=[MONITOR])
-    if len(late) < 3:
-        return math.nan
-    epochs, values = (late[column].to_numpy(dtype=float) for column in ("epoch", MONITOR))
-    slope = np.polyfit(epochs - epochs.mean(), np.log(values), 1)[0]
-    return 100 * math.expm1(slope * (epochs[-1] - epochs[0]))

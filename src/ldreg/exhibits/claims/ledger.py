@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from ldreg.exhibits.claims.claim import Claim
 from ldreg.exhibits.claims.declared import NOT_TESTED, VERDICTS, LedgerSettings
 from ldreg.exhibits.claims.evidence import read_evidence
-from ldreg.exhibits.claims.paper_claims import CLAIMS, METRICS_OF_CLAIMS, Claim
+from ldreg.exhibits.claims.paper_claims import CLAIMS, METRICS_OF_CLAIMS
 from ldreg.exhibits.claims.verdicts import ONE_SEED, Result
 from ldreg.exhibits.output.estimates import effect
 from ldreg.exhibits.output.labels import name, printed
@@ -54,6 +55,7 @@ def ledger(exhibit: ExhibitSpec) -> dict[str, str]:
 def _opening(exhibit: ExhibitSpec, frame: pd.DataFrame, settings: LedgerSettings, found: list[Entry]) -> str:
     where = f"the {exhibit.scale} scale: {describe(frame)}"
     parts = [f"These are the claims of the paper, tested on the runs of {where}."]
+    parts.append("A statement marked as ours is not the paper's but this project's.")
     if frame["seed"].nunique() == 1:
         parts.append("One seed has no interval, so nothing can be decided.")
     elif any(entry.result.verdict == ONE_SEED for entry in found):
@@ -78,13 +80,13 @@ def _markdown(exhibit: ExhibitSpec, opening: str, found: list[Entry], sections: 
     parts = [f"## {exhibit.title or exhibit.exhibit}", opening]
     if len(sections) > 1:
         parts.append(markdown(_overview(found)))
-    header = ("claim of the paper", "verdict", "here [95 % interval]", "seeds", "paper")
+    header = ("claim", "verdict", "here [95 % interval]", "seeds", "paper")
     for section in sections:
         rows = [_row(entry) for entry in found if entry.context == section]
         parts.append(markdown(Block(section, header, [rows])))
     tested = {entry.claim.id for entry in found}
     untested = [
-        f"- {claim.text} ({claim.source}): {NOT_TESTED}, needs {claim.needs}"
+        f"- {claim.marked} ({claim.source}): {NOT_TESTED}, needs {claim.needs}"
         for claim in CLAIMS
         if claim.id not in tested
     ]
@@ -104,15 +106,15 @@ def _overview(found: list[Entry]) -> Block:
         counts = Counter(verdict.partition(" (")[0] for verdict in verdicts)
         several = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict])
         short = (verdicts or [NOT_TESTED])[0] if len(verdicts) < 2 else several
-        rows.append([Cell(claim.text), Cell(claim.source), Cell(short)])
-    return Block("All claims", ("claim of the paper", "where", "verdict"), [rows], words=3)
+        rows.append([Cell(claim.marked), Cell(claim.source), Cell(short)])
+    return Block("All claims", ("claim", "where in the paper", "verdict"), [rows], words=3)
 
 
 def _row(entry: Entry) -> list[Cell]:
     result = entry.result
     theirs = "not given" if result.paper.value is None else printed(result.paper.value, signed=True)
     estimate = effect(result.estimate, result.unit)
-    texts = (entry.claim.text, result.verdict, estimate, str(result.estimate.n), theirs)
+    texts = (entry.claim.marked, result.verdict, estimate, str(result.estimate.n), theirs)
     return [Cell(text) for text in texts]
 
 
@@ -124,9 +126,9 @@ def _detail(claim: Claim, found: list[Entry]) -> str:
         (entry,) = entries
         about = f"Estimate: {entry.result.quantity}. Test: {entry.result.test}."
         values = f": {entry.result.paper.words}" if entry.result.paper.words else ""
-        return f"- **{claim.text}**, {entry.context}. {about} Paper ({claim.source}){values}."
+        return f"- **{claim.marked}**, {entry.context}. {about} Paper ({claim.source}){values}."
     shared = f" Test: {next(iter(tests))}." if len(tests) == 1 else ""
-    lines = [f"- **{claim.text}**.{shared} Paper: {claim.source}."]
+    lines = [f"- **{claim.marked}**.{shared} Paper: {claim.source}."]
     for _, context, result in entries:
         own = "" if shared else f". Test: {result.test}"
         values = f". Paper: {result.paper.words}" if result.paper.words else ""
@@ -135,7 +137,7 @@ def _detail(claim: Claim, found: list[Entry]) -> str:
 
 
 def _json(claim: Claim, found: list[Entry]) -> list[dict[str, Any]]:
-    about = {"id": claim.id, "claim": claim.text, "source": claim.source}
+    about = {"id": claim.id, "claim": claim.marked, "source": claim.source, "ours": claim.ours}
     lines = [{**about, **_tested(entry)} for entry in found if entry.claim is claim]
     return lines or [{**about, "verdict": NOT_TESTED, "reason": f"needs {claim.needs}"}]
 

@@ -1,4 +1,4 @@
-"""Claims that compare LDReg with the same method without it: metrics, late decline, cost, transfer.
+"""Claims that compare LDReg with the same method without it: metrics, cost, transfer.
 
 Each function tests one kind of claim. It yields the label and the result of each context that has the runs.
 """
@@ -7,21 +7,16 @@ from pathlib import Path
 from statistics import fmean
 
 from ldreg.errors import LdregError
-from ldreg.exhibits.claims.evidence import MONITOR, Evidence, gains, seeds
+from ldreg.exhibits.claims.evidence import Evidence, gains
 from ldreg.exhibits.claims.verdicts import (
     NO_QUOTE,
-    ONE_SEED,
     PAIRED,
-    Decision,
     Quote,
     Results,
     above,
-    negative,
     one_above,
     one_below,
-    verdict,
 )
-from ldreg.exhibits.output.estimates import effect
 from ldreg.exhibits.output.labels import METRICS, listed, name, printed
 from ldreg.exhibits.paper.reported import (
     HOURS,
@@ -85,43 +80,6 @@ def _step_changes(arm: Arm, timed: tuple[str, ...]) -> Estimate | None:
     folders = [Path(folder) for folder in arm.runs["folder"] if folder in timed]
     costs = [read_step_cost(folder) for folder in folders if (folder / FILE).is_file()]
     return t_interval([percent(cost["ratio"], 1.0) for cost in costs])
-
-
-def decline_goes_away(evidence: Evidence) -> Results:
-    """mLID falls late in training without LDReg, and does not with it."""
-    margin = evidence.settings.decline_margin
-    for context, arm in evidence.pairs:
-        shared = sorted(
-            set(seeds(arm, "late_change").index) & set(seeds(context.control, "late_change").index)
-        )
-        if not shared:
-            continue
-        ours, without = (
-            t_interval(seeds(each, "late_change").loc[shared]) for each in (arm, context.control)
-        )
-        rule = (
-            f"supported if the interval without LDReg lies below -{name(margin)} % and that with LDReg "
-            "above it, "
-            "contradicted if that with LDReg lies below it; not tested if that without LDReg lies above it"
-        )
-        yield (
-            context.label,
-            Decision(_decline_verdict(ours, without, margin), rule, ours).result(
-                quantity=f"late change of mLID with {arm.label} (without: {effect(without, '%')})",
-                unit="%",
-                test=f"{MONITOR} of training batches (history.csv) over the last half of the epochs: the "
-                "change along a line through its logarithm for each seed, then the t-interval over seeds",
-            ),
-        )
-
-
-def _decline_verdict(ours: Estimate, without: Estimate, margin: float) -> str:
-    goes, falls = verdict(ours, -margin), verdict(negative(without), margin)
-    if goes == ONE_SEED or goes == "contradicted":
-        return goes
-    if falls == "contradicted":
-        return "not tested (no decline without LDReg)"
-    return goes if falls == "supported" else falls
 
 
 def transfers_better(evidence: Evidence) -> Results:

@@ -1,24 +1,28 @@
-"""Claims that compare several settings: forms of LDReg, other regularisers, batch sizes, methods.
+"""Claims that compare several settings: forms of LDReg, other regularisers, batch sizes, lengths of training.
 
 Each function tests one kind of claim. It yields the label and the result of each context that has the runs.
 """
 
-import math
 from collections.abc import Callable, Iterable
 
-import numpy as np
-import pandas as pd
-
-from ldreg.exhibits.claims.evidence import Evidence, gains, seeds
-from ldreg.exhibits.claims.verdicts import NO_QUOTE, PAIRED, Quote, Results, above, below, within
+from ldreg.exhibits.claims.evidence import Evidence, differing, gains, usual_contexts
+from ldreg.exhibits.claims.verdicts import (
+    NO_QUOTE,
+    PAIRED,
+    Quote,
+    Results,
+    above,
+    below,
+    one_above,
+    some_above,
+    within,
+)
 from ldreg.exhibits.output.labels import METRICS, name, present, printed
 from ldreg.exhibits.paper.reported import PaperRow, difference
 from ldreg.exhibits.runs.arms import Arm, Context
-from ldreg.exhibits.stats.intervals import differences
+from ldreg.exhibits.stats.intervals import differences, t_interval
 
-# The methods of Figure 2 (a), over which the paper says that BYOL gains most.
-FIGURE2 = ("simclr", "simclr_tuned", "byol", "mae")
-ACROSS = "Across methods"
+GLOBAL_TERMS = ("cov", "cov_var")
 
 
 def forms_alike(evidence: Evidence, metric: str = "linear_top1") -> Results:
@@ -82,7 +86,7 @@ def beats_global_terms(evidence: Evidence, metric: str) -> Results:
     """LDReg reaches more of a metric than no regulariser, and than Cov and Cov + Var at every weight."""
     about, paper = METRICS[metric], _rows(evidence, "table16")
     for context in evidence.contexts:
-        terms = [arm for arm in context.treated if arm.regularizer in ("cov", "cov_var")]
+        terms = [arm for arm in context.treated if arm.regularizer in GLOBAL_TERMS]
         arm, control = evidence.ldreg(context), context.control
         if not terms or arm is None or control is None:
             continue
@@ -91,7 +95,7 @@ def beats_global_terms(evidence: Evidence, metric: str) -> Results:
             theirs = {
                 _short(row): difference(ours, row, metric)
                 for ours in paper(context, evidence.settings.regularizer)
-                for kind in ("none", "cov", "cov_var")
+                for kind in ("none", *GLOBAL_TERMS)
                 for row in paper(context, kind)
             }
             yield (
@@ -106,53 +110,59 @@ def beats_global_terms(evidence: Evidence, metric: str) -> Results:
             )
 
 
-def byol_gains_most(evidence: Evidence, metric: str = "mlid") -> Results:
-    """LDReg raises BYOL's mLID by a larger factor than that of each other method of Figure 2."""
-    usual = [pair for pair in evidence.pairs if not pair[0].extra]
-    pairs = [(context, arm) for context, arm in usual if context.method in FIGURE2]
-    risen = {context.label: _log_gains(arm, context.control, metric) for context, arm in pairs}
-    byol = [context for context, _ in pairs if context.method == "byol"]
-    others = [context for context, _ in pairs if context.method != "byol"]
-    if len(byol) != 1 or not others:
-        return
-    leads = {other.label: differences(risen[byol[0].label], risen[other.label]) for other in others}
-    if found := above(leads):
-        yield (
-            ACROSS,
-            found.result(
-                quantity=f"gain in ln(mLID) through LDReg for BYOL minus that for {found.at}",
-                unit=f"in ln(mLID) over {found.at}",
-                test=f"{PAIRED} against {'; '.join(leads)}, whose methods are those of Figure 2 (a)",
-                paper=_factors_quote(_paper_factors(evidence, pairs, metric), byol[0].label),
-                extreme="the smallest lead",
-            ),
-        )
+def global_terms_raise_rank(evidence: Evidence, metric: str = "effective_rank") -> Results:
+    """Cov or Cov + Var raises a metric at one of its weights at least."""
+    about, paper = METRICS[metric], _rows(evidence, "table16")
+    for context in evidence.contexts:
+        terms = [arm for arm in context.treated if arm.regularizer in GLOBAL_TERMS]
+        changes = {arm.label: gains(arm, context.control, metric) for arm in terms} if context.control else {}
+        if found := some_above(changes):
+            rows = [row for kind in GLOBAL_TERMS for row in paper(context, kind)]
+            (without,) = paper(context, "none") if rows else [None]
+            theirs = {_short(row): difference(row, without, metric) for row in rows}
+            yield (
+                context.label,
+                found.result(
+                    quantity=f"{about.label} with {found.at} minus that without",
+                    unit=f"{about.difference_unit} by {found.at}",
+                    test=f"{PAIRED} of {'; '.join(changes)} against none",
+                    paper=_quote(theirs, "by ", max),
+                    extreme="the largest gain",
+                ),
+            )
 
 
-def _log_gains(arm: Arm, control: Arm, metric: str) -> pd.Series:
-    """Gains in the logarithm of a metric, because the paper's distance also compares LIDs on a log scale."""
-    return differences(np.log(seeds(arm, metric)), np.log(seeds(control, metric)))
+def longer_gains_more(evidence: Evidence, metric: str = "linear_top1") -> Results:
+    """LDReg raises a metric more in the longest training than in the shortest."""
+    about = METRICS[metric]
+    for usual in usual_contexts(evidence.contexts):
+        group = [usual, *(each for each in evidence.contexts if _longer(usual, each))]
+        pairs = [(each, evidence.ldreg(each)) for each in group if each.control]
+        by_epochs = {each.epochs: gains(arm, each.control, metric) for each, arm in pairs if arm}
+        if len(by_epochs) < 2:
+            continue
+        shortest, longest = min(by_epochs), max(by_epochs)
+        if more := t_interval(differences(by_epochs[longest], by_epochs[shortest])):
+            places = f"in {name(longest)} epochs minus that in {name(shortest)}"
+            quantity, quote = f"{about.label}, gain by LDReg {places}", _longer_quote(evidence, usual, metric)
+            yield usual.label, one_above(more).result(quantity, about.difference_unit, PAIRED, quote)
 
 
-def _paper_factors(evidence: Evidence, pairs: list[tuple[Context, Arm]], metric: str) -> dict[str, float]:
-    """The factor by which LDReg raises the metric in the paper, for each context."""
-    paper, factors = evidence.reported_pairs, {}
-    for context, arm in pairs:
-        control, treated = paper.row(context.setting()), paper.row(context.setting(arm))
-        if difference(treated, control, metric) is not None:
-            factors[context.label] = treated.values[metric] / control.values[metric]
-    return factors
-
-
-def _factors_quote(factors: dict[str, float], byol: str) -> Quote:
-    """How much more BYOL gains in the paper than the next method, and by what factor mLID rises for each."""
-    own = factors.get(byol)
-    others = {label: factor for label, factor in factors.items() if label != byol}
-    if not own or not others:
+def _longer_quote(evidence: Evidence, usual: Context, metric: str) -> Quote:
+    """The paper's gain in its longest training minus that in its shortest, and both gains."""
+    paper = _rows(evidence, "table2")
+    theirs = _gaps(paper(usual, evidence.settings.regularizer), paper(usual, "none"), metric, "epochs")
+    if len(theirs) < 2:
         return NO_QUOTE
-    words = [f"mLID is {own:.2f} times as high for BYOL"]
-    words += [f"{factor:.2f} times for {label}" for label, factor in others.items()]
-    return Quote(round(min(math.log(own / factor) for factor in others.values()), 2), "; ".join(words))
+    shortest, *_, longest = sorted(theirs, key=float)
+    words = ", ".join(f"{printed(gap, signed=True)} at {epochs} epochs" for epochs, gap in theirs.items())
+    return Quote(round(theirs[longest] - theirs[shortest], 2), words)
+
+
+def _longer(usual: Context, other: Context) -> bool:
+    """Whether two contexts differ in how long they trained, and else at most in their batches."""
+    keys = set(differing(usual, other))
+    return "epochs" in keys and keys <= {"epochs", "warmup_epochs", "batch_size"}
 
 
 def _rows(evidence: Evidence, table: str) -> Callable[[Context, str], list[PaperRow]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from ldreg.catalogue.data_sets import DATA_SETS
 from ldreg.exhibits.claims.evidence import Evidence, gains, seeds, value_of
 from ldreg.exhibits.claims.verdicts import PAIRED, Quote, Result, Results, one_above, one_below, within
 from ldreg.exhibits.output.labels import METRICS, name, printed, same
@@ -16,6 +17,7 @@ from ldreg.exhibits.paper.reported import PaperRow, difference
 from ldreg.exhibits.runs.arms import Arm, Context
 from ldreg.exhibits.stats.intervals import slopes, t_interval
 
+COLLAPSING = 10.0  # the weight of Min LID at which the paper reports complete collapse (Table 13)
 # How a swept setting is transformed, the symbol of the result, and the unit of a slope over it.
 STEPS = {
     "beta": (math.log10, "log10(beta)", "per tenfold beta"),
@@ -34,6 +36,25 @@ def falls(
         reported = _paper_swept(evidence, context, kind, metric, axis, table)
         if result := _trend(swept, metric, axis, False, reported):
             yield context.label, result
+
+
+def collapses_completely(evidence: Evidence) -> Results:
+    """With Min LID at the weight at which the paper's training collapses, accuracy is that of guessing.
+
+    Accuracies that are equal in all seeds decide here: a constant representation has the same in each.
+    """
+    settings, about = evidence.settings, METRICS["linear_top1"]
+    for context in evidence.contexts:
+        swept = evidence.swept(context, "min_lid", "beta")
+        arm = next((arm for beta, arm in swept.items() if same(beta, COLLAPSING)), None)
+        classes = DATA_SETS[value_of(arm, "dataset")].classes if arm else None
+        found = t_interval(seeds(arm, "linear_top1") - 100 / classes) if classes else None
+        if found:
+            decision = one_below(found, settings.stability_margin, about.difference_unit, equal_decides=True)
+            quantity = f"{about.label} with {arm.label} minus that by guessing among {classes} classes"
+            quote = Quote(None, f"complete collapse at beta {name(COLLAPSING)}, no numbers")
+            test = "t-interval over seeds, which decides too where all seeds are equal"
+            yield context.label, decision.result(quantity, about.difference_unit, test, quote)
 
 
 def rises_with_jitter(evidence: Evidence, metric: str) -> Results:

@@ -3,6 +3,7 @@
 A claim about several settings at once (every batch size, each rival) is supported when the interval of every
 setting says so. This needs no adjustment, since several tests are all wrong no more often than one is. A
 single setting can contradict it, so the intervals are then adjusted for the number of settings (Bonferroni).
+For a claim about at least one of several settings it is the other way round.
 """
 
 import math
@@ -94,15 +95,19 @@ class Decision:
         return self.result(f"{quantity}, {at}", f"{unit} {at}", f"{PAIRED} {where}{values}", paper, extreme)
 
 
-def verdict(estimate: Estimate, bound: float) -> str:
+def verdict(estimate: Estimate, bound: float, equal_decides: bool = False) -> str:
     """Decide by the interval whether a quantity is above `bound`. Without an interval nothing is decided.
+
+    equal_decides: whether an interval without width decides too, as where a quantity is the same in every
+    seed because the claim is true.
 
     >>> [verdict(Estimate(0.0, low, high, 3), 0.0) for low, high in ((0.1, 0.9), (-0.9, -0.1), (-0.1, 0.9))]
     ['supported', 'contradicted', 'inconclusive']
     >>> verdict(Estimate(0.4, None, None, 1), 0.0), verdict(Estimate(0.4, 0.4, 0.4, 3), 0.0)
     ('inconclusive (1 seed)', 'inconclusive (equal in all seeds)')
     """
-    if reason := _undecided(estimate):
+    reason = _undecided(estimate)
+    if reason and not (reason == ALL_EQUAL and equal_decides):
         return reason
     if estimate.low > bound:
         return "supported"
@@ -133,9 +138,11 @@ def one_above(estimate: Estimate, bound: float = 0.0, unit: str = "") -> Decisio
     return Decision(verdict(estimate, bound), _one_sided("above", "below", bound, unit), estimate)
 
 
-def one_below(estimate: Estimate, bound: float = 0.0, unit: str = "") -> Decision:
-    """Decide whether one quantity is below `bound`, a number in `unit`."""
-    found = verdict(negative(estimate), -bound)
+def one_below(
+    estimate: Estimate, bound: float = 0.0, unit: str = "", equal_decides: bool = False
+) -> Decision:
+    """Decide whether one quantity is below `bound`, a number in `unit`; `equal_decides` as in `verdict`."""
+    found = verdict(negative(estimate), -bound, equal_decides)
     return Decision(found, _one_sided("below", "above", bound, unit), estimate)
 
 
@@ -144,21 +151,27 @@ def _one_sided(side: str, other: str, bound: float, unit: str) -> str:
     return f"supported if the interval lies {side} {words}, contradicted if {other}"
 
 
-def above(values: Mapping[str, pd.Series], each: str = "every interval lies") -> Decision | None:
-    """Decide whether the quantity of every setting is above 0; None if one has no value.
+def above(
+    values: Mapping[str, pd.Series],
+    each: str = "every interval lies",
+    bound: float = 0.0,
+    unit: str = "",
+) -> Decision | None:
+    """Decide whether the quantity of every setting is above `bound`; None if one has no value.
 
-    values: a Series over seeds for each setting. each: the words of the rule for all intervals.
+    values: a Series over seeds for each setting. each: the words of the rule for all intervals. bound: a
+    number in `unit`.
     """
     found = _intervals(values)
     if found is None:
         return None
     plain, wide = found
-    against = [at for at in plain if verdict(wide[at], 0.0) == "contradicted"]
+    against = [at for at in plain if verdict(wide[at], bound) == "contradicted"]
     worst = min(against or plain, key=lambda at: plain[at].mean)
-    rule = f"supported if {each} above 0, contradicted if one lies below {SEVERAL}"
-    return Decision(
-        _joint(plain, bool(against), lambda one: one.low > 0), rule, plain[worst], worst, tuple(plain)
-    )
+    words = f"{name(bound)} {unit}".strip() if bound else "0"
+    rule = f"supported if {each} above {words}, contradicted if one lies below {SEVERAL}"
+    joint = _joint(plain, bool(against), lambda one: one.low > bound)
+    return Decision(joint, rule, plain[worst], worst, tuple(plain))
 
 
 def below(values: Mapping[str, pd.Series]) -> Decision | None:
@@ -168,6 +181,20 @@ def below(values: Mapping[str, pd.Series]) -> Decision | None:
         return None
     rule = f"supported if every interval lies below 0, contradicted if one lies above {SEVERAL}"
     return replace(found, rule=rule, estimate=negative(found.estimate))
+
+
+def some_above(values: Mapping[str, pd.Series]) -> Decision | None:
+    """Decide whether the quantity of at least one setting is above 0; None if one has no value.
+
+    The opposite is that the quantity of every setting is below 0. The setting of the estimate is the best for
+    the claim.
+    """
+    found = below(values)
+    if found is None:
+        return None
+    opposite = {"supported": "contradicted", "contradicted": "supported"}
+    rule = f"supported if one interval lies above 0 {SEVERAL}, contradicted if every interval lies below"
+    return replace(found, verdict=opposite.get(found.verdict, found.verdict), rule=rule)
 
 
 def within(values: Mapping[str, pd.Series], margin: float, unit: str = "") -> Decision | None:
