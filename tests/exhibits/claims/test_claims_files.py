@@ -63,7 +63,9 @@ def test_a_course_that_was_not_measured_is_not_tested(runs, text) -> None:
         if text is not None:
             (folder / "history.csv").write_text(text)
     claims = ledger(runs)[0]
-    for name in ("decline_alleviated", "mlid_declines_late", "mlid_rises_in_training"):
+    names = ["decline_alleviated", "mlid_declines_late"]
+    names += [] if text and "4,4" in text else ["mlid_rises_in_training"]  # three epochs in all were measured
+    for name in names:
         assert claims[name]["verdict"] == "not tested" and "history.csv" in claims[name]["reason"]
 
 
@@ -118,7 +120,7 @@ def test_ldreg_costs_no_time_by_steps_timed_in_one_process(runs, changes, expect
     assert "by turns in one process" in claim["test"] and (claim["paper"]) == -2.5
     # A file that no exhibit of runs_of asked for may be there or not.
     claim = ledger(runs)[0]["costs_no_time"]
-    assert claim["estimate"] > 50 and claim["quantity"].startswith("wall-clock of pretraining")
+    assert claim["estimate"] > 50 and "wall-clock time of pretraining" in claim["quantity"]
 
 
 def test_runs_whose_steps_were_not_timed_are_compared_by_wall_clock(runs) -> None:
@@ -215,7 +217,7 @@ def test_detection_rises_for_boxes_and_masks(runs, method, gains, expected) -> N
     claim = claims["detection_rises"]
     assert claim["verdict"] == expected
     assert claim["estimate"] == pytest.approx(sum(gains) / len(gains))
-    assert ", of mask (" in claim["quantity"]
+    assert "precision of mask in detection" in claim["quantity"]
     assert claim["paper"] == pytest.approx({"simclr": 0.02, "byol": 0.3}[method])
     assert ledger(runs)[0]["detection_rises"]["verdict"] == "not tested"
 
