@@ -126,8 +126,8 @@ def test_cells_lie_evenly_on_a_log_scale_or_are_of_one_width() -> None:
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        ({"method": "byol"}, r"a surface is of one method.*there are SimCLR.*; BYOL"),
-        ({"epochs": 80}, r"at each batch size in one setting; there are .*epochs 80"),
+        ({"method": "byol"}, r"a surface shows one method.*there are SimCLR.*; BYOL"),
+        ({"epochs": 80}, r"with one setting at each batch size; there are .*epochs 80"),
         ({"batch_size": 64, "regularizer": "ldreg_l1", "beta": 0.1, "k": 8}, "batch size 64 has no unregul"),
         (
             {"regularizer": "ldreg_l1", "beta": 0.1, "k": 8, "acts_on": "embeddings"},

@@ -145,8 +145,9 @@ def test_what_notes_say_of_the_papers_transfers_and_detectors_is_what_its_settin
     assert given["train_view"][0].startswith("random crops and flips")
     view = "central 87.5 % of width and height"
     assert view in text and given["test_view"][0].startswith(view) and "bicubic" in given["test_view"][0]
-    assert given["epoch_reported"] == ("best on the test split",) and "best epoch on the test split" in text
-    assert "180,000 iterations, batch size 16 (8 in" in _papers_detection(paper)
+    assert given["epoch_reported"] == ("best on the test split",)
+    assert "the epoch that is best on the test split" in text
+    assert "180,000 iterations, at batch size 16 (8 in" in _papers_detection(paper)
 
 
 def test_the_hours_of_the_papers_scale_are_those_of_its_slower_run() -> None:

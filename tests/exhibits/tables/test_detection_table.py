@@ -72,7 +72,7 @@ def test_detection_beside_the_papers_effect(runs) -> None:
     )
     for words in (
         "1,600 training and 200 validation images, 10 categories; 1500 iterations, batch size 8",
-        "COCO train2017 and val2017, 180,000 iterations",
+        "on COCO train2017 for 180,000 iterations",
     ):
         assert words in files["md"]
 
@@ -99,7 +99,7 @@ def test_precision_and_corrupt_images_are_told_where_they_are_none_of_the_usual(
         (folder / "detection.json").write_text(json.dumps(content | told))
     text = detected(runs)["md"]
     assert "learning rate 0.02; convolutions in bf16; tested once" in text
-    assert "Up to 3 images a run were corrupt and skipped." in text
+    assert "Up to 3 images of each run were corrupt and were skipped." in text
 
 
 def test_a_number_that_is_missing_or_none_is_told(runs) -> None:

@@ -188,6 +188,6 @@ def test_the_csv_says_where_the_papers_numbers_may_be_set_beside_ours(pair) -> N
 
 def test_the_machine_and_that_it_may_have_been_shared_are_told(pair) -> None:
     text = files(pair, notes=["One job at a time."])["md"]
-    assert "Executed on cpu, 1 process, 2 threads, float32." in text
-    assert "shared the machine" in text and text.rstrip().endswith("- One job at a time.")
+    assert "executed on cpu, 1 process, 2 threads, float32." in text
+    assert "share a machine" in text and text.rstrip().endswith("- One job at a time.")
     assert re.search(r"none, 100 epochs, batch size 2048: 27\.8 h", text)

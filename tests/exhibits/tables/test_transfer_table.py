@@ -272,9 +272,9 @@ def test_notes_say_which_setting_was_reported(runs) -> None:
     runs.folders = runs.folders[1:]
     text = transferred(runs, datasets=["mnist"])["md"]
     assert "the best of 12 pairs" in text and "hold-out of 20 %" in text and "at the edge" not in text
-    assert "trained on MNIST itself: that is no transfer" in text
+    assert "trained on MNIST itself, so its column shows no transfer" in text
     add_transfer(runs, 0, {"mnist": 1.0}, reported="chosen")
-    assert "In 1 of 2 cases it is at the edge" in transferred(runs, datasets=["mnist"])["md"]
+    assert "In 1 of 2 cases the best pair is at the edge" in transferred(runs, datasets=["mnist"])["md"]
 
 
 def test_what_is_missing_is_told_in_one_line(demo) -> None:
