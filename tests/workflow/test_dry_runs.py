@@ -35,8 +35,8 @@ def planned(fresh_workflow: Callable[[Path], Workflow], tmp_path_factory: pytest
 CORE = ("table1_simclr", "summary_simclr", "figure3", "figure5", "claims")
 TABLES = [f"table{number}" for number in (1, 2, *range(4, 17))]
 FIGURES = ["figure1", "figure2a", "figure2b", "figure2cd", "figure4"]
-BEYOND = ("lid_in_batches", "measures", "accuracy_and_lid", "equal_cost")
-SMALL = (*CORE, *TABLES, *FIGURES, "summary", "claims_all", "significance", *BEYOND)
+BEYOND = ("lid_in_batches", "measures", "accuracy_and_lid", "equal_cost", "protocols")
+SMALL = (*CORE, *TABLES, *FIGURES, "settings_simclr_vit", "summary", "claims_all", "significance", *BEYOND)
 
 
 @pytest.mark.parametrize(
@@ -47,20 +47,22 @@ SMALL = (*CORE, *TABLES, *FIGURES, "summary", "claims_all", "significance", *BEY
             None,
             21 + 31 + 14,
             (*SMALL, "surface", "table3"),
-            {"offer": 2, "transfer": 2, "compose": 1, "detect": 2, "lid_error": 6, "step_cost": 6 + 8},
+            {"offer": 2, "transfer": 2, "compose": 1, "detect": 2, "lid_error": 6, "step_cost": 6 + 8}
+            | {"linear_paper": 6},
         ),
         (
             "config/cifar10.yaml",
             3 * 38 + 6 + 14,
             (*SMALL, "surface"),
-            {"offer": 3, "transfer": 6, "lid_error": 6, "step_cost": 6 + 3 * 8},
+            {"offer": 3, "transfer": 6, "lid_error": 6, "step_cost": 6 + 3 * 8, "linear_paper": 6},
         ),
-        ("config/cifar10_cpu.yaml", 2, ("table1_simclr", "summary_simclr", "claims"), None),
+        ("config/cifar10_cpu.yaml", 2, ("table1_simclr", "summary_simclr", "claims", "protocols"), None),
         (
             "config/imagenet.yaml",
             44,
             (*SMALL, "table2_encoders", "table3_encoders", "table3"),
-            {"offer": 6, "transfer": 4, "coco": 1, "detect": 6, "lid_error": 2, "step_cost": 2 + 8},
+            {"offer": 6, "transfer": 4, "coco": 1, "detect": 6, "lid_error": 2, "step_cost": 2 + 8}
+            | {"linear_paper": 44},  # the paper's protocol is what this scale reports
         ),
     ],
 )
@@ -83,6 +85,8 @@ def test_jobs_of_a_scale(
     }
     if measurements:
         expected |= {"synthetic": 2, "tsne": 4, **measurements}
+    else:
+        expected |= {"linear_paper": runs}
     assert job_counts(told) == expected
     name = Path(scale).stem if scale else "demo"
     assert [path.name for path in workflow.path("results").iterdir()] == [name]
@@ -93,6 +97,8 @@ def test_jobs_of_a_scale(
 )
 def test_jobs_of_the_core(workflow: Workflow, scale: str | None, runs: int) -> None:
     expected = {"data": 1, "pretrain": runs, "measure": runs, "synthetic": 1, **dict.fromkeys(CORE, 1)}
+    if scale == "config/imagenet.yaml":  # which reports the linear accuracy of the paper's protocol
+        expected |= {"linear_paper": runs}
     assert workflow.jobs("core", scale=scale) == {**expected, "track": 1, "core": 1}
 
 

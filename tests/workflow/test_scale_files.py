@@ -40,6 +40,7 @@ SMALL = {
     },
     "significance": 10,
     "lid_in_batches": 2,
+    "protocols": 2,
     "measures": 2,
 }
 RUNS = {
@@ -51,7 +52,7 @@ RUNS = {
         "equal_cost": 3 + 4 + 1,
     },
     "cifar10": {**SMALL, "accuracy_and_lid": 25, "equal_cost": 3 + 4 + 1, "surface": 2 + 3 * 3 * 2},
-    "cifar10_cpu": {"table1_simclr": 2, "summary_simclr": 2, "claims": 2},
+    "cifar10_cpu": {"table1_simclr": 2, "summary_simclr": 2, "claims": 2, "protocols": 2},
     "imagenet": {
         **SMALL,
         "table2_encoders": 4,
@@ -111,7 +112,7 @@ def seeds(scale: Scale, exhibit: str) -> int:
     """Of the demo, what is on the core's runs has three and the rest one; Figure 4 draws one."""
     if exhibit == "figure4" or (scale.name, exhibit) == ("cifar10", "surface"):
         return 1
-    on_core = (*CORE, "table4", "table5", "table9", "table10", "lid_in_batches", "measures")
+    on_core = (*CORE, "table4", "table5", "table9", "table10", "lid_in_batches", "measures", "protocols")
     return 1 if scale.name == "demo" and exhibit not in on_core else SEEDS[scale.name]
 
 
