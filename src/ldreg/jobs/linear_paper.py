@@ -54,7 +54,7 @@ def linear_paper_job(
 
             found = linear_paper(*about, on_epoch)
             corrupt.gather()
-            corrupt.tell_total()
+            corrupt.warn_of_total()
             found |= {"spec_hash": spec.hash, "seed": spec.seed, **data_tags(images)}
             found |= {"corrupt_images": len(corrupt.reasons), "wall_seconds": time.perf_counter() - began}
             found |= {"device": device_name(device), "world_size": world_size(), "versions": versions()}
