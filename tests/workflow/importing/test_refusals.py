@@ -112,7 +112,7 @@ def test_a_file_that_holds_no_weights(fail: Any, name: str, what: str) -> None:
 )
 def test_a_file_without_a_state_dict(fail: Any, content: Any, what: str) -> None:
     torch.save(content, "weights.pth")
-    allowed = "allowed: one as it is, or under state_dict, model_state_dict, model"
+    allowed = "allowed: a state dict itself, or under state_dict, model_state_dict, model"
     assert fail("weights.pth") == f"weights.pth: holds {what} and no state dict; {allowed}"
 
 
