@@ -46,11 +46,11 @@ LDREG = {"method": "simclr", "regularizer": "ldreg_l1"}
         # YAML's yes.
         (
             lambda content: content["run"].update(epochs=True),
-            "run.epochs: true is not allowed; it should be no ",
+            "run.epochs: true is not allowed; it should not be a truth value",
         ),
         (
             lambda content: content["run"].update(jitter=False),
-            "run.jitter: false is not allowed; it should be no ",
+            "run.jitter: false is not allowed; it should not be a truth value",
         ),
         (lambda content: content["execution"].update(gpus=True), "execution.gpus: true is not allowed"),
         (lambda content: content["report"]["mlid"].update(k=True), "report.mlid.k: true is not allowed"),

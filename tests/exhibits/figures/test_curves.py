@@ -155,7 +155,7 @@ def test_other_wrong_exhibits_are_named(pair) -> None:
         add(pair, seed, [1.0], jitter=2.0)
     with pytest.raises(LdregError, match=r"settings.over: 'jiter' is unknown; did you mean 'jitter'"):
         made(pair, over="jiter")
-    with pytest.raises(LdregError, match=r"over: method does not tell apart what is at SimCLR: .*small CNN"):
+    with pytest.raises(LdregError, match=r"method does not tell the curves at SimCLR apart: .*small CNN"):
         made(pair, over="method")
 
 
