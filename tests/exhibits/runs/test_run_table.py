@@ -176,7 +176,7 @@ def test_encoders_that_were_imported_are_said_to_be(runs) -> None:
 
 
 def test_the_settings_of_a_run_are_those_of_its_spec() -> None:
-    others = {"scale", "seed", "views", "monitor_k", "knn_every"}
+    others = {"scale", "seed", "views", "monitor_k", "knn_every", "recipe"}
     assert set(SETTING_KEYS) == set(RunSpec.model_fields) - others
 
 

@@ -81,7 +81,7 @@ def test_batch_sizes_and_epochs_are_told_apart(results: Path) -> None:
         (line,) = [row for row in effects.splitlines() if f"batch size {size} " in row]
         assert f"| {change} |" in " ".join(line.split())
     text = rendered(results, "table2_encoders")[".md"]
-    assert "epochs 1000" in text and "transfer itself is table2" in text
+    assert "epochs 1000" in text and "exhibit table2 shows the transfer itself" in text
 
 
 def test_all_arms_of_a_table_are_labelled(results: Path) -> None:
