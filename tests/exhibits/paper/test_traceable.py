@@ -227,7 +227,7 @@ OURS = re.compile(
     r"95 %|hence [\d.]+ h"
 )  # intervals, which the paper has none of, and what follows from its numbers
 # Where something stands.
-PLACE = re.compile(r"(Tables?|Figures?|section|appendix|eq\.) [A-Z\d.]+(,? (and|to|or)? ?\d+)*")
+PLACE = re.compile(r"(Tables?|Figures?|sections?|appendix|eq\.) [A-Z\d.]+(,? (and|to|or)? ?\d+)*")
 
 
 def quoted() -> Iterator[tuple[str, str]]:

@@ -101,7 +101,8 @@ def _quote(evidence: Evidence, pairs: Sequence[tuple[Context, Arm]]) -> Quote:
     if len(groups) < 2:
         return NO_QUOTE
     within, across = _within(groups), _across(groups)
-    return Quote(round(within - across, 2), f"{within:+.2f} within, {across:+.2f} across")
+    words = f"{within:+.2f} within, {across:+.2f} across"
+    return Quote(round(within - across, 2), words)
 
 
 def _place(row: PaperRow) -> tuple[float, float]:
