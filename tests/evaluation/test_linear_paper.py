@@ -94,7 +94,7 @@ def test_two_ranks_compute_what_one_process_does(tmp_path, in_float64):
     """Of 19 images two batches of 8, and the last of 3: shares of 4 and 4, of 2 and 1."""
     script = Path(__file__).parents[1] / "linear_paper_case.py"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run([*torchrun, script, tmp_path], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*torchrun, script, tmp_path], capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr[-3000:]
     one = linear_paper(encoder(), DATA, SIZE, SETTINGS, seed=3, device=CPU)
     for number in (0, 1):
