@@ -10,8 +10,7 @@ There are these differences from the authors' code, which trains on images:
   (Resize(256), CenterCrop(224)). The authors' test view is 87.5 % of the width and of the height, resized
   bicubically to 224 x 224 without keeping the aspect ratio. The two differ for images that are not square, of
   which Cars and Birdsnap have many. CIFAR images are resized from 32 pixels to the encoder's size bilinearly
-  here and bicubically there. Measurements here use these views by
-  default.
+  here and bicubically there.
 - The input is standardised by the mean and variance of the whole training split. The authors use a BatchNorm
   without affine parameters: statistics of the batch in training, running statistics in testing.
 - Weights start at zero, because the problem is convex; the authors draw them from N(0, 0.01). The batches of
