@@ -44,6 +44,6 @@ def _of_paper(probes: list[dict[str, Any]]) -> str:
         both(probe[key] for probe in probes) for key in ("epochs", "batch_size", "base_lr")
     )
     return (
-        f"Here: {epochs} epochs in batches of {batch} at base rate {rate}; Table 9 "
-        "shows the paper's settings beside these. The authors' code also tells the best test epoch, which is not shown here."
+        f"Here: {epochs} epochs in batches of {batch} at base rate {rate}; Table 9 shows the paper's settings"
+        " beside these. The authors' code also tells the best test epoch, which is not shown here."
     )
