@@ -8,14 +8,12 @@ There are these differences from the authors' code, which trains on images:
   (CIFAR by flips only). Result files call this the `cached` protocol, as linear.json does.
 - For image files the view is the central square of 87.5 % of the shorter side, resized bilinearly
   (Resize(256), CenterCrop(224)). The authors' test view is 87.5 % of the width and of the height, resized
-  bicubically to 224 x 224 without keeping the aspect ratio. The two differ for images that are not square, of
-  which Cars and Birdsnap have many. CIFAR images are resized from 32 pixels to the encoder's size bilinearly
-  here and bicubically there.
+  bicubically to 224 x 224 without keeping the aspect ratio. The two differ for images that are not square, as
+  many of Cars and Birdsnap. CIFAR images are resized bilinearly here and bicubically there.
 - The input is standardised by the mean and variance of the whole training split. The authors use a BatchNorm
   without affine parameters: statistics of the batch in training, running statistics in testing.
-- Weights start at zero, because the problem is convex; the authors draw them from N(0, 0.01). The batches of
-  an epoch have equal sizes of at most 256 rows; the authors' have 256.
-- The result is that of the last epoch, not that of the best epoch on the test split.
+- Weights start at zero, because the problem is convex; the authors draw them from N(0, 0.01). Batches have
+  equal sizes of at most 256 rows. The result is that of the last epoch, not of the best on the test split.
 """
 
 from dataclasses import dataclass
