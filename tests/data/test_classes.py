@@ -52,8 +52,22 @@ def test_edited_and_missing_list_are_told(tmp_path: Path, monkeypatch: pytest.Mo
     ):
         class_list("imagenet100")
     path.unlink()
-    with pytest.raises(LdregError, match=rf"^{path}: cannot be read \(No such file"):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        LdregError,
+        match=r"^config/classes/imagenet100.txt: cannot be read \(No such file.*copy the folder config",
+    ):
         class_list("imagenet100")
+
+
+def test_without_a_checkout_the_copied_configuration_has_the_lists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = class_list("imagenet100")
+    shutil.copytree(classes.CLASS_LISTS, tmp_path / "config/classes")
+    monkeypatch.setattr(classes, "CLASS_LISTS", tmp_path / "site-packages/config/classes")
+    monkeypatch.chdir(tmp_path)
+    assert class_list("imagenet100") == expected
 
 
 def refused(name: str, root: Path) -> str:

@@ -12,6 +12,8 @@ from ldreg.catalogue.data_sets import DATA_SETS
 from ldreg.errors import LdregError
 
 CLASS_LISTS = Path(__file__).resolve().parents[3] / "config" / "classes"
+# Where an ldreg installed without its checkout finds them: in the copied configuration of the workflow.
+COPIED_LISTS = Path("config") / "classes"
 
 
 def class_list(name: str) -> list[str] | None:
@@ -23,18 +25,23 @@ def class_list(name: str) -> list[str] | None:
     expected = DATA_SETS[name].class_list
     if expected is None:
         return None
-    path = CLASS_LISTS / f"{name}.txt"
+    path = _list_of(name)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise LdregError(
-            f"{path}: cannot be read ({error.strerror}); install ldreg from its checkout: pip install -e ."
+            f"{path}: cannot be read ({error.strerror}); copy the folder config of ldreg's repository here"
         ) from error
     classes = [line for line in lines if line and not line.startswith("#")]
     # An edited list would silently define another data set.
     if (found := class_digest(classes)) != expected:
         raise LdregError(f"{path}: digest {found} where {expected} is expected; git checkout {path}")
     return classes
+
+
+def _list_of(name: str) -> Path:
+    file = f"{name}.txt"
+    return CLASS_LISTS / file if (CLASS_LISTS / file).is_file() else COPIED_LISTS / file
 
 
 def class_digest(classes: Sequence[str]) -> str:
@@ -78,6 +85,6 @@ def check_classes(name: str, split: Path, found: Sequence[str], surplus_allowed:
         ]
         raise LdregError(
             f"{split}: its classes are not {name}'s: {', '.join(problems)}; expected the {len(expected)} of"
-            f" {CLASS_LISTS / name}.txt"
+            f" {_list_of(name)}"
         )
     return expected
