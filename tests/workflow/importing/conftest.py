@@ -10,27 +10,15 @@ import torch
 import yaml
 from safetensors.torch import load_file
 from torch import nn
+from workflow.conftest import COPIED, REPOSITORY, TINY
 
 from ldreg.cli import main
 from ldreg.models.networks import build_backbone
 
-REPOSITORY = Path(__file__).resolve().parents[3]
-COPIED = ("Snakefile", "workflow", "config", "profiles", "environment.yml")
 EVALUATION = {"linear_epochs": 2, "linear_learning_rates": [0.1], "lid_ks": [8], "lid_batch_rows": 64}
 SCALE = {
     "scale": "tiny",
-    "run": {
-        "dataset": "digits",
-        "train_images": 128,
-        "image_size": 8,
-        "backbone": "small_cnn",
-        "augmentation": "digits",
-        "batch_size": 64,
-        "epochs": 2,
-        "warmup_epochs": 1,
-        "monitor_k": 8,
-        "knn_every": 1,
-    },
+    "run": TINY["run"],
     "methods": {"simclr": {"optimizer": "adamw", "base_lr": 0.003, "lr_scaling": "none", "k": 8}},
     "seeds": [0],
     "evaluation": EVALUATION,
