@@ -199,6 +199,6 @@ def test_a_screenshot_needs_a_browser(made, monkeypatch) -> None:
     with pytest.raises(LdregError, match="a screenshot needs Chromium: apt-get install chromium"):
         screenshot.screenshot(build_site(made.root), made.root / "page.png")
     monkeypatch.setattr(screenshot, "BROWSERS", ("false",))
-    with pytest.raises(LdregError, match=r"no picture of .*index\.html: it told nothing"):
+    with pytest.raises(LdregError, match=r"no picture of .*index\.html: it said nothing"):
         screenshot.screenshot(made.root / "index.html", made.root / "page.png")
     assert not (made.root / "page.png").exists()

@@ -22,15 +22,15 @@ def track_job(folders: Sequence[Path], results: Path, output: Path | None, termi
     Raises:
         LdregError: MLflow fails, or a file is broken or missing; only without `output`.
     """
-    told = []
+    logged = []
     try:
         for folder in folders:
-            told += log_folder(folder, results) or [f"{folder}: nothing new to log"]
+            logged += log_folder(folder, results) or [f"{folder}: nothing new to log"]
     except LdregError as error:
         if output is None:
             raise
-        told.append(f"warning: {error}; when it can be: ldreg track {' '.join(map(str, folders))}")
-        say(terminal, told[-1])
+        logged.append(f"warning: {error}; when it can be: ldreg track {' '.join(map(str, folders))}")
+        say(terminal, logged[-1])
     if output is not None:
-        write_text(output, "\n".join(told) + "\n")
-    return told
+        write_text(output, "\n".join(logged) + "\n")
+    return logged

@@ -63,21 +63,23 @@ def differences(
     """
     found = compare(exhibit, runs, paper, tuple(ASKED_FIRST), stands_for)
     kinds = list(dict.fromkeys(run["regularizer"] for run in runs if run["regularizer"] != "none"))
-    told = [
-        text for key in ASKED_FIRST for text in _told(key, [each for each in found if each.key == key], kinds)
+    parts = [
+        text
+        for key in ASKED_FIRST
+        for text in _words_about(key, [each for each in found if each.key == key], kinds)
     ]
     if not any(each.differs for each in found if each.key in OF_REGULARIZER) and both_changed(
         runs, paper, stands_for
     ):
-        told += ["β and k changed at once instead of one at a time"]
+        parts += ["β and k changed at once instead of one at a time"]
     fewer = [run["train_images"] for run in runs if present(run.get("train_images"))]
-    told += [f"{names_of(fewer)} training images instead of all"] if fewer else []
+    parts += [f"{names_of(fewer)} training images instead of all"] if fewer else []
     rest = dict.fromkeys(each.key for each in found if each.differs and each.key not in ASKED_FIRST)
-    told += [f"other values of {', '.join(map(label, rest))}"] if rest else []
-    told += ["several seeds instead of one number a cell"] if len({run["seed"] for run in runs}) > 1 else []
+    parts += [f"other values of {', '.join(map(label, rest))}"] if rest else []
+    parts += ["several seeds instead of one number a cell"] if len({run["seed"] for run in runs}) > 1 else []
     unknown = _not_given(found)
-    if told:
-        return f"Differs from the paper: {'; '.join(told)}.{f' {unknown}.' if unknown else ''}"
+    if parts:
+        return f"Differs from the paper: {'; '.join(parts)}.{f' {unknown}.' if unknown else ''}"
     if unknown:
         return f"{unknown}; no other setting of these runs differs from those that it gives."
     return "No setting of these runs differs from those that the paper gives."
@@ -88,16 +90,16 @@ def measured_otherwise(evaluation: Mapping[str, Any], paper: PaperSettings) -> s
 
     `evaluation` holds the scale's settings, as `ldreg.exhibits.paper.linear_evaluation` finds them.
     """
-    told = []
+    parts = []
     for key, given in paper.of_all("evaluation.").items():
         ours = evaluation.get(key, given.here or None)
         if present(ours) and not any(agree(value, ours) for value in given.values):
             words = f"{shown(ours)} instead of {listed(given.values)}"
-            told.append(f"{label(f'evaluation.{key}')} ({words})")
-    return f"Linear evaluation, where it differs from the paper's: {', '.join(told)}." if told else ""
+            parts.append(f"{label(f'evaluation.{key}')} ({words})")
+    return f"Linear evaluation, where it differs from the paper's: {', '.join(parts)}." if parts else ""
 
 
-def _told(key: str, found: Sequence[Compared], kinds: Sequence[str]) -> Iterator[str]:
+def _words_about(key: str, found: Sequence[Compared], kinds: Sequence[str]) -> Iterator[str]:
     """A setting's differences with both values; with the regulariser's name unless they hold for all."""
     values: dict[str | None, tuple[list[Any], list[str]]] = {}
     for each in found:

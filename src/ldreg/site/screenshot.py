@@ -47,6 +47,6 @@ def screenshot(page: Path, picture: Path, width: int = 1280, height: int = 1600)
         except subprocess.TimeoutExpired as error:
             raise LdregError(f"{program}: no picture of {page} within {_PATIENCE:.0f} s") from error
         if done.returncode or not temporary.is_file():
-            told = (done.stderr.strip().splitlines() or ["it told nothing"])[-1]
-            raise LdregError(f"{program}: no picture of {page}: {told}")
+            reason = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            raise LdregError(f"{program}: no picture of {page}: {reason}")
     return picture

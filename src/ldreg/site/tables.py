@@ -51,8 +51,8 @@ def notes_of(markdown: str, caption: str = "") -> list[str]:
     ['First.', 'One.', 'Two.']
     """
     tokens = _without_title(_parser().parse(markdown), caption)
-    told = [*tokens[: _opening(tokens)], *tokens[_notes_at(tokens) :]]
-    return [token.content for token in told if token.type == "inline"]
+    shown = [*tokens[: _opening(tokens)], *tokens[_notes_at(tokens) :]]
+    return [token.content for token in shown if token.type == "inline"]
 
 
 def inline(text: str) -> str:

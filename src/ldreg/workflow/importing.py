@@ -164,10 +164,13 @@ def fit(
     counters = {name for name in expected if name.endswith(".num_batches_tracked")}
     missing = [name for name in expected if name not in keys and name not in counters]
     if missing or extra:
-        told = [f"missing {_few(missing)}"] if missing else []
+        problems = [f"missing {_few(missing)}"] if missing else []
         if extra:
-            told += [f"unknown {_few(extra)}", f"allowed besides: {', '.join(f'{part}.*' for part in HEADS)}"]
-        raise LdregError(f"{where}: these are not {backbone}'s weights: {'; '.join(told)}")
+            problems += [
+                f"unknown {_few(extra)}",
+                f"allowed besides: {', '.join(f'{part}.*' for part in HEADS)}",
+            ]
+        raise LdregError(f"{where}: these are not {backbone}'s weights: {'; '.join(problems)}")
     fitted = {name: torch.zeros((), dtype=expected[name].dtype) for name in counters - keys.keys()}
     for name, key in keys.items():
         fitted[name] = _checked(found[key], expected[name], f"{where}: {key}", backbone)

@@ -32,7 +32,7 @@ UNEVEN = 1.5  # the largest ratio of two gaps at which cells of true width still
 
 
 @dataclass(frozen=True)
-class Panel:
+class SurfacePanel:
     """One metric at one batch size: the unregularised level and the effects by (beta, k)."""
 
     context: Context
@@ -46,11 +46,11 @@ class Panel:
 class Grid:
     """All panels, batch sizes down and metrics across, and the axes that they share."""
 
-    panels: list[list[Panel]]
+    panels: list[list[SurfacePanel]]
     betas: list[float]
     ks: list[float]
 
-    def column(self, metric: str) -> list[Panel]:
+    def column(self, metric: str) -> list[SurfacePanel]:
         """The panels of one metric."""
         return [panel for row in self.panels for panel in row if panel.metric == metric]
 
@@ -113,7 +113,7 @@ def _arms(
 
 def _panel(
     exhibit: ExhibitSpec, context: Context, arms: dict[tuple[float, float], Arm], metric: str
-) -> Panel:
+) -> SurfacePanel:
     effects = {}
     for place, arm in arms.items():
         effect = arm.effect(context.control, metric)
@@ -123,7 +123,7 @@ def _panel(
                 "the unregularised runs"
             )
         effects[place] = effect
-    return Panel(context, metric, context.control.level(metric), effects, arms)
+    return SurfacePanel(context, metric, context.control.level(metric), effects, arms)
 
 
 def _table(grid: Grid, settings: SurfaceSettings) -> pd.DataFrame:
@@ -172,13 +172,13 @@ def _draw_panels(grid: Grid, settings: SurfaceSettings) -> Figure:
     return figure
 
 
-def _norm(panels: list[Panel]) -> TwoSlopeNorm:
+def _norm(panels: list[SurfacePanel]) -> TwoSlopeNorm:
     """A scale with white at zero and its two ends equally far from zero."""
     most = max(abs(effect.mean) for panel in panels for effect in panel.effects.values())
     return TwoSlopeNorm(0.0, -(most or 1.0), most or 1.0)
 
 
-def _decimals(panels: list[Panel], cells: int) -> int:
+def _decimals(panels: list[SurfacePanel], cells: int) -> int:
     """The number of decimals for which a cell has room."""
     most = max(abs(effect.mean) for panel in panels for effect in panel.effects.values())
     return max(0, (2 if cells <= 4 else 1) - (most >= 10) - (most >= 100))
@@ -203,7 +203,7 @@ def edges(values: Sequence[float]) -> list[float]:
     return [places[0] - first / 2, *inner, places[-1] + last / 2]
 
 
-def _draw(axes: Axes, panel: Panel, grid: Grid, norm: TwoSlopeNorm, digits: int) -> None:
+def _draw(axes: Axes, panel: SurfacePanel, grid: Grid, norm: TwoSlopeNorm, digits: int) -> None:
     across, down = edges(grid.betas), edges(grid.ks)
     colours = mpl.colormaps[MAP]
     for (left, right), beta in zip(pairwise(across), grid.betas, strict=True):

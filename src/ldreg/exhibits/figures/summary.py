@@ -46,7 +46,7 @@ PAPER_MARK = {
 
 
 @dataclass(frozen=True)
-class Line:
+class EffectLine:
     """One row of the plot: its label, its number of seeds, and the effects by metric."""
 
     method: str
@@ -80,7 +80,7 @@ def _draw(groups: Groups, settings: SummarySettings) -> Figure:
     return figure
 
 
-def _lines(groups: Groups) -> list[Line]:
+def _lines(groups: Groups) -> list[EffectLine]:
     """The rows from top to bottom; a regulariser is named where a method has several."""
     lines = []
     for group in groups:
@@ -88,7 +88,7 @@ def _lines(groups: Groups) -> list[Line]:
             method, _, encoder = row.method.partition(", ")
             several = [f"β {name(row.keys['beta'])}"] if len(group) > 1 else []
             about = [encoder, *several, seeds(row.seeds) if row.run else NOT_RUN]
-            lines.append(Line(method, ", ".join(about), row))
+            lines.append(EffectLine(method, ", ".join(about), row))
     return lines
 
 
@@ -100,7 +100,7 @@ def _share(box: Sequence[float], height: float) -> tuple[float, ...]:
     )
 
 
-def _rows(figure: Figure, lines: list[Line], height: float) -> None:
+def _rows(figure: Figure, lines: list[EffectLine], height: float) -> None:
     """Bands behind every other row, over the whole width, and the names of the rows."""
     axes = figure.add_axes(_share((0, BELOW, style.WIDTH, ROW * len(lines)), height), zorder=-1)
     axes.set(xlim=(0, style.WIDTH), ylim=(len(lines) - 0.5, -0.5))
@@ -112,7 +112,7 @@ def _rows(figure: Figure, lines: list[Line], height: float) -> None:
         axes.text(EDGE, place + PAPER, line.about, va="center", fontsize=8, color=style.QUIET)
 
 
-def _panel(axes: Axes, lines: list[Line], metric: str, settings: SummarySettings) -> None:
+def _panel(axes: Axes, lines: list[EffectLine], metric: str, settings: SummarySettings) -> None:
     """One metric: ours on the lower axis, the paper's on the upper one, with zero at the same place."""
     rows = [line.row for line in lines]
     ours = [
@@ -209,7 +209,7 @@ def _limits(values: Sequence[float], share: float) -> tuple[float, float]:
     return -share * length, (1 - share) * length
 
 
-def _legend(figure: Figure, lines: list[Line], settings: SummarySettings, height: float) -> None:
+def _legend(figure: Figure, lines: list[EffectLine], settings: SummarySettings, height: float) -> None:
     """Draw the legend: the owner of each axis, the marks, and how often the signs agree."""
     effects = [
         (line.row.ours[metric], line.row.paper[metric]) for line in lines for metric in settings.metrics

@@ -79,7 +79,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Panel:
+class SweepPanel:
     """One metric over one swept setting, for the runs whose other settings are at their base."""
 
     axis: str
@@ -165,7 +165,7 @@ def curve_keys(rows: pd.DataFrame, axis: str) -> list[str]:
 
 def panel(
     exhibit: ExhibitSpec, frame: pd.DataFrame, axis: str, metric: str, settings: SweepSettings
-) -> Panel:
+) -> SweepPanel:
     """The panel of `metric` over `axis`, for the runs at `base` in every other axis.
 
     A setting in `base` does not restrict runs that have none of it, such as the unregularised ones. Raises
@@ -175,7 +175,7 @@ def panel(
     rows = frame[[at_base(row, _base(row, settings), axis) for _, row in frame.iterrows()]]
     if rows.empty:
         raise LdregError(f"{exhibit.path}: base: no run is at {settings.base}")
-    return Panel(axis, metric, rows, settings, Reported(exhibit.paper, settings))
+    return SweepPanel(axis, metric, rows, settings, Reported(exhibit.paper, settings))
 
 
 def _base(row: Mapping[str, Any], settings: SweepSettings) -> Mapping[str, Any]:

@@ -37,7 +37,7 @@ _BUDGET = ("epochs", "batch_size")
 
 
 @dataclass(frozen=True)
-class Row:
+class SettingRow:
     """One line of the file.
 
     The cells from `exhibit` to `batch_size` say which runs the line is about. Several words mean any of
@@ -88,7 +88,7 @@ class PaperSettings:
             LdregError: it is missing, has other columns, or a line has an unknown key or status.
         """
         self._rows = _read(path)
-        self._of_key: dict[str, list[Row]] = {}
+        self._of_key: dict[str, list[SettingRow]] = {}
         for row in self._rows:
             self._of_key.setdefault(row.key, []).append(row)
 
@@ -107,7 +107,7 @@ class PaperSettings:
         run = {"method": method, "backbone": backbone}
         usual = {row for key in self._of_key for row in self._usual(key, run)}
         rows = [row for row in self._rows if row in usual]
-        given: dict[str, list[Row]] = {}
+        given: dict[str, list[SettingRow]] = {}
         for row in rows:
             given.setdefault(row.key, []).append(row)
         return {key: _paper_setting(each) for key, each in given.items()}
@@ -139,13 +139,13 @@ class PaperSettings:
             return [str(RunSpec.model_fields["jitter"].default)]
         return [row.value for row in self._of_budget(key, run, exhibit, found)]
 
-    def _about(self, key: str, run: Mapping[str, Any]) -> list[Row]:
+    def _about(self, key: str, run: Mapping[str, Any]) -> list[SettingRow]:
         """The rows of a key for runs like this one; settings that the run does not name are ignored."""
         columns = [column for column in ("method", "backbone", "regularizer") if column in run]
         rows = self._of_key.get(key, ())
         return [row for row in rows if all(row.names(column, run[column]) for column in columns)]
 
-    def _usual(self, key: str, run: Mapping[str, Any]) -> list[Row]:
+    def _usual(self, key: str, run: Mapping[str, Any]) -> list[SettingRow]:
         """The rows of a key for the runs of the main table."""
         rows = [row for row in self._about(key, run) if row.names("exhibit", MAIN)]
         for axis in _before(key):
@@ -153,7 +153,9 @@ class PaperSettings:
             rows = [row for row in rows if row.names(axis, *values)]
         return rows
 
-    def _of_budget(self, key: str, run: Mapping[str, Any], exhibit: str, rows: list[Row]) -> list[Row]:
+    def _of_budget(
+        self, key: str, run: Mapping[str, Any], exhibit: str, rows: list[SettingRow]
+    ) -> list[SettingRow]:
         """The rows whose epochs and batch size are those of the run, out of rows that name these.
 
         A run at another scale has no such rows. It gets those of the paper's own epochs for a run like it.
@@ -172,7 +174,7 @@ def _before(key: str) -> tuple[str, ...]:
     return _BUDGET[: _BUDGET.index(key)] if key in _BUDGET else _BUDGET
 
 
-def _paper_setting(rows: Sequence[Row]) -> PaperSetting:
+def _paper_setting(rows: Sequence[SettingRow]) -> PaperSetting:
     regularizers = [word for row in rows for word in row.regularizer.split()]
     return PaperSetting(
         tuple(dict.fromkeys(row.value for row in rows)),
@@ -183,7 +185,7 @@ def _paper_setting(rows: Sequence[Row]) -> PaperSetting:
     )
 
 
-def _read(path: Path) -> list[Row]:
+def _read(path: Path) -> list[SettingRow]:
     if not path.is_file():
         raise LdregError(f"{path}: no such file (the paper's settings)")
     with path.open(encoding="utf-8", newline="") as file:
@@ -193,7 +195,7 @@ def _read(path: Path) -> list[Row]:
 
 
 def _check_columns(path: Path, found: Iterable[str]) -> None:
-    columns = [field.name for field in fields(Row)]
+    columns = [field.name for field in fields(SettingRow)]
     for column in found:
         if column not in columns:
             raise unknown(f"{path}: column", column, columns)
@@ -201,11 +203,13 @@ def _check_columns(path: Path, found: Iterable[str]) -> None:
         raise LdregError(f"{path}: no column {', '.join(lacking)}")
 
 
-def _checked(path: Path, line: int, cells: dict[str, str]) -> Row:
+def _checked(path: Path, line: int, cells: dict[str, str]) -> SettingRow:
     where = f"{path}: line {line}"
     if None in cells or None in cells.values():
-        raise LdregError(f'{where}: other than {len(fields(Row))} cells; write a comma in a cell as "a, b"')
-    row = Row(**cells)
+        raise LdregError(
+            f'{where}: other than {len(fields(SettingRow))} cells; write a comma in a cell as "a, b"'
+        )
+    row = SettingRow(**cells)
     for column in ("source", "key", "value"):
         if not getattr(row, column):
             raise LdregError(f"{where}: {column}: empty; it should say something")

@@ -39,7 +39,7 @@ _PRECISION = "execution.precision"  # which is no setting of a run, but stands b
 
 
 @dataclass(frozen=True)
-class Line:
+class SettingLine:
     """One setting: the paper's value and ours in words, whether they agree, and where the paper gives it.
 
     status: whether the paper's value is printed, comes from its authors' code or the method's own, or is
@@ -83,11 +83,11 @@ class Trained:
 
 @dataclass(frozen=True)
 class Part:
-    """The lines about one method on one encoder, or about the evaluation; `block` as for `Line.cells`."""
+    """The lines about one method on one encoder, or about the evaluation; `block` is that of their cells."""
 
     title: str
     block: str
-    lines: tuple[Line, ...]
+    lines: tuple[SettingLine, ...]
 
 
 def settings_table(exhibit: ExhibitSpec) -> dict[str, str]:
@@ -157,7 +157,7 @@ def _used(runs: dict[Path, Trained], method: str, backbone: str, encoder: Callab
     )
 
 
-def _pretraining(used: Used, given: dict[str, PaperSetting]) -> list[Line]:
+def _pretraining(used: Used, given: dict[str, PaperSetting]) -> list[SettingLine]:
     """Each setting of a run that the paper gives, or that is not the default here; then the precision."""
     fields = [key for key in RunSpec.model_fields if key not in _LEFT_OUT]
     keys = [key for key in given if key.split(".")[0] not in _LEFT_OUT]
@@ -194,20 +194,20 @@ def _distinct(values: Iterable[Any]) -> list[Any]:
     return list(dict.fromkeys(values))
 
 
-def _line(key: str, given: PaperSetting | None, ours: list[Any], used: Used) -> Line:
+def _line(key: str, given: PaperSetting | None, ours: list[Any], used: Used) -> SettingLine:
     """One setting. It is the same only if our runs have exactly the paper's values."""
     theirs = list(given.values) if given else []
     paper = ", ".join(map(shown, theirs)) or NOT_GIVEN
     beside = (given.status, given.source) if given else ("", "")
     if not ours:
-        return Line(key, paper, used.absent, used.absent, *beside)
+        return SettingLine(key, paper, used.absent, used.absent, *beside)
     covered = all(any(agree(value, own) for value in theirs) for own in ours)
     complete = all(any(agree(value, own) for own in ours) for value in theirs)
     compared = ONLY_HERE if given is None else SAME if covered and complete else DIFFERS
-    return Line(key, paper, ", ".join(map(shown, ours)), compared, *beside)
+    return SettingLine(key, paper, ", ".join(map(shown, ours)), compared, *beside)
 
 
-def _views(used: Used, given: dict[str, PaperSetting]) -> list[Line]:
+def _views(used: Used, given: dict[str, PaperSetting]) -> list[SettingLine]:
     """How the two views are made; `a / b` where they are not made alike."""
     of_views = {key.removeprefix("views."): found for key, found in given.items() if key.startswith("views.")}
     named = {key.split(".")[-1] for key in of_views}
@@ -221,28 +221,30 @@ def _views(used: Used, given: dict[str, PaperSetting]) -> list[Line]:
     return lines
 
 
-def _view_line(key: str, given: dict[str, PaperSetting], ours: list[tuple[Any, ...]], used: Used) -> Line:
+def _view_line(
+    key: str, given: dict[str, PaperSetting], ours: list[tuple[Any, ...]], used: Used
+) -> SettingLine:
     each = [given.get(f"{place}.{key}") or given.get(key) for place in (0, 1)]
     if None in each:
         paper, beside, theirs = NOT_GIVEN, ("", ""), None
     else:
         theirs = [found.values[0] for found in each]
-        told = ([found.status for found in each], [found.source for found in each])
-        paper, beside = _of_views(theirs), tuple("; ".join(_distinct(words)) for words in told)
+        notes = ([found.status for found in each], [found.source for found in each])
+        paper, beside = _of_views(theirs), tuple("; ".join(_distinct(words)) for words in notes)
     if not ours:
-        return Line(key, paper, used.absent, used.absent, *beside)
+        return SettingLine(key, paper, used.absent, used.absent, *beside)
     here = ", ".join(_distinct(map(_of_views, ours)))
     if theirs is None:
-        return Line(key, paper, here, ONLY_HERE, *beside)
+        return SettingLine(key, paper, here, ONLY_HERE, *beside)
     alike = all(len(views) == 2 and all(map(agree, theirs, views)) for views in ours)
-    return Line(key, paper, here, SAME if alike else DIFFERS, *beside)
+    return SettingLine(key, paper, here, SAME if alike else DIFFERS, *beside)
 
 
 def _of_views(values: Iterable[Any]) -> str:
     return " / ".join(_distinct(map(shown, values)))
 
 
-def _evaluation(exhibit: ExhibitSpec, paper: PaperSettings, protocol: str) -> list[Line]:
+def _evaluation(exhibit: ExhibitSpec, paper: PaperSettings, protocol: str) -> list[SettingLine]:
     """Table 9: the linear evaluation that the paper gives and the one that this scale's runs had."""
     given = paper.of_all("evaluation.")
     ours = linear_evaluation(exhibit.path.parent.parent, protocol, given)
