@@ -21,6 +21,10 @@ SEARCH_ELEMENTS = 2**24  # query rows x reference rows, float64: 128 MiB
 GATHER_ELEMENTS = {"cpu": 2**18, "other": 2**24}  # query rows x k x dim
 
 
+class NotFiniteError(ValueError):
+    """Features hold NaN or infinity, or values so large that squared distances overflow."""
+
+
 def neighbor_distances(
     queries: Tensor,
     reference: Tensor | None,
@@ -63,7 +67,8 @@ def checked_features(features: Tensor, name: str) -> Tensor:
 
     Raises:
         TypeError: if they are not a floating-point tensor; the error names them `name`.
-        ValueError: if they are not 2-D, empty, not finite, or so large that squared distances overflow.
+        ValueError: if they are not 2-D or empty.
+        NotFiniteError: if they are not finite, or so large that squared distances overflow.
     """
     kind = features.dtype if isinstance(features, Tensor) else type(features).__name__
     if not isinstance(features, Tensor) or not features.is_floating_point():
@@ -75,7 +80,7 @@ def checked_features(features: Tensor, name: str) -> Tensor:
     limit = math.sqrt(torch.finfo(features.dtype).max / (4 * features.shape[1]))
     if not torch.linalg.vector_norm(features.detach(), ord=math.inf) < limit:
         row = int((~(features.detach().abs() < limit)).any(dim=1).nonzero()[0])
-        raise ValueError(f"{name} must be finite and below {limit:.0e} in magnitude: row {row} is not")
+        raise NotFiniteError(f"{name} must be finite and below {limit:.0e} in magnitude: row {row} is not")
     return features
 
 

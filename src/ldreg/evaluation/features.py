@@ -11,6 +11,7 @@ from ldreg.data.decode import CorruptImages
 from ldreg.data.folder import ImageFiles
 from ldreg.data.loader import load_eval_views
 from ldreg.data.views import eval_view
+from ldreg.neighbors import NotFiniteError
 
 
 @contextmanager
@@ -60,8 +61,8 @@ def extract(
         float32 (n, dim) on the CPU.
 
     Raises:
-        ValueError: if there is no image, if the output of the encoder is not (batch, dim), or if
-            representations are not finite (the error counts their rows).
+        ValueError: if there is no image, or if the output of the encoder is not (batch, dim).
+        NotFiniteError: if representations are not finite (the error counts their rows).
         LdregError: if a file is corrupt and not skipped.
     """
     if len(images) == 0:
@@ -83,7 +84,7 @@ def extract(
     features = torch.cat(parts)
     broken = int((~features.isfinite()).any(dim=1).sum())
     if broken:
-        raise ValueError(f"representations are not finite for {broken} of {len(features)} images")
+        raise NotFiniteError(f"representations are not finite for {broken} of {len(features)} images")
     return features
 
 

@@ -8,6 +8,7 @@ whose steps take 65 ms (`benchmarks/monitors_cpu.json`).
 """
 
 from collections import deque
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from ldreg.lid import geometric_mean, mle_from_distances, mom_from_distances
 from ldreg.neighbors import neighbor_distances
 from ldreg.runtime.distributed import gather_rows, rank, world_size
 from ldreg.spectrum import effective_rank
+from ldreg.training.guard import Guard
 
 HistoryRow = dict[str, float | None]
 
@@ -26,6 +28,7 @@ EVERY = 25  # steps between two measurements of LID; the last step of the traini
 MLE_KS = (32, 512)  # neighbourhood sizes of the authors' monitors
 # Number of latest representations, over all ranks, for effective rank: the maximum, and per dimension.
 QUEUE_ROWS, QUEUE_ROWS_PER_DIMENSION = 4096, 8
+LID, RANK, PROBE = "mlid", "effective_rank", "probe_top1"  # the monitors, each of which may fail
 PROBE_LR = 1e-3  # Adam's learning rate for the online linear probe
 
 
@@ -40,14 +43,26 @@ class Monitors:
       on each batch is measured before the probe learns from it, and averaged over the epoch.
     """
 
-    def __init__(self, spec: RunSpec, classes: int, dim: int, steps: int, device: torch.device) -> None:
-        """`steps` is the number of steps per epoch. No random numbers are drawn."""
+    def __init__(
+        self,
+        spec: RunSpec,
+        classes: int,
+        dim: int,
+        steps: int,
+        device: torch.device,
+        guard: Guard | None = None,
+    ) -> None:
+        """`steps` is the number of steps per epoch. No random numbers are drawn.
+
+        A measurement that fails is switched off by `guard`, and its values are None from then on.
+        """
         rows = len(spec.views) * spec.batch_size
         self.k = spec.k or spec.monitor_k
         self.mle_ks = [k for k in MLE_KS if k <= rows - 2]
         self.last = steps * spec.epochs
         self.probe = _Probe(dim, classes, device)
         self.queue: deque[Tensor] = deque(maxlen=-(-min(QUEUE_ROWS, QUEUE_ROWS_PER_DIMENSION * dim) // rows))
+        self.guard = guard or Guard()
         self.device = device
         self.step = 0
         self._begin()
@@ -56,6 +71,7 @@ class Monitors:
         self.log_lids: dict[str, list[Tensor]] = {}
         self.hits = torch.zeros((), device=self.device)
         self.seen = 0
+        self.measured = False
 
     @torch.no_grad()
     def observe(self, representations: list[Tensor], labels: Tensor) -> None:
@@ -66,27 +82,38 @@ class Monitors:
             labels: (n,), of the images.
 
         Raises:
-            ValueError: if representations are not finite.
+            NotFiniteError: if representations are not finite.
         """
         rows = torch.cat(representations)
         self.queue.append(rows)
-        self.hits += self.probe.learn(rows, labels.repeat(len(representations)))
+        if PROBE not in self.guard.failed:
+            given = (rows, labels.repeat(len(representations)))
+            hits, *gradients = self.guard.attempt(PROBE, self.probe.gradients, *given) or self.probe.nothing()
+            self.probe.descend(gradients)
+            self.hits += hits
         self.seen += len(rows)
         self.step += 1
         if self.step % EVERY == 0 or self.step == self.last:
-            for name, lid in self._lids(rows):
-                self.log_lids.setdefault(name, []).append(geometric_mean(lid).log())
+            self.measured = True
+            found = self.guard.attempt(LID, self._log_mlids, rows, gather_rows(rows))
+            for name, value in (found or {}).items():
+                self.log_lids.setdefault(name, []).append(value)
+            self.guard.agree()
 
-    def _lids(self, rows: Tensor) -> list[tuple[str, Tensor]]:
-        """LIDs of this rank's rows with neighbours among the rows of all ranks, from one neighbour search."""
+    def _log_mlids(self, rows: Tensor, everyone: Tensor) -> dict[str, Tensor]:
+        """ln mLID of this rank's rows with neighbours among those of all ranks, from one neighbour search."""
         index = rank() * len(rows) + torch.arange(len(rows), device=rows.device)
-        distances = neighbor_distances(rows, gather_rows(rows), max(self.k, *self.mle_ks, 0), index)
-        found = [("mlid", mom_from_distances(distances[:, : self.k]))]
-        return found + [(f"mlid_mle_{k}", mle_from_distances(distances[:, :k])) for k in self.mle_ks]
+        distances = neighbor_distances(rows, everyone, max(self.k, *self.mle_ks, 0), index)
+        lids = {"mlid": mom_from_distances(distances[:, : self.k])}
+        lids |= {f"mlid_mle_{k}": mle_from_distances(distances[:, :k]) for k in self.mle_ks}
+        return {name: geometric_mean(lid).log() for name, lid in lids.items()}
 
     @torch.no_grad()
     def finish(self) -> HistoryRow:
         """Return the values of the epoch, the same on every rank; None if a value was not measured."""
+        self.guard.agree()
+        if LID in self.guard.failed:
+            self.log_lids = {}
         names = ["mlid", *(f"mlid_mle_{k}" for k in MLE_KS)]
         means = [torch.stack(self.log_lids[name]).mean() for name in names if name in self.log_lids]
         values = torch.stack([*means, self.hits / self.seen]).double()
@@ -95,18 +122,21 @@ class Monitors:
             values /= world_size()
         *log_mlids, accuracy = values.tolist()
         found = dict(zip(self.log_lids, torch.tensor(log_mlids).exp().tolist(), strict=True))
-        rank_now = float(effective_rank(gather_rows(torch.cat(list(self.queue))))) if found else None
+        rank_now = None
+        if self.measured and RANK not in self.guard.failed:  # all ranks compute it of the same rows
+            latest = gather_rows(torch.cat(list(self.queue)))
+            rank_now = self.guard.attempt(RANK, lambda: float(effective_rank(latest)))
         self._begin()
         return {
             **{name: found.get(name) for name in names},
-            "effective_rank": rank_now,
-            "probe_top1": 100 * accuracy,
+            RANK: rank_now,
+            PROBE: None if PROBE in self.guard.failed else 100 * accuracy,
         }
 
 
 def empty_row() -> HistoryRow:
     """Return the monitors' columns for a run whose monitors are off: all None."""
-    names = ["mlid", *(f"mlid_mle_{k}" for k in MLE_KS), "effective_rank", "probe_top1"]
+    names = ["mlid", *(f"mlid_mle_{k}" for k in MLE_KS), RANK, PROBE]
     return dict.fromkeys(names)
 
 
@@ -119,16 +149,23 @@ class _Probe:
         self.optimizer = torch.optim.Adam([self.weight, self.bias], lr=PROBE_LR)
 
     @torch.enable_grad()
-    def learn(self, rows: Tensor, labels: Tensor) -> Tensor:
-        """Take one step on (n, dim), (n,); returns how many predictions were correct before it."""
+    def gradients(self, rows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of rows (n, dim) with labels (n,): correct predictions, and gradients of weights and biases."""
         # Standardised with the statistics of this rank's rows, so that one learning rate suits all methods.
         standard = F.batch_norm(rows.detach(), None, None, training=True).to(self.weight.dtype)
         logits = F.linear(standard, self.weight, self.bias)
         gradients = torch.autograd.grad(F.cross_entropy(logits, labels), [self.weight, self.bias])
+        return ((logits.argmax(dim=1) == labels).sum(), *gradients)
+
+    def nothing(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Stand for the `gradients` of a rank whose probe has failed."""
+        return torch.zeros_like(self.bias[0]), torch.zeros_like(self.weight), torch.zeros_like(self.bias)
+
+    def descend(self, gradients: Sequence[Tensor]) -> None:
+        """Take one step along the mean of the gradients over all ranks."""
         for parameter, gradient in zip((self.weight, self.bias), gradients, strict=True):
             if world_size() > 1:
                 dist.all_reduce(gradient)
                 gradient /= world_size()
             parameter.grad = gradient
         self.optimizer.step()
-        return (logits.argmax(dim=1) == labels).sum()

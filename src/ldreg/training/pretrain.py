@@ -20,7 +20,9 @@ from ldreg.evaluation.features import represent
 from ldreg.evaluation.knn import holdout_split, knn_accuracy
 from ldreg.methods import build_method
 from ldreg.models.networks import build_encoder
+from ldreg.neighbors import NotFiniteError
 from ldreg.runtime.distributed import rank, replicate, world_size
+from ldreg.training.guard import Guard
 from ldreg.training.monitors import HistoryRow, Monitors, empty_row
 from ldreg.training.optim import build_optimizer, learning_rate, set_learning_rate
 from ldreg.training.regularizer import build_regularizer
@@ -57,9 +59,10 @@ def pretrain(
     split, steps = split_on_device(data.train, spec, device), steps_of_epoch(spec, data)
     trainer = Trainer(spec, split.channels, execution, device)
     if execution.micro_batch and batch_norms(trainer.method) and rank() == 0:
-        size = trainer.training_step.size
-        print(f"micro_batch: batch norm takes its statistics over {size} images", file=sys.stderr)
-    monitors = Monitors(spec, data.classes, _dim(spec), steps, device) if execution.monitors else None
+        size = trainer.training_step.smallest
+        print(f"micro_batch: batch norm takes its statistics over {size} images or more", file=sys.stderr)
+    guard = Guard()
+    monitors = Monitors(spec, data.classes, _dim(spec), steps, device, guard) if execution.monitors else None
     start = round(spec.regularizer_start * spec.epochs)
     history = []
     for epoch in range(spec.epochs):
@@ -72,14 +75,15 @@ def pretrain(
                 result = trainer.step(batch.inputs, progress, regularized=epoch >= start)
                 if monitors:
                     monitors.observe(result.representations, batch.labels)
-            except ValueError as error:
+            except NotFiniteError as error:
                 raise diverged(spec, epoch, "representations are not finite, or too large") from error
             sums += torch.stack([result.ssl_loss, result.term]).double()
         row = _row(spec, epoch, sums / steps)
         row |= monitors.finish() if monitors else empty_row()
         row["lr"] = learning_rate(spec, progress)
         row["images_per_second"] = steps * spec.batch_size / (time.perf_counter() - began)
-        row["knn_top1"] = _knn(spec, epoch, trainer.method.encoder, data, device, execution, corrupt)
+        arguments = (spec, epoch, trainer.method.encoder, data, device, execution, corrupt)
+        row["knn_top1"] = guard.attempt("knn_top1", _knn, *arguments)
         history.append(row)
         if rank() == 0:
             on_epoch(row)
@@ -116,7 +120,7 @@ class Trainer:
             Loss, regulariser and representations before the update of the weights.
 
         Raises:
-            ValueError: if representations are not finite.
+            NotFiniteError: if representations are not finite.
         """
         set_learning_rate(self.optimizer, learning_rate(self.spec, progress))
         self.method.update(progress / self.spec.epochs)
@@ -197,7 +201,7 @@ def _knn(
         features, labels = represent(
             encoder, split, spec.image_size, device, workers=execution.workers, corrupt=corrupt
         )
-    except ValueError as error:  # the representations are not finite after the last step
+    except NotFiniteError as error:  # the representations are not finite after the last step
         raise diverged(spec, epoch, error) from error
     fit, holdout = holdout_split(labels, Evaluation().holdout)
     k = min(Evaluation().knn_k, len(fit))

@@ -1,5 +1,6 @@
 """One training step: loss and gradients of a batch, computed at once or in micro-batches."""
 
+import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -60,9 +61,13 @@ class TrainingStep:
         self.precision = execution.precision
         self.scaler = torch.amp.GradScaler(device.type, enabled=execution.precision == "fp16")
         share = spec.batch_size // world_size()
-        self.size = min(execution.micro_batch or share, share)
+        # Parts of nearly equal sizes: a small remainder would have poor statistics in batch norm, and one
+        # image alone would have none.
+        self.parts = math.ceil(share / min(execution.micro_batch or share, share))
+        self.smallest = share // self.parts  # images
+        _check_statistics(execution, method, share, self.smallest)
         self.plain = execution.accumulation == "plain"
-        if self.size == share:
+        if self.parts == 1:
             return
         if self.plain and spec.couples_images:
             culprit = f"{spec.method}'s loss" if regularizer is None else f"regularizer {spec.regularizer}"
@@ -82,12 +87,12 @@ class TrainingStep:
             regularized: whether the regulariser is added to the loss.
 
         Raises:
-            ValueError: if representations are not finite.
+            NotFiniteError: if representations are not finite.
         """
-        if len(inputs[0]) <= self.size:
+        if self.parts == 1:
             outputs, targets = self._pass(inputs), self._targets(inputs)
             return self._backward(outputs, targets, regularized)
-        parts = list(zip(*(rows.split(self.size) for rows in inputs), strict=True))
+        parts = list(zip(*(rows.tensor_split(self.parts) for rows in inputs), strict=True))
         if self.plain:
             return self._accumulated(parts, len(inputs[0]))
         return self._cached(parts, regularized)
@@ -154,15 +159,17 @@ class TrainingStep:
         leaves = Outputs(*([rows.requires_grad_() for rows in group] for group in outputs))
         result = self._backward(leaves, targets, regularized)
         gradients = [rows.grad for group in leaves for rows in group]
-        for index, (last, part) in enumerate(_with_last(parts)):
+        begin = 0
+        for last, part in _with_last(parts):
             with self._sync(last):
                 made = [rows for group in self._pass(part) for rows in group]
                 reached = [
-                    (rows, gradient[index * self.size :][: len(rows)])
+                    (rows, gradient[begin : begin + len(rows)])
                     for rows, gradient in zip(made, gradients, strict=True)
                     if gradient is not None
                 ]
                 torch.autograd.backward(*zip(*reached, strict=True))
+            begin += len(part[0])
         return result
 
     def _sync(self, last: bool) -> AbstractContextManager:
@@ -173,6 +180,26 @@ class TrainingStep:
 def batch_norms(module: nn.Module) -> list[nn.Module]:
     """Return the batch norms of a network, whose outputs depend on all images of a forward pass."""
     return [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._NormBase)]
+
+
+def _check_statistics(execution: Execution, module: nn.Module, share: int, smallest: int) -> None:
+    """Check that no batch norm sees a single image; a synchronised one sees those of all GPUs.
+
+    Raises:
+        LdregError: if one does.
+    """
+    alone = [norm for norm in batch_norms(module) if not isinstance(norm, nn.SyncBatchNorm)]
+    if smallest > 1 or not alone:
+        return
+    if share == 1:
+        raise LdregError(
+            f"batch_size: {world_size()} leaves one image to each of {world_size()} processes, of which batch"
+            f" norm has no statistics; allowed: from {2 * world_size()}"
+        )
+    raise LdregError(
+        f"execution.micro_batch: {execution.micro_batch} leaves one image of {share} to a part, of which"
+        f" batch norm has no statistics; allowed: from {2 + share % 2}"
+    )
 
 
 @contextmanager

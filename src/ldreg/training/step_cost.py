@@ -20,6 +20,7 @@ from ldreg.config.scale_file import Execution
 from ldreg.data.batches import Batch, batches
 from ldreg.data.datasets import ImageData, Split
 from ldreg.data.decode import CorruptImages
+from ldreg.neighbors import NotFiniteError
 from ldreg.runtime.distributed import world_size
 from ldreg.training.pretrain import Trainer, diverged, split_on_device, steps_of_epoch
 
@@ -86,7 +87,7 @@ def step_cost(
             epoch, progress, batch = next(stream)
             try:
                 trainer.step(batch.inputs, progress, regularized=kind == "with")
-            except ValueError as error:
+            except NotFiniteError as error:
                 raise diverged(spec, epoch, "representations are not finite, or too large") from error
         seconds = (_now(device) - began) / steps
         if device.type == "cuda":
