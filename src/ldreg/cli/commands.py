@@ -4,7 +4,6 @@ Heavy modules are imported by the commands that need them, so that the other com
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from ldreg.catalogue.measurements import MEASUREMENTS, Measurement
+from ldreg.runtime.ranks import is_rank
 
 if TYPE_CHECKING:
     from ldreg.config.scale_file import Execution
@@ -39,16 +39,17 @@ def _execution(arguments: argparse.Namespace) -> "Execution":
 @contextmanager
 def _gpus(arguments: argparse.Namespace) -> Iterator[None]:
     """Hold the GPUs that a job asks for; raises LdregError if the machine does not have their number."""
-    from ldreg.runtime.launch import check_gpus, claimed_gpus
+    from ldreg.runtime.gpus import check_gpus, claimed_gpus
 
     check_gpus(arguments.gpus)
-    with claimed_gpus(arguments.gpus):
+    # On several nodes SLURM has assigned the GPUs, and a choice made here would hold for this node alone.
+    with claimed_gpus(arguments.gpus if getattr(arguments, "nodes", 1) == 1 else 0):
         yield
 
 
 def _start_ranks(arguments: argparse.Namespace, terminal: TextIO) -> None:
     """Start the ranks of a job that has several, unless this is one of them, and end as they do."""
-    if max(arguments.gpus, 1) * arguments.nodes > 1 and "RANK" not in os.environ:
+    if max(arguments.gpus, 1) * arguments.nodes > 1 and not is_rank():
         from ldreg.runtime.launch import start_ranks
 
         sys.exit(start_ranks(arguments.gpus, arguments.nodes, sys.argv[1:], terminal))

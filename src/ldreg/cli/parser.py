@@ -16,7 +16,7 @@ from ldreg.catalogue.measurements import MEASUREMENTS
 from ldreg.cli.commands import COMMANDS
 from ldreg.errors import LdregError
 from ldreg.runtime.console import logging_to, say, tell
-from ldreg.runtime.launch import adopt_slurm_rank
+from ldreg.runtime.ranks import settle_rank
 
 _PATIENCE = 60.0  # seconds that rank 0 may take to close its tracking and to report an error
 
@@ -24,10 +24,13 @@ _PATIENCE = 60.0  # seconds that rank 0 may take to close its tracking and to re
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 for a failure of ldreg, 2 for a user's mistake."""
     arguments = _parser().parse_args(argv)
-    adopt_slurm_rank()
     log = getattr(arguments, "log", None)
     try:
+        # Commands with ranks are those that can have several nodes.
+        remark = settle_rank(ranked=hasattr(arguments, "nodes"))
         with logging_to(log) as terminal:
+            if remark:
+                say(terminal, remark)
             try:
                 arguments.command(arguments, terminal)
             except LdregError as error:

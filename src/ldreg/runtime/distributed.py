@@ -31,8 +31,11 @@ def device_name(device: torch.device) -> str:
 @contextmanager
 def process_group(gpus: int) -> Iterator[torch.device]:
     """Join the process group if torchrun or srun started several ranks; yields the device of this rank."""
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if gpus else torch.device("cpu")
+    device = torch.device("cpu")
     if gpus:
+        # With `srun --gpus-per-task=1` each rank sees its own GPU alone, which then is number 0.
+        number = int(os.environ.get("LOCAL_RANK", 0))
+        device = torch.device("cuda", number if torch.cuda.device_count() > 1 else 0)
         torch.cuda.set_device(device)
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield device

@@ -1,17 +1,17 @@
 """An MLflow store, one scale's experiment in it, and its runs: client calls whose errors pass through."""
 
-import fcntl
 import gc
 import logging
 import os
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ldreg.files import read_keys
+from ldreg.runtime.locks import locked
 from ldreg.tracking import run_files
 from ldreg.tracking.job_record import files_of, note_run, read_record
 from ldreg.tracking.run_files import Point
@@ -64,7 +64,7 @@ class Store:
         name, mark, query = uri.removeprefix("sqlite:///").partition("?")
         database = Path(name).absolute()
         # Jobs that find no database at the same time would fail in each other's schema migration.
-        with _locked(database.with_name(".mlflow.lock")):
+        with locked(database.with_name(".mlflow.lock")):
             # MLflow retries for minutes to open a file that is locked, not writable or not a database.
             with closing(sqlite3.connect(database, timeout=_LOCK_SECONDS)) as connection:
                 connection.execute("BEGIN IMMEDIATE")
@@ -246,19 +246,6 @@ def log_batch(
         [Param(*pair) for pair in params.items()],
         [RunTag(*pair) for pair in (tags or {}).items()],
     )
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Wait for a lock that one process at a time can hold."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            # Closing is not enough: a data-loading worker that was forked meanwhile has the file open too.
-            fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def tracking_uri(results: Path) -> str:
