@@ -45,9 +45,22 @@ class LidChoice(BaseModel):
     batch_rows: int | None = 2048
 
     def __str__(self) -> str:
-        neighbours = "the full split" if self.batch_rows is None else f"batches of {self.batch_rows:,} rows"
         kind = {"mom": "method of moments", "mle": "maximum likelihood"}[self.estimator]
-        return f"{kind}, k = {self.k}, neighbours from {neighbours}"
+        return f"{kind}, k = {self.k}, neighbours from {self._neighbours}"
+
+    @property
+    def prose(self) -> str:
+        """The same inside a sentence.
+
+        >>> LidChoice(estimator="mom", k=16, batch_rows=None).prose
+        'the method of moments, with k = 16 and neighbours from the full split'
+        """
+        kind = {"mom": "the method of moments", "mle": "maximum likelihood"}[self.estimator]
+        return f"{kind}, with k = {self.k} and neighbours from {self._neighbours}"
+
+    @property
+    def _neighbours(self) -> str:
+        return "the full split" if self.batch_rows is None else f"batches of {self.batch_rows:,} rows"
 
 
 class Settings(BaseModel):

@@ -14,12 +14,12 @@ BEGINNINGS = (
     "± and brackets",
     "One seed gives no interval",
     "Rows of one seed",
-    "Sign:",
-    "Difference:",
+    "The sign of an effect",
+    "The difference is",
     "Bold marks the highest",
-    "Linear accuracy:",
-    "Effective rank:",
-    "mLID:",
+    "Linear accuracy is",
+    "Effective rank is",
+    "mLID is",
 )
 # Notes that repeat in other words what `ALWAYS` says.
 _IMPLIED = ("± and brackets", "One seed gives no interval", "Rows of one seed")
@@ -49,8 +49,9 @@ def shared_section(shared: Iterable[str]) -> str:
 def remaining(note: str, shared: Iterable[str]) -> str:
     """The part of a note that the shared notes do not say; '' if there is none.
 
-    >>> remaining("mLID: MLE.", ["mLID: MLE."]), remaining("Here: 1. mLID: MLE. Slow.", ["mLID: MLE."])
-    ('', 'Here: 1. Slow.')
+    >>> shared = ["mLID is an MLE."]
+    >>> remaining("mLID is an MLE.", shared), remaining("Bold is 1. mLID is an MLE. It is slow.", shared)
+    ('', 'Bold is 1. It is slow.')
     """
     for text in shared:
         note = note.replace(text, "")

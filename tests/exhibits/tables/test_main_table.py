@@ -86,7 +86,7 @@ def test_levels_stand_beside_the_papers_at_its_own_scale(runs) -> None:
     table = pd.read_csv(io.StringIO(files[".csv"])).set_index(["kind", "regularizer", "metric"])
     assert table.loc[("level", "ldreg_l1", "linear_top1"), "difference"].max() == pytest.approx(0.1)
     assert table.loc[("effect", "ldreg_l1", "linear_top1"), "difference"].max() == pytest.approx(0.2)
-    assert "| difference |" in files[".md"] and "Difference: the effect here minus" in files[".md"]
+    assert "| difference |" in files[".md"] and "The difference is the effect here minus" in files[".md"]
     assert ["MAE, ViT-B/16", "none", "not run", "57.0"] in [row[:4] for row in cells]
 
 
@@ -180,7 +180,7 @@ def test_notes_say_how_it_was_measured(pair) -> None:
     for word in (
         "digits (1347 training images",
         "3 seeds (0, 1, 2)",
-        "method of moments, k = 16, neighbours from the full split",
+        "the method of moments, with k = 16 and neighbours from the full split",
         "centred covariance matrix",
         "95 % t-intervals",
         "ResNet-50, LDReg β 0.01, k 64, 100 epochs, batch size 2048",

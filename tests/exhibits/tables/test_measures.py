@@ -40,7 +40,7 @@ def test_every_form_is_told_with_its_paired_interval(pair) -> None:
     assert ranks["high"].tolist() == pytest.approx([2 + HALF] * 4, abs=1e-5)
     assert ranks["unregularised"].tolist() == pytest.approx([15, 115, 215, 315])
     assert (cells.iloc[4:]["mean"] == 0).all()
-    assert "k = 16, neighbours from the full split. The paper computes its effective rank" in text
+    assert "with k = 16 and neighbours from the full split. The paper computes its effective rank" in text
 
 
 def test_an_interval_without_zero_is_bold_and_none_else(runs) -> None:

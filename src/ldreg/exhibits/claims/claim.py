@@ -13,7 +13,7 @@ FIGURE2 = "unregularised runs of {} and of another method of Figure 2 that share
 PLANE = "the numbers of Figures 1 and 3, which are read if the exhibit's setting `plane` is true"
 MIN_LID = "runs with Min LID at two or more values of beta and with equal other settings"
 RIVALS = "runs with LDReg, with Cov or Cov + Var, and without a regulariser that share seeds"
-LID_ERROR = "lid_error.json of the runs, of an exhibit in `runs_of` that reads it"
+LID_ERROR = "lid_error.json of the runs that come from an exhibit in `runs_of` which reads it"
 
 
 @dataclass(frozen=True)

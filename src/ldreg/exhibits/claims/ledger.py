@@ -11,8 +11,8 @@ from ldreg.exhibits.claims.declared import NOT_TESTED, VERDICTS, LedgerSettings
 from ldreg.exhibits.claims.evidence import read_evidence
 from ldreg.exhibits.claims.paper_claims import CLAIMS, METRICS_OF_CLAIMS
 from ldreg.exhibits.claims.verdicts import ONE_SEED, Result
-from ldreg.exhibits.output.estimates import effect
-from ldreg.exhibits.output.labels import name, printed
+from ldreg.exhibits.output.estimates import effect, lid_note, rank_note
+from ldreg.exhibits.output.labels import printed
 from ldreg.exhibits.output.markup import Block, Cell, markdown
 from ldreg.exhibits.runs.run_table import ExhibitSpec, check_keys, describe, load_runs, settings_of
 from ldreg.exhibits.stats.intervals import LEVEL
@@ -69,9 +69,9 @@ def _opening(exhibit: ExhibitSpec, frame: pd.DataFrame, settings: LedgerSettings
         "of claims: of twenty effects that are truly zero, about one would get an interval that excludes "
         f"zero. There are {len(found)} tests here.",
         "Inconclusive means that the interval is too wide to decide, not that there is no effect.",
-        f"Linear accuracy: protocol {settings.linear}.",
-        f"mLID: {settings.mlid}.",
-        f"Effective rank: eigenvalues of the {name(settings.effective_rank)}.",
+        f"Linear accuracy is measured by protocol {settings.linear}.",
+        lid_note(settings),
+        rank_note(settings),
     ]
     return " ".join(parts)
 

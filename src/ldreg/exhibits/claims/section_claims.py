@@ -152,7 +152,7 @@ SECTION_CLAIMS = (
         "longer_gains_more",
         "LDReg raises linear accuracy more in longer training",
         "section 6.2; Tables 2, 3",
-        f"{PAIR}, at two or more numbers of epochs, all else but the batches alike",
+        f"{PAIR}, at two or more numbers of epochs, with equal other settings except the batch size",
         longer_gains_more,
     ),
     Claim(

@@ -2,8 +2,9 @@
 
 import math
 
-from ldreg.exhibits.output.labels import number
+from ldreg.exhibits.output.labels import name, number
 from ldreg.exhibits.output.markup import Cell
+from ldreg.exhibits.settings import Settings
 from ldreg.exhibits.stats.intervals import Estimate
 
 NOT_RUN = "not run"
@@ -11,10 +12,21 @@ NOT_REPORTED = "not given"
 ONE_SEED_NOTE = "One seed gives no interval and says nothing about noise."
 AGREES, DIFFERS, UNDECIDED = "agrees", "differs", "undecided"
 SIGN_NOTE = (
-    "Sign: whether the effect here has the sign of the paper's. It agrees or differs where the interval "
-    "excludes zero; it is undecided where the interval includes zero, and where one seed gives no interval. "
-    "The two sizes belong to different tasks and are not compared."
+    "The sign of an effect here is compared with that of the paper's effect. It agrees or differs where the "
+    "interval excludes zero; it is undecided where the interval includes zero, and where one seed gives no "
+    "interval. The two sizes belong to different tasks and are not compared."
 )
+DIFFERENCE_NOTE = "The difference is the effect here minus that of the paper."
+
+
+def lid_note(settings: Settings) -> str:
+    """How mLID was estimated, for notes."""
+    return f"mLID is estimated by {settings.mlid.prose}."
+
+
+def rank_note(settings: Settings) -> str:
+    """Which spectrum effective rank was computed from, for notes."""
+    return f"Effective rank is computed from the eigenvalues of the {name(settings.effective_rank)}."
 
 
 def best_in_bold(texts: list[str], values: list[float | None]) -> list[Cell]:

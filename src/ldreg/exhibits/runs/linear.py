@@ -11,10 +11,10 @@ from ldreg.exhibits.runs.run_table import read_measured
 
 # What a linear evaluation is, by its `protocol`.
 PROTOCOLS = {
-    "cached": " (a linear classifier on stored representations, without crops, its learning rate chosen on a "
-    "hold-out of the training split)",
-    "paper": " (a linear classifier on random crops of the training images, trained with LARS, its accuracy "
-    "that after the last epoch)",
+    "cached": " (a linear classifier on stored representations, without crops, whose learning rate is chosen "
+    "on a hold-out of the training split)",
+    "paper": " (a linear classifier that is trained on random crops of the training images with LARS, and "
+    "tested after its last epoch)",
 }
 
 
@@ -27,8 +27,9 @@ def linear_protocol(frame: pd.DataFrame, protocol: str) -> str:
     """How the linear accuracies of the runs were measured and how the paper's were, for notes."""
     probes = [read_linear(Path(folder), protocol) for folder in frame["folder"]]
     kinds = dict.fromkeys(probe["protocol"] for probe in probes)
-    ours = "; ".join(f"protocol {kind}{PROTOCOLS.get(kind, '')}" for kind in kinds)
-    return f"Linear accuracy: {ours}. {_of_paper(probes) if protocol == 'paper' else _of_cached(probes)}"
+    ours = " and ".join(f"protocol {kind}{PROTOCOLS.get(kind, '')}" for kind in kinds)
+    details = _of_paper(probes) if protocol == "paper" else _of_cached(probes)
+    return f"Linear accuracy is measured by {ours}. {details}"
 
 
 def _of_cached(probes: list[dict[str, Any]]) -> str:
@@ -44,6 +45,6 @@ def _of_paper(probes: list[dict[str, Any]]) -> str:
         both(probe[key] for probe in probes) for key in ("epochs", "batch_size", "base_lr")
     )
     return (
-        f"Here: {epochs} epochs in batches of {batch} at base rate {rate}; Table 9 shows the paper's settings"
-        " beside these. The authors' code also tells the best test epoch, which is not shown here."
+        f"Here it takes {epochs} epochs in batches of {batch} at base rate {rate}; Table 9 shows the paper's"
+        " settings beside these. The authors' code also tells the best test epoch, which is not shown here."
     )

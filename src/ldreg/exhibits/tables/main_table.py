@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ldreg.exhibits.output.estimates import (
+    DIFFERENCE_NOTE,
     NOT_REPORTED,
     ONE_SEED_NOTE,
     SIGN_NOTE,
@@ -18,8 +19,10 @@ from ldreg.exhibits.output.estimates import (
     compared,
     effect,
     level,
+    lid_note,
+    rank_note,
 )
-from ldreg.exhibits.output.labels import METRICS, name, printed, seeds
+from ldreg.exhibits.output.labels import METRICS, printed, seeds
 from ldreg.exhibits.output.markup import Block, Cell
 from ldreg.exhibits.paper import comparison
 from ldreg.exhibits.paper.comparison import Groups, Row
@@ -158,9 +161,7 @@ def table_notes(
     if counts[0] == 1:
         several = "Rows of one seed have no interval and say nothing about noise."
         notes.append(ONE_SEED_NOTE if counts[-1] == 1 else several)
-    notes.append(
-        "Difference: the effect here minus that of the paper." if settings.scale_of_paper else SIGN_NOTE
-    )
+    notes.append(DIFFERENCE_NOTE if settings.scale_of_paper else SIGN_NOTE)
     return [*notes, *measured_by(frame, settings), *settings.notes]
 
 
@@ -170,7 +171,7 @@ def measured_by(frame: pd.DataFrame, settings: TableSettings) -> list[str]:
     if {"linear_top1", "linear_top5"} & set(settings.metrics):
         notes.append(linear_protocol(frame, settings.linear))
     if "mlid" in settings.metrics:
-        notes.append(f"mLID: {settings.mlid}.")
+        notes.append(lid_note(settings))
     if "effective_rank" in settings.metrics:
-        notes.append(f"Effective rank: eigenvalues of the {name(settings.effective_rank)}.")
+        notes.append(rank_note(settings))
     return notes

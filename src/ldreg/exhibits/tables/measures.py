@@ -91,7 +91,7 @@ def _notes(exhibit: ExhibitSpec, settings: MeasuresSettings, frame: pd.DataFrame
         "of the test split's representations.",
         interval,
         f"Other tables and figures show {RANK} by the {name(settings.effective_rank)}, and {LID} by "
-        f"{settings.mlid}. The paper computes its effective rank from the feature correlation matrix "
+        f"{settings.mlid.prose}. The paper computes its effective rank from the feature correlation matrix "
         "(appendix B), but does not say whether the features are centred and scaled for it, or how its mLID "
         "is estimated.",
     ]

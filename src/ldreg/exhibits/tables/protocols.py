@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from ldreg.exhibits.output.estimates import effect, level
+from ldreg.exhibits.output.estimates import ONE_SEED_NOTE, effect, level
 from ldreg.exhibits.output.labels import present, seeds
 from ldreg.exhibits.output.markup import Block, Cell
 from ldreg.exhibits.runs.arms import Arm, Context, contexts
@@ -108,16 +108,17 @@ def _lines(context: Context, arm: Arm, top: str) -> list[dict[str, Any]]:
 
 def _notes(exhibit: ExhibitSpec, frame: pd.DataFrame) -> list[str]:
     count = frame["seed"].nunique()
-    interval = "1 seed: no interval, and no statement about noise."
+    interval = ONE_SEED_NOTE
     if count > 1:
         interval = (
-            f"Means over {seeds(count)}; ± and brackets are 95 % t-intervals over seeds, of differences "
-            "paired by seed. Bold: an interval without zero."
+            f"Numbers are means over {seeds(count)}. ± and brackets are 95 % t-intervals over seeds; those "
+            "of differences are paired by seed. Bold marks intervals that exclude zero."
         )
     return [
-        f"Here: the {exhibit.scale} scale: {describe(frame)}. Both protocols are on the same encoders.",
+        f"The runs here are those of the {exhibit.scale} scale: {describe(frame)}. Both protocols measure "
+        "the same encoders.",
         interval,
         *(linear_protocol(frame, kind) for kind in PROTOCOLS),
-        "Best test epoch: the highest accuracy on the test split after any epoch of protocol paper. It is "
-        "chosen on the images that are tested on, so it is no result here.",
+        "The best test epoch has the highest accuracy on the test split of all epochs of protocol paper. It "
+        "is chosen on the images that are tested on, so it is no result here.",
     ]
