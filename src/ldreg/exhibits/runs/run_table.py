@@ -17,8 +17,6 @@ from ldreg.exhibits.output.labels import both, listed, present, same, seeds
 from ldreg.exhibits.settings import Settings
 from ldreg.files import read_json, read_yaml
 
-# The settings of the term that is added to the loss. Two runs that differ in these alone are a pair.
-REGULARIZER_KEYS = ("regularizer", "beta", "k", "target", "acts_on", "regularizer_start")
 # The keys of a spec that make a run's setting: all that a user may set, except those of live measurements,
 # which do not change a run. The views are left out, because they follow from the augmentation and its jitter.
 SETTING_KEYS = tuple(key for key in SETTINGS if key not in ("monitor_k", "knn_every"))
