@@ -82,7 +82,7 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Part:
+class TablePart:
     """The lines about one method on one encoder, or about the evaluation; `block` is that of their cells."""
 
     title: str
@@ -98,7 +98,7 @@ def settings_table(exhibit: ExhibitSpec) -> dict[str, str]:
     runs = _read_runs(exhibit)
     if table.about == ("evaluation",):
         lines = _evaluation(exhibit, paper, settings.linear)
-        parts = [Part("Linear evaluation", _BLOCKS["evaluation"], tuple(lines))]
+        parts = [TablePart("Linear evaluation", _BLOCKS["evaluation"], tuple(lines))]
     else:
         parts = list(_parts(table, runs, paper, Reported(exhibit.paper, settings).backbone))
     blocks = [
@@ -114,14 +114,14 @@ def settings_table(exhibit: ExhibitSpec) -> dict[str, str]:
 
 def _parts(
     table: PaperTable, runs: dict[Path, Trained], paper: PaperSettings, encoder: Callable[[str], str]
-) -> Iterator[Part]:
+) -> Iterator[TablePart]:
     """What the table is about, of each of its methods on each of its encoders."""
     for method, backbone in table.members:
         used, given = _used(runs, method, backbone, encoder), paper.of(method, backbone)
         for about in table.about:
             lines = _views(used, given) if about == "views" else _pretraining(used, given)
             kind = f": {about}" if len(table.about) > 1 else ""
-            yield Part(f"{name(method)}, {name(backbone)}{kind}", _BLOCKS[about], tuple(lines))
+            yield TablePart(f"{name(method)}, {name(backbone)}{kind}", _BLOCKS[about], tuple(lines))
 
 
 def _read_runs(exhibit: ExhibitSpec) -> dict[Path, Trained]:
@@ -261,15 +261,15 @@ def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _merged(parts: list[Part]) -> Iterator[Part]:
+def _merged(parts: list[TablePart]) -> Iterator[TablePart]:
     """The parts of a table; those with equal lines are joined, and so are their names."""
     for block, lines in dict.fromkeys((part.block, part.lines) for part in parts):
         titles = [part.title for part in parts if (part.block, part.lines) == (block, lines)]
-        yield Part("; ".join(titles), block, lines)
+        yield TablePart("; ".join(titles), block, lines)
 
 
 def _notes(
-    exhibit: ExhibitSpec, settings: SettingsTableSettings, parts: list[Part], runs: dict[Path, Trained]
+    exhibit: ExhibitSpec, settings: SettingsTableSettings, parts: list[TablePart], runs: dict[Path, Trained]
 ) -> list[str]:
     """What a reader must know: the scale, how many settings differ, and what bold means."""
     frame = pd.DataFrame([{**run.spec.model_dump(), "folder": str(at)} for at, run in runs.items()])
