@@ -48,7 +48,7 @@ def parameter_groups(spec: RunSpec, module: nn.Module) -> list[dict[str, Any]]:
     rest = [(name, p) for name, p in trained if p.ndim <= 1]
     return [
         _group(weights, spec.weight_decay, 1.0),
-        {**_group(rest, 0.0, spec.bias_lr_factor), "adapt": False},  # a setting of LARS, void for the others
+        {**_group(rest, 0.0, spec.bias_lr_factor), "adapt": False},  # only LARS reads `adapt`
     ]
 
 
