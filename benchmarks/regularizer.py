@@ -1,17 +1,22 @@
-"""What LDReg costs: forward and backward, against the plain way, and as a share of a training step.
+"""What LDReg costs: forward and backward, against the paper's pseudocode, and as a share of a training step.
 
-    python benchmarks/regularizer.py --device cpu > benchmarks/regularizer_cpu.json
+    python benchmarks/regularizer.py --device cpu --threads 2 > benchmarks/regularizer_cpu.json
 
-Both sides alternate within one run, so that a noisy machine slows both; medians and ratios are reported. The
-plain way is the paper's pseudocode: all distances by `torch.cdist`, all of them sorted.
+All sides alternate within one process, so that a noisy machine slows all of them; medians and ratios are
+reported. The pseudocode computes all distances by `torch.cdist` and sorts them. The bare product of the rows
+with themselves is what no search for neighbours by distance can do without. Peak memory is that of a process
+of its own, beyond what it takes before the step (Linux alone).
 """
 
 import argparse
 import json
+import multiprocessing
 import platform
+import re
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -22,18 +27,26 @@ from ldreg.methods import build_method
 from ldreg.training.step import TrainingStep
 from ldreg.workflow.scale import Scale
 
-SIZES = ((512, 128, 16), (512, 128, 64), (1024, 512, 16), (2048, 512, 64))  # rows, dimensions, k
-LARGE = ((4096, 2048, 64),)  # the paper's batch; minutes on a CPU
+# Rows, dimensions, k. The last is the paper's batch of 2,048 images.
+SIZES = (
+    (64, 128, 16),
+    (256, 256, 16),
+    (512, 512, 64),
+    (512, 2048, 64),
+    (1024, 2048, 64),
+    (2048, 2048, 64),
+    (4096, 2048, 64),
+)
 
 
-def plain(representations: Tensor, k: int, mode: str) -> Tensor:
+def pseudocode(representations: Tensor, k: int) -> Tensor:
     """-mean ln LID by the method of moments from all distances, sorted; the row itself comes first."""
-    distances = torch.cdist(representations, representations.detach(), compute_mode=mode).sort(dim=1).values
+    distances = torch.cdist(representations, representations.detach()).sort(dim=1).values
     mean, last = distances[:, 1:k].mean(dim=1), distances[:, k]
     return -(mean / (last - mean)).log().mean()
 
 
-def seconds(step: Callable[[], None], device: str) -> float:
+def seconds(step: Callable[[], object], device: str) -> float:
     if device == "cuda":
         torch.cuda.synchronize()
     began = time.perf_counter()
@@ -44,13 +57,14 @@ def seconds(step: Callable[[], None], device: str) -> float:
 
 
 def compare(rows: int, dim: int, k: int, device: str, repeats: int) -> dict:
-    """Medians of LDReg and of the plain way in its fast (matrix product) and its exact mode."""
+    """Medians of a step of LDReg, of the pseudocode, and of the bare product."""
     representations = torch.randn(rows, dim, device=device, requires_grad=True)
+    fixed = representations.detach()
     regularizer = LDReg(beta=1.0, k=k)
     ways = {
         "ldreg": lambda: regularizer(representations).backward(),
-        "plain_matmul": lambda: plain(representations, k, "use_mm_for_euclid_dist").backward(),
-        "plain_exact": lambda: plain(representations, k, "donot_use_mm_for_euclid_dist").backward(),
+        "pseudocode": lambda: pseudocode(representations, k).backward(),
+        "product": lambda: fixed @ fixed.T,
     }
     times: dict[str, list[float]] = {name: [] for name in ways}
     for repeat in range(repeats + 1):
@@ -58,14 +72,37 @@ def compare(rows: int, dim: int, k: int, device: str, repeats: int) -> dict:
             taken = seconds(step, device)
             if repeat:  # the first warms up
                 times[name].append(taken)
-    medians = {f"{name}_ms": 1e3 * statistics.median(values) for name, values in times.items()}
-    ratios = {
-        f"{name}_over_ldreg": statistics.median(
-            a / b for a, b in zip(times[name], times["ldreg"], strict=True)
-        )
-        for name in ("plain_matmul", "plain_exact")
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    return {
+        "rows": rows,
+        "dim": dim,
+        "k": k,
+        **{f"{name}_ms": 1e3 * value for name, value in medians.items()},
+        "pseudocode_over_ldreg": medians["pseudocode"] / medians["ldreg"],
+        "ldreg_over_product": medians["ldreg"] / medians["product"],
     }
-    return {"rows": rows, "dim": dim, "k": k, **medians, **ratios}
+
+
+def peak_memory(way: str, rows: int, dim: int, k: int) -> float:
+    """MiB that forward and backward take on a CPU at their peak, beyond the rows; in a fresh process."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_peak, (way, rows, dim, k))
+
+
+def _peak(way: str, rows: int, dim: int, k: int) -> float:
+    steps = {"ldreg": LDReg(1.0, k), "pseudocode": lambda rows: pseudocode(rows, k)}
+    step = steps[way]
+    step(torch.randn(k + 9, 8, requires_grad=True)).backward()  # loads what any step needs
+    representations = torch.randn(rows, dim, requires_grad=True)
+    Path("/proc/self/clear_refs").write_text("5")  # Linux forgets the highest memory so far
+    before = _memory("VmRSS")
+    step(representations).backward()
+    return _memory("VmHWM") - before
+
+
+def _memory(name: str) -> float:
+    """This process's present (VmRSS) or highest memory (VmHWM) in MiB."""
+    return int(re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
 
 
 def share_of_a_step(device: str, repeats: int) -> dict:
@@ -93,21 +130,24 @@ def share_of_a_step(device: str, repeats: int) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=9)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     device = arguments.device
-    sizes = SIZES + (LARGE if device == "cuda" else ())
     result = {
         "device": torch.cuda.get_device_name() if device == "cuda" else platform.machine(),
         "threads": arguments.threads,
         "torch": torch.__version__,
         "repeats": arguments.repeats,
-        "regularizer": [compare(*size, device, arguments.repeats) for size in sizes],
+        "regularizer": [compare(*size, device, arguments.repeats) for size in SIZES],
         "demo_step": share_of_a_step(device, arguments.repeats),
     }
+    if device == "cpu":
+        ways, largest = ("ldreg", "pseudocode"), SIZES[-1]
+        result["peak_mib"] = {way: peak_memory(way, *largest) for way in ways}
+        result["peak_mib"]["ldreg, 65,536 rows"] = peak_memory("ldreg", 65_536, *largest[1:])
     print(json.dumps(result, indent=2))
 
 

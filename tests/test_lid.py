@@ -145,9 +145,9 @@ def test_shift_rotation_scale_and_order_change_nothing(estimator, convention):
 @every_convention
 @pytest.mark.parametrize("leave_one_out", [True, False])
 def test_one_search_serves_both_estimators_and_every_smaller_k(convention, leave_one_out):
-    points = torch.randn(700, 6)
+    points = torch.randn(700, 6).double()
     points[::50] = points[1::50]  # duplicates too
-    reference = None if leave_one_out else torch.randn(600, 6)
+    reference = None if leave_one_out else torch.randn(600, 6).double()
     distances = neighbor_distances(points, reference, 512)
     for estimator in ESTIMATORS:
         for k in (2, 32, 512):

@@ -88,20 +88,23 @@ def test_a_lower_precision_of_float32_products_changes_no_bit(term, request):
 
 
 @every_term
-def test_every_matrix_product_is_of_float64(term):
-    # TF32 exists on GPUs alone: what it could lower there is seen here by its dtype.
-    seen = []
+@pytest.mark.parametrize("rows", [100, 512])  # products of float64, and of float32
+def test_every_matrix_product_is_of_full_precision(term, rows, medium_precision):
+    settings, seen = torch.backends.mkldnn.matmul, []
 
     class Record(TorchDispatchMode):
         def __torch_dispatch__(self, function, types, args=(), kwargs=None):
             if function.overloadpacket.__name__ in PRODUCTS:
-                seen.extend(arg.dtype for arg in args if isinstance(arg, torch.Tensor))
+                dtypes = {arg.dtype for arg in args if isinstance(arg, torch.Tensor)}
+                seen.append(dtypes == {torch.float64} or settings.fp32_precision == "ieee")
             return function(*args, **(kwargs or {}))
 
-    x = features()
+    x = features(rows, 32)
+    assert settings.fp32_precision == "bf16"
     with Record():
         value_and_gradient(term, x)
-    assert seen and set(seen) == {torch.float64}
+    assert seen and all(seen)
+    assert settings.fp32_precision == "bf16"
 
 
 @every_term

@@ -9,10 +9,11 @@ LIDs are compared on a log scale: `fisher_rao_distance`, `geometric_mean`, `frec
 """
 
 import math
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ldreg.neighbors import neighbor_distances
 
@@ -60,8 +61,8 @@ def lid_mom(
         query_index: (n,), integers: the row of `reference` that is the query itself and is ignored. With a
             reference and no `query_index`, no row is ignored.
         convention: "code" or "text", as above.
-        chunk_size: number of queries processed at once, by default as many as need about 128 MiB. It does not
-            change the result.
+        chunk_size: number of queries processed at once, by default as many as need about 64 or 128 MiB. It
+            changes the result by rounding at most.
 
     Returns:
         (n,), float32; float64 if an input is float64.
@@ -79,8 +80,10 @@ def lid_mom(
         >>> lid_mom(line, k=3, convention="text")[0]  # mu = 11 / 3
         tensor(1.1000)
     """
+    _check_convention(convention)
     distances = neighbor_distances(queries, reference, k, query_index, chunk_size)
-    return mom_from_distances(distances, convention)
+    lid: Tensor = _MethodOfMoments.apply(distances, convention)
+    return lid
 
 
 def lid_mle(
@@ -142,10 +145,9 @@ def mom_from_distances(distances: Tensor, convention: Convention = "code") -> Te
         >>> torch.allclose(mom_from_distances(distances[:, :16]), lid_mom(points, k=16))
         True
     """
-    ratios = _ratios(distances, convention)
-    floor = RATIO_FLOOR * ratios.shape[1]
-    near, gap = ratios.sum(dim=1), (1 - ratios).sum(dim=1).clamp(min=floor)
-    return near.clamp(min=floor) / gap if convention == "code" else (near + 1) / gap
+    _check_convention(convention)
+    lid: Tensor = _MethodOfMoments.apply(_checked_distances(distances), convention)
+    return lid
 
 
 def mle_from_distances(distances: Tensor, convention: Convention = "code") -> Tensor:
@@ -157,7 +159,8 @@ def mle_from_distances(distances: Tensor, convention: Convention = "code") -> Te
         >>> mle_from_distances(torch.tensor([[1.0, 2.0, 4.0]]), convention="text")  # 3 / (ln 4 + ln 2)
         tensor([1.4427])
     """
-    ratios = _ratios(distances, convention)
+    _check_convention(convention)
+    ratios, _ = _ratios(_checked_distances(distances))
     k = ratios.shape[1] + 1
     guarded = ratios + MONITOR_OFFSET if convention == "code" else ratios.clamp(min=RATIO_FLOOR)
     return k / (-guarded.log().sum(dim=1)).clamp(min=RATIO_FLOOR * k)
@@ -220,10 +223,47 @@ def _log(lid: Tensor | float) -> Tensor:
     return lid.to(torch.promote_types(lid.dtype, torch.float32)).log()
 
 
-def _ratios(distances: Tensor, convention: Convention) -> Tensor:
-    """(n, k - 1) ratios r_1/r_k <= ... <= r_{k-1}/r_k in [0, 1], or zeros where r_k = 0."""
+class _MethodOfMoments(torch.autograd.Function):
+    """LID (n,) from distances (n, k), with its gradient in closed form: fewer and smaller operations.
+
+    With near = sum_i r_i / w and gap = sum_i (1 - r_i / w) over the first k - 1 neighbours, LID is
+    near / gap (code) or (near + 1) / gap (text). A clamped sum passes no gradient on.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, distances: Tensor, convention: Convention) -> Tensor:
+        ratios, w = _ratios(distances)
+        near = ratios.sum(dim=1)
+        floor = RATIO_FLOOR * ratios.shape[1]
+        gap = (1 - ratios).sum(dim=1)
+        above = gap.clamp(min=floor)
+        upper = near.clamp(min=floor) if convention == "code" else near + 1
+        lid = upper / above
+        ctx.save_for_backward(near, gap, above, lid, w)
+        ctx.floor, ctx.convention = floor, convention
+        ctx.shape = distances.shape
+        return lid
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        near, gap, above, lid, w = ctx.saved_tensors
+        # LID rises with near, and falls with gap, which is k - 1 - near.
+        slope = torch.where(gap >= ctx.floor, lid, 0)
+        slope += (near >= ctx.floor).to(slope) if ctx.convention == "code" else 1
+        slope = grad * slope / (above * w[:, 0])
+        gradients = slope[:, None].repeat(1, ctx.shape[1])
+        gradients[:, -1].mul_(-near)
+        return gradients, None
+
+
+def _check_convention(convention: Convention) -> None:
     if convention not in get_args(Convention):
         raise ValueError(f"convention must be 'code' or 'text', got {convention!r}")
+
+
+def _checked_distances(distances: Tensor) -> Tensor:
+    """Return `distances` in float32 or float64, after checking them."""
     if not distances.is_floating_point():
         raise TypeError(f"distances must be of floating point, got {distances.dtype}")
     if distances.ndim != 2 or distances.shape[1] < 2:
@@ -232,6 +272,11 @@ def _ratios(distances: Tensor, convention: Convention) -> Tensor:
     ascending = (distances[:, 1:] >= distances[:, :-1]).all()
     if not (ascending & (distances[:, 0] >= 0).all() & (distances[:, -1] < math.inf).all()):
         raise ValueError("distances must be finite, at least 0 and ascending in each row")
-    distances = distances.to(torch.promote_types(distances.dtype, torch.float32))
+    return distances.to(torch.promote_types(distances.dtype, torch.float32))
+
+
+def _ratios(distances: Tensor) -> tuple[Tensor, Tensor]:
+    """(n, k - 1) ratios r_1/r_k <= ... <= r_{k-1}/r_k in [0, 1], and r_k (n, 1); 0 and 1 where r_k = 0."""
     w = distances[:, -1:]
-    return distances[:, :-1] / torch.where(w > 0, w, 1)
+    w = torch.where(w > 0, w, 1)
+    return distances[:, :-1] / w, w

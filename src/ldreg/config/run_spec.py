@@ -34,7 +34,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 # Which code made a run. Raised by every change of the code that alters what a run comes to, with a line in
 # CHANGELOG.md: runs of another recipe are then made again. Runs that name none are of recipe 1.
-RECIPE = 2
+RECIPE = 3
 
 
 class ViewSettings(BaseModel):
