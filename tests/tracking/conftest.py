@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from mlflow_server import serving
 
 from ldreg.tracking import Tracker, store, tracking_uri
 
@@ -27,9 +28,10 @@ def lid(estimator, k, batch_rows, mlid):
 
 
 class Results:
-    """A results folder with the scale `demo`."""
+    """A results folder with one scale."""
 
     row = staticmethod(row)
+    scale = "demo"
 
     def __init__(self, path: Path, database: Path):
         self.path = path
@@ -39,10 +41,10 @@ class Results:
     def plan(self, seed=0, **settings):
         """A run folder before its pretraining."""
         run = f"simclr-small_cnn/ldreg_l1-beta0.1-k16/seed{seed}"
-        folder = self.path / "demo/runs" / run
+        folder = self.path / self.scale / "runs" / run
         folder.mkdir(parents=True)
         spec = {
-            "scale": "demo",
+            "scale": self.scale,
             "run": run,
             "dataset": "digits",
             "method": "simclr",
@@ -100,7 +102,7 @@ class Results:
 
     def runs(self):
         """The MLflow runs of the scale's experiment, oldest first."""
-        experiment = self.client.get_experiment_by_name("ldreg-demo")
+        experiment = self.client.get_experiment_by_name(f"ldreg-{self.scale}")
         order = ["attributes.start_time"]
         return self.client.search_runs([experiment.experiment_id], order_by=order) if experiment else []
 
@@ -111,7 +113,7 @@ class Results:
 
     def content(self, run):
         """All that MLflow has of a run, but for what must differ from one run to the next."""
-        own = ("system/", "mlflow.", "pretrain_run_id")
+        own = ("system/", "mlflow.", "pretrain_run_id", "process.", "superseded_by")
         metrics = {key: self.history(run, key) for key in run.data.metrics if not key.startswith(own)}
         tags = {key: value for key, value in run.data.tags.items() if not key.startswith(own)}
         files = sorted(file.path for file in self.client.list_artifacts(run.info.run_id))
@@ -127,6 +129,13 @@ def database(tmp_path_factory):
     path = tmp_path_factory.mktemp("database") / "mlflow.db"
     MlflowClient(f"sqlite:///{path}")
     return path
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory, database):
+    """A real MLflow server on this machine, and the folder of its files."""
+    with serving(tmp_path_factory.mktemp("server"), database) as (uri, folder):
+        yield uri, folder
 
 
 @pytest.fixture

@@ -43,8 +43,11 @@ def test_an_exhibit_and_its_next_rendering_are_runs_with_their_files(results):
         render(results)
         assert len(log_folder(results.path / "demo", results.path)) == 1
         assert log_folder(results.path / "demo", results.path) == []
-    expected = ("figure5", "FINISHED", {}, tags, {}, ["figure5.png", "figure5.spec.yaml"])
-    assert [results.content(run) for run in results.runs()] == [expected] * 2
+    files = ["figure5.png", "figure5.spec.yaml"]
+    assert [results.content(run) for run in results.runs()] == [
+        ("figure5", "FINISHED", {}, tags | {"superseded": superseded}, {}, files)
+        for superseded in ("true", "false")
+    ]
 
 
 def test_a_scale_is_all_that_its_jobs_left(results):

@@ -1,7 +1,6 @@
 """Many jobs at once, servers, credentials, and what an MLflow store can be like."""
 
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -29,14 +28,6 @@ with Tracker(folder, "pretrain", results) as tracking:
         tracking.log({"loss": 1 / epoch}, epoch)
         time.sleep(0.02)
 logging.getLogger("user").warning("still heard")
-"""
-
-SERVER = """
-from mlflow.server import app
-from werkzeug.serving import make_server
-server = make_server("127.0.0.1", 0, app, threaded=True)
-print(server.port, flush=True)
-server.serve_forever()
 """
 
 
@@ -68,34 +59,20 @@ def test_jobs_that_start_at_once_share_a_fresh_database(results):
     assert len(results.runs()) == 1
 
 
-def test_a_real_server(results, database, monkeypatch, capfd):
-    from mlflow.server import constants
-
-    shutil.copy(database, results.path / "server.db")
-    settings = {
-        constants.BACKEND_STORE_URI_ENV_VAR: f"sqlite:///{results.path}/server.db",
-        constants.ARTIFACT_ROOT_ENV_VAR: "mlflow-artifacts:/",
-        constants.ARTIFACTS_DESTINATION_ENV_VAR: str(results.path / "server-artifacts"),
-        constants.SERVE_ARTIFACTS_ENV_VAR: "true",
-    }
-    command = [sys.executable, "-c", SERVER]
-    server = subprocess.Popen(command, env=os.environ | settings, stdout=subprocess.PIPE, text=True)
-    try:
-        port = server.stdout.readline().strip()
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://mallory:secret@127.0.0.1:{port}")
-        folder = results.plan()
-        results.pretrain(folder)
-        results.measure(folder)
-        assert log_folder(folder, results.path) == []
-        training, measurement = results.runs()
-        assert measurement.data.tags["mlflow.parentRunId"] == training.info.run_id
-        assert results.content(training)[-1] == ["history.csv", "spec.yaml", "summary.json"]
-    finally:
-        server.kill()
-        server.communicate()
-    artifacts = results.path / "server-artifacts" / training.info.experiment_id / training.info.run_id
+def test_a_real_server(results, server, monkeypatch, capfd):
+    uri, served = server
+    results.scale = "served"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.replace("//", "//mallory:secret@"))
+    folder = results.plan()
+    results.pretrain(folder)
+    results.measure(folder)
+    assert log_folder(folder, results.path) == []
+    training, measurement = results.runs()
+    assert measurement.data.tags["mlflow.parentRunId"] == training.info.run_id
+    assert results.content(training)[-1] == ["history.csv", "spec.yaml", "summary.json"]
+    artifacts = served / "artifacts" / training.info.experiment_id / training.info.run_id
     assert (artifacts / "artifacts/history.csv").read_text() == (folder / "history.csv").read_text()
-    assert run_files.notes(folder)["pretrain"]["uri"] == f"http://127.0.0.1:{port}"
+    assert run_files.notes(folder)["pretrain"]["uri"] == uri
     assert not any(secret in "".join(capfd.readouterr()) for secret in ("mallory", "secret"))
 
 

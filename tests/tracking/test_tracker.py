@@ -118,7 +118,7 @@ def test_a_failed_and_a_killed_attempt_and_the_retry(results):
     folder = results.plan()
     with pytest.raises(ZeroDivisionError), Tracker(folder, "pretrain", results.path):
         _ = 1 / 0
-    assert run_files.notes(folder) == {}
+    assert run_files.notes(folder)["pretrain"]["ended"] == "FAILED"
     store.Store(tracking_uri(results.path), "demo").create(
         folder, "pretrain", 1, {}
     )  # as a killed job leaves it

@@ -12,6 +12,7 @@ try:
     from ldreg.exhibits.paper import SETTINGS_FILE
     from ldreg.exhibits.paper.settings import PaperSettings
     from ldreg.files import read_yaml
+    from ldreg.tracking import tell_if_unusable
     from ldreg.workflow.inputs import (
         exhibit_inputs,
         exhibit_outputs,
@@ -56,6 +57,7 @@ try:
     # A cluster's jobs do not write these, since an edit of the YAML must not reach jobs that have been submitted.
     if workflow.is_main_process:
         write_inputs(SCALE, RESULTS)
+        tell_if_unusable(RESULTS, sys.stderr)
 except LdregError as error:
     sys.exit(f"error: {error}")
 

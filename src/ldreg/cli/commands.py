@@ -55,10 +55,18 @@ def _start_ranks(arguments: argparse.Namespace, terminal: TextIO) -> None:
         sys.exit(start_ranks(arguments.gpus, arguments.nodes, sys.argv[1:], terminal))
 
 
+def _tell_tracking(terminal: TextIO) -> None:
+    """Say before a job begins that MLflow will not show it, if that can be known."""
+    from ldreg.tracking import tell_if_unusable
+
+    tell_if_unusable(RESULTS, terminal)
+
+
 def _pretrain(arguments: argparse.Namespace, terminal: TextIO) -> None:
     from ldreg.config.run_spec import read_spec
 
     read_spec(arguments.spec)  # a mistake there is reported once, before ranks start
+    _tell_tracking(terminal)
     with _gpus(arguments):
         _start_ranks(arguments, terminal)
         from ldreg.jobs.pretrain import pretrain_job
@@ -88,11 +96,13 @@ def _measurement(measurement: Measurement) -> Command:
 def _measure(arguments: argparse.Namespace, terminal: TextIO) -> None:
     from ldreg.jobs.measure import measure_job
 
+    _tell_tracking(terminal)
     with _gpus(arguments):
         measure_job(arguments.spec, arguments.evaluation, arguments.data, _execution(arguments), RESULTS)
 
 
 def _linear_paper(arguments: argparse.Namespace, terminal: TextIO) -> None:
+    _tell_tracking(terminal)
     with _gpus(arguments):
         _start_ranks(arguments, terminal)
         from ldreg.jobs.linear_paper import linear_paper_job
@@ -104,12 +114,14 @@ def _linear_paper(arguments: argparse.Namespace, terminal: TextIO) -> None:
 def _transfer(arguments: argparse.Namespace, terminal: TextIO) -> None:
     from ldreg.jobs.transfer import transfer_job
 
+    _tell_tracking(terminal)
     with _gpus(arguments):
         files = (arguments.spec, arguments.settings, arguments.pretrained_on, arguments.data)
         transfer_job(*files, _execution(arguments), RESULTS)
 
 
 def _detect(arguments: argparse.Namespace, terminal: TextIO) -> None:
+    _tell_tracking(terminal)
     with _gpus(arguments):
         _start_ranks(arguments, terminal)
         from ldreg.jobs.detect import detect_job

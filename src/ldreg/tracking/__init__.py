@@ -12,7 +12,7 @@ of every run that uses them. MLflow is imported when a job is logged, not before
 
 from ldreg.tracking.finished import log_folder
 from ldreg.tracking.job_record import JobRecord
-from ldreg.tracking.store import tracking_uri
 from ldreg.tracking.tracker import Tracker
+from ldreg.tracking.uri import tell_if_unusable, tracking_uri
 
-__all__ = ["JobRecord", "Tracker", "log_folder", "tracking_uri"]
+__all__ = ["JobRecord", "Tracker", "log_folder", "tell_if_unusable", "tracking_uri"]

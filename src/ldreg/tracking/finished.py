@@ -7,7 +7,8 @@ from ldreg.errors import LdregError
 from ldreg.files import read_keys
 from ldreg.tracking import run_files
 from ldreg.tracking.job_record import read_record, records_in
-from ldreg.tracking.store import Store, import_mlflow, public, reason, tracking_uri
+from ldreg.tracking.store import Store, import_mlflow
+from ldreg.tracking.uri import public, reason, tracking_uri
 
 
 def log_folder(folder: Path, results: Path) -> list[str]:
@@ -43,6 +44,7 @@ def _log_all(folder: Path, uri: str) -> Iterator[str]:
     def store_of(scale: str) -> Store:
         if scale not in stores:
             stores[scale] = Store(uri, scale)
+            stores[scale].end_abandoned()
         return stores[scale]
 
     for run in runs:

@@ -10,6 +10,7 @@ from typing import Any
 from ldreg.catalogue.measurements import MEASUREMENTS
 from ldreg.errors import LdregError
 from ldreg.files import read_keys, write_json
+from ldreg.runtime.locks import locked
 
 Point = tuple[str, float, int, int]  # a metric's name, its value, the time (ms since 1970) and the step
 
@@ -139,8 +140,14 @@ def notes(folder: Path) -> dict[str, dict[str, Any]]:
 
 def note(folder: Path, kind: str, entry: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Put an entry into mlflow.json, or take it out (None); returns the one that was there."""
-    entries = notes(folder)
-    old = entries.pop(kind, None)
-    if entry or old:
-        write_json(folder / "mlflow.json", entries | ({kind: dict(entry)} if entry else {}))
+    path = folder / "mlflow.json"
+    if entry is None and not path.exists():
+        return None
+    lock = folder / ".mlflow.json.lock"
+    with locked(lock):  # several jobs of a run may begin or end at once
+        entries = notes(folder)
+        old: dict[str, Any] | None = entries.pop(kind, None)
+        if entry or old:
+            write_json(path, entries | ({kind: dict(entry)} if entry else {}))
+        lock.unlink(missing_ok=True)  # who waits for it makes another
     return old

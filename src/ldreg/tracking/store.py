@@ -3,9 +3,8 @@
 import gc
 import logging
 import os
-import re
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +13,12 @@ from ldreg.files import read_keys
 from ldreg.runtime.locks import locked
 from ldreg.tracking import run_files
 from ldreg.tracking.job_record import files_of, note_run, read_record
-from ldreg.tracking.run_files import Point
+from ldreg.tracking.logged_run import Run, log_batch
+from ldreg.tracking.process import has_ended, process_tags
+from ldreg.tracking.uri import public
 
 if TYPE_CHECKING:
-    from mlflow.tracking import MlflowClient
+    from mlflow import entities
 
 # By default MLflow waits 120 s, retries 7 times, reports its use to its makers, and at a run's end prints the
 # server's address with user and password. A user's own settings take precedence over these.
@@ -28,6 +29,8 @@ _ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 _LOCK_SECONDS = 5.0  # the longest wait for a database that another program has locked
+# Of the MLflow runs of one job on one spec, the tag is "false" for the newest and "true" for the others.
+_SUPERSEDED = "superseded"
 
 
 def import_mlflow(uri: str) -> None:
@@ -99,7 +102,22 @@ class Store:
                 raise
             return False
 
-    def create(self, folder: Path, kind: str, start: int, tags: Mapping[str, Any]) -> "Run":
+    def end_abandoned(self) -> None:
+        """Mark as KILLED the experiment's runs that are RUNNING in MLflow while their process has ended."""
+        for run in self._search("attributes.status = 'RUNNING'"):
+            # The process may have closed its run since the search, so the status is read once more.
+            if has_ended(run.data.tags) and self.client.get_run(run.info.run_id).info.status == "RUNNING":
+                self.client.set_terminated(run.info.run_id, "KILLED", self._last_sign(run))
+
+    def _last_sign(self, run: "entities.Run") -> int | None:
+        """When a run logged its last metric, in ms; None if it logged none."""
+        key = next((key for key in run.data.metrics if key.startswith("system/")), None)
+        key = key or next(iter(run.data.metrics), None)
+        if key is None:
+            return None
+        return max(point.timestamp for point in self.client.get_metric_history(run.info.run_id, key))
+
+    def create(self, folder: Path, kind: str, start: int, tags: Mapping[str, Any]) -> Run:
         """Begin the MLflow run of a job that started at `start` (ms), and note it in mlflow.json."""
         spec = read_keys(folder / "spec.yaml", "run")
         tags = {"kind": kind} | run_files.spec_tags(spec) | run_files.texts(tags)
@@ -108,17 +126,63 @@ class Store:
             name = f"{name} {kind}"
             # An earlier measurement's files may still be there.
             tags = run_files.job_tags(folder, kind) | tags | self._parent_tags(folder)
-        created = self.client.create_run(self.experiment_id, start_time=start, tags=tags, run_name=name)
-        run = Run(self, folder, kind, created.info.run_id)
+        run = Run(self, folder, kind, self._begin(name, start, tags))
         run.note(complete=False)
         # A measurement also has its run's settings, so that results can be filtered by them.
         run.write([], params=spec)
         return run
 
+    def resume(self, folder: Path, kind: str, run_id: str) -> Run:
+        """Go on in the MLflow run of a job that was interrupted and now continues from a checkpoint."""
+        run = Run(self, folder, kind, run_id)
+        self.client.update_run(run_id, "RUNNING")
+        run.note(complete=False)
+        run.recall()
+        run.write([], tags=process_tags())
+        return run
+
+    def _begin(self, name: str, start: int, tags: Mapping[str, str]) -> str:
+        """Begin an MLflow run, which supersedes older ones of the same job; returns its id."""
+        own = {**process_tags(), _SUPERSEDED: "false", **tags}
+        run_id: str = self.client.create_run(
+            self.experiment_id, start_time=start, tags=own, run_name=name
+        ).info.run_id
+        for older in self._older(run_id, tags):
+            self.client.set_tag(older, _SUPERSEDED, "true")
+            self.client.set_tag(older, "superseded_by", run_id)
+        return run_id
+
+    def _older(self, run_id: str, tags: Mapping[str, str]) -> list[str]:
+        """The ids of other runs of the same job on the same spec, and of what was measured on them.
+
+        What is done again for an exhibit, which has no spec of a run, is found by the exhibit's name.
+        """
+        key = next((key for key in ("spec_hash", "exhibit") if key in tags), None)
+        if key is None:
+            return []
+        found = self._search(f"tags.kind = '{tags['kind']}' and tags.{key} = '{tags[key]}'")
+        older = [run for run in found if run.info.run_id != run_id]
+        if tags["kind"] == "pretrain":
+            older += [
+                each
+                for run in list(older)
+                for each in self._search(f"tags.pretrain_run_id = '{run.info.run_id}'")
+            ]
+        return [run.info.run_id for run in older if run.data.tags.get(_SUPERSEDED) != "true"]
+
+    def _search(self, condition: str) -> Iterator["entities.Run"]:
+        """The experiment's runs that meet a condition."""
+        token = None
+        while True:
+            page = self.client.search_runs([self.experiment_id], condition, page_token=token)
+            yield from page
+            if not (token := page.token):
+                return
+
     def log_files(self, folder: Path, kind: str) -> str | None:
         """Log a finished job from its files unless it is logged; complete an MLflow run that broke off."""
         entry = run_files.notes(folder).get(kind)
-        begun = self.has(entry)
+        begun = self.has(entry) and "ended" not in entry  # an attempt that failed stays as it is
         if begun and entry["complete"]:
             return None
         summary = read_keys(folder / "summary.json")
@@ -142,13 +206,7 @@ class Store:
             return None
         settings, tags = self._of_the_run(path.parents[1])
         tags |= run_files.texts({"kind": record["kind"], "scale": record["scale"]} | record["tags"])
-        if begun:
-            run_id = entry["run_id"]
-        else:
-            created = self.client.create_run(
-                self.experiment_id, start_time=record["start"], tags=tags, run_name=record["name"]
-            )
-            run_id = created.info.run_id
+        run_id = entry["run_id"] if begun else self._begin(record["name"], record["start"], tags)
         entry = {"uri": self.uri, "experiment": self.experiment, "run_id": run_id}
         note_run(path, entry | {"complete": False})
         settings |= {f"{record['kind']}_{key}": value for key, value in record["settings"].items()}
@@ -176,97 +234,3 @@ class Store:
     def _told(self, what: str, begun: bool, run_id: str) -> str:
         done = "completed" if begun else "logged"
         return f"{what}: {done} as run {run_id} in experiment {self.experiment} at {self.uri}"
-
-
-class Run:
-    """The MLflow run of one job of a run folder."""
-
-    def __init__(self, store: Store, folder: Path, kind: str, run_id: str):
-        self.run_id = run_id
-        self._store, self._client, self._folder, self._kind = store, store.client, folder, kind
-        self._logged: set[tuple[str, int]] = set()  # metric and step
-
-    def note(self, complete: bool) -> None:
-        """Write down in mlflow.json which MLflow run this is."""
-        entry = {"uri": self._store.uri, "experiment": self._store.experiment, "run_id": self.run_id}
-        run_files.note(self._folder, self._kind, entry | {"complete": complete})
-
-    def recall(self) -> None:
-        """Read which metrics an earlier process has logged, and log again what else it may have missed."""
-        for key in self._client.get_run(self.run_id).data.metrics:
-            if not key.startswith("system/"):
-                history = self._client.get_metric_history(self.run_id, key)
-                self._logged |= {(key, point.step) for point in history}
-        self.write([], params=read_keys(self._folder / "spec.yaml"))
-
-    def write(
-        self,
-        points: Sequence[Point],
-        params: Mapping[str, Any] | None = None,
-        tags: Mapping[str, str] | None = None,
-    ) -> None:
-        """Log those metrics that are not logged yet, parameters and tags."""
-        points = [point for point in points if (point[0], point[3]) not in self._logged]
-        log_batch(self._client, self.run_id, points, run_files.params(params or {}), tags)
-        self._logged |= {(key, step) for key, _, _, step in points}
-
-    def close(self, status: str, end: int) -> None:
-        """End the run at `end` (ms). If it FINISHED, first log from its files whatever is not logged yet."""
-        files = []
-        if status == "FINISHED":
-            tags = run_files.job_tags(self._folder, self._kind)
-            if self._kind == "pretrain":
-                self.write(run_files.history(self._folder, end), tags=tags)
-            else:
-                settings, results = run_files.measured(self._folder, self._kind)
-                self.write(run_files.as_points(results, end, 0), settings, tags)
-            files = [self._folder / "spec.yaml", *run_files.present(self._folder, self._kind)]
-        self._client.set_terminated(self.run_id, status, end)
-        for path in files:
-            self._client.log_artifact(self.run_id, str(path))
-        if status == "FINISHED":
-            self.note(complete=True)
-        else:
-            run_files.note(self._folder, self._kind, None)  # nothing is left that could be completed later
-
-
-def log_batch(
-    client: "MlflowClient",
-    run_id: str,
-    points: Sequence[Point],
-    params: Mapping[str, str],
-    tags: Mapping[str, str] | None = None,
-) -> None:
-    """Log metrics, parameters and tags at once, without those that the run has already."""
-    from mlflow.entities import Metric, Param, RunTag
-
-    client.log_batch(
-        run_id,
-        [Metric(*point) for point in points],
-        [Param(*pair) for pair in params.items()],
-        [RunTag(*pair) for pair in (tags or {}).items()],
-    )
-
-
-def tracking_uri(results: Path) -> str:
-    """Where runs are logged: `MLFLOW_TRACKING_URI`, else the SQLite database `mlflow.db` in `results`."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path(results) / 'mlflow.db'}"
-
-
-def public(uri: str) -> str:
-    """A URI without user, password and query.
-
-    >>> public("https://ann:secret@host:5000/mlflow?token=1")
-    'https://host:5000/mlflow'
-    """
-    return re.sub(r"//[^/\s]*@", "//", uri).partition("?")[0]
-
-
-def reason(error: Exception, uri: str) -> str:
-    """Why logging to `uri` failed: the first cause, in one short line without credentials."""
-    cause: BaseException | None = error
-    while cause is not None:
-        error, cause = cause, cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
-    text = re.sub(r"//[^/\s]*@", "//", str(error).replace(uri, public(uri)))
-    text = " ".join(text.split()) or type(error).__name__
-    return text if len(text) <= 200 else f"{text[:200]}..."

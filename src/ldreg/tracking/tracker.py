@@ -10,8 +10,10 @@ from typing import Any, Self
 
 from ldreg.files import read_keys
 from ldreg.tracking import run_files
+from ldreg.tracking.logged_run import SYSTEM, Run
 from ldreg.tracking.run_files import Point
-from ldreg.tracking.store import Store, import_mlflow, public, reason, tracking_uri
+from ldreg.tracking.store import Store, import_mlflow
+from ldreg.tracking.uri import public, reason, tracking_uri
 
 _OPENING_SECONDS = 30.0  # time that MLflow may take to open its store, even if the job is shorter
 _CLOSING_SECONDS = 10.0  # the longest time that a finished job waits for MLflow
@@ -25,7 +27,12 @@ class Tracker:
 
     `run_folder` holds spec.yaml, `results` is the folder that all scales share, and `tags` are facts known
     before summary.json is written (dataset_digest, git_commit, git_dirty). The job must write its files
-    inside the block: they are logged at its end. An exception in the block ends the MLflow run as FAILED.
+    inside the block: they are logged at its end. An exception in the block ends the MLflow run as FAILED, an
+    interrupt by the user as KILLED.
+
+    A job that continues from a checkpoint says that it is `resumed`. It goes on in the MLflow run of the
+    attempt before it, which mlflow.json names, and logs no step a second time. Any other job begins an MLflow
+    run of its own.
 
     A thread talks to MLflow. Any error there causes one warning, after which the tracker does nothing. The
     job waits for MLflow only at its end, for at most 10 seconds. A job that ends in its first 30 seconds, in
@@ -35,8 +42,16 @@ class Tracker:
     ...     tracker.log({"loss": 4.2, "lr": 0.1}, step=1)
     """
 
-    def __init__(self, run_folder: Path, kind: str, results: Path, tags: Mapping[str, Any] | None = None):
+    def __init__(
+        self,
+        run_folder: Path,
+        kind: str,
+        results: Path,
+        tags: Mapping[str, Any] | None = None,
+        resumed: bool = False,
+    ):
         self._folder, self._kind, self._tags = Path(run_folder), kind, dict(tags or {})
+        self._resumed = resumed
         self._uri = tracking_uri(results)
         self._points: deque[Point] = deque()
         self._status = "FINISHED"
@@ -47,8 +62,10 @@ class Tracker:
     def __enter__(self) -> Self:
         self._start = time.time()
         try:
-            # From here on the MLflow run of an earlier attempt no longer belongs to this folder.
-            self._earlier = run_files.note(self._folder, self._kind, None)
+            if self._resumed:
+                self._earlier = run_files.notes(self._folder).get(self._kind)
+            else:  # from here on the MLflow run of an earlier attempt no longer belongs to this folder
+                self._earlier = run_files.note(self._folder, self._kind, None)
             # The import comes before the thread starts, since two threads that import at once can fail.
             import_mlflow(self._uri)
         except Exception as error:
@@ -63,7 +80,7 @@ class Tracker:
         self._points.extend(run_files.as_points(metrics, int(time.time() * 1000), step))
 
     def __exit__(self, exception_type: type[BaseException] | None, *_: object) -> None:
-        self._status = "FINISHED" if exception_type is None else "FAILED"
+        self._status = _status(exception_type)
         self._end.set()
         if self._thread is not None:
             opening = max(0.0, self._start + _OPENING_SECONDS - time.time())
@@ -91,12 +108,11 @@ class Tracker:
 
     def _stream(self) -> None:
         store = Store(self._uri, read_keys(self._folder / "spec.yaml", "scale")["scale"])
-        if store.has(self._earlier) and not self._earlier["complete"]:
-            store.client.set_terminated(self._earlier["run_id"], "KILLED")
+        store.end_abandoned()
         if self._kind != "pretrain":
             store.log_files(self._folder, "pretrain")  # if this was missed: there must be a parent run
-        run = store.create(self._folder, self._kind, int(self._start * 1000), self._tags)
-        sampler = _SystemSampler(run.run_id, store.client.tracking_uri)
+        run = self._open(store)
+        sampler = _SystemSampler(run.run_id, store.client.tracking_uri, run.system_step)
         shortest, longest = _TICK_SECONDS
         ended = False
         while not ended:
@@ -105,12 +121,29 @@ class Tracker:
             run.write(points + sampler.points())
         run.close(self._status, int(time.time() * 1000))
 
+    def _open(self, store: Store) -> Run:
+        """Begin the job's MLflow run, or go on in that of the attempt that this one continues."""
+        earlier = self._earlier
+        if store.has(earlier):
+            if self._resumed:
+                return store.resume(self._folder, self._kind, earlier["run_id"])
+            if not earlier["complete"] and "ended" not in earlier:
+                store.client.set_terminated(earlier["run_id"], "KILLED")
+        return store.create(self._folder, self._kind, int(self._start * 1000), self._tags)
+
+
+def _status(exception_type: type[BaseException] | None) -> str:
+    """MLflow's status of a job whose block ended with this exception."""
+    if exception_type is None:
+        return "FINISHED"
+    return "FAILED" if issubclass(exception_type, Exception) else "KILLED"
+
 
 class _SystemSampler:
     """MLflow's system metrics (psutil, NVML), read with every transfer instead of from one more thread."""
 
-    def __init__(self, run_id: str, uri: str):
-        self._step = 0
+    def __init__(self, run_id: str, uri: str, step: int):
+        self._step = step  # the last one that is logged
         self._monitor = None
         try:
             from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
@@ -134,5 +167,5 @@ class _SystemSampler:
             self._monitor = None
             return []
         self._step += 1
-        metrics = {f"system/{key}": value for key, value in state.items()}
+        metrics = {f"{SYSTEM}{key}": value for key, value in state.items()}
         return run_files.as_points(metrics, int(time.time() * 1000), self._step)
