@@ -60,3 +60,9 @@ def test_what_is_said_over_merged_keys_is_meant(tmp_path) -> None:
     content = read_yaml(path)
     assert content["b"] == content["d"] == {"k": 3, "beta": 2}
     assert content["c"] == {"k": 3, "beta": 4}
+
+
+def test_a_file_whose_name_just_fits_can_be_written(tmp_path) -> None:
+    path = tmp_path / f"{'ä' * 125}.json"  # 255 bytes
+    write_json(path, {"a": 1})
+    assert read_json(path) == {"a": 1} and [*tmp_path.iterdir()] == [path]

@@ -7,6 +7,7 @@ file. Errors in YAML and JSON files are reported in one line.
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ import yaml
 
 from ldreg.errors import LdregError
 
+_NAME_MAX = 255  # bytes of a file's name on Linux and macOS
 _UMASK = os.umask(0)  # the umask can only be read by setting it
 os.umask(_UMASK)
 
@@ -26,7 +28,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix is kept, because writers such as matplotlib choose the format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    ending = f".{os.getpid()}{path.suffix}"
+    stem = shortened(f".{path.stem}", _NAME_MAX - len(os.fsencode(ending)))
+    temporary = path.with_name(f"{stem}{ending}")
     try:
         yield temporary
         # Some writers let only the owner read the file, but colleagues on a cluster must be able to read it.
@@ -34,6 +38,46 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def shortened(name: str, most: int = _NAME_MAX) -> str:
+    """Return `name` if it has at most `most` bytes, else its beginning and a hash of the whole.
+
+    >>> shortened("seed0"), len(shortened("x" * 300))
+    ('seed0', 255)
+    """
+    encoded = os.fsencode(name)
+    if len(encoded) <= most:
+        return name
+    ending = f"-{hashlib.sha256(encoded).hexdigest()[:12]}"
+    return encoded[: most - len(ending)].decode(errors="ignore") + ending
+
+
+def expanded(folder: str) -> str:
+    """Return the path of a folder with `~` and `$NAME` replaced, and without superfluous dots and slashes.
+
+    A folder that exists under the name as it stands is taken, whatever characters it has.
+
+    >>> expanded("./sets//imagenet/")
+    'sets/imagenet'
+
+    Raises:
+        ValueError: if the path is empty, if a variable or a home folder is unknown, or if the path has a
+            character that Snakemake reads as a pattern. The message says what is wrong.
+    """
+    if not folder.strip():
+        raise ValueError("it should name a folder")
+    path = folder
+    if not os.path.isdir(folder):
+        names = [braced or plain for plain, braced in re.findall(r"\$(?:(\w+)|\{([^}]*)\})", folder)]
+        if unset := next((name for name in names if name not in os.environ), None):
+            raise ValueError(f"the variable {unset} is not set")
+        path = os.path.expanduser(os.path.expandvars(folder))
+        if folder.startswith("~") and path.startswith("~"):
+            raise ValueError("this home folder is unknown; write out the path")
+    if found := next((each for each in path if each in "{}\x7f" or each < " "), None):
+        raise ValueError(f"it should not contain {found!r}; make a link of another name to that folder")
+    return str(Path(path))
 
 
 def write_text(path: str | Path, text: str) -> None:

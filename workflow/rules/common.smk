@@ -2,6 +2,7 @@
 import os
 import sys
 from pathlib import Path
+from shlex import quote
 
 from snakemake.utils import update_config
 
@@ -12,6 +13,7 @@ try:
     from ldreg.exhibits.paper import SETTINGS_FILE
     from ldreg.exhibits.paper.settings import PaperSettings
     from ldreg.files import read_yaml
+    from ldreg.runtime.surroundings import path_with, too_long
     from ldreg.tracking import tell_if_unusable
     from ldreg.workflow.inputs import (
         exhibit_inputs,
@@ -60,6 +62,10 @@ try:
         tell_if_unusable(RESULTS, sys.stderr)
 except LdregError as error:
     sys.exit(f"error: {error}")
+except OSError as error:
+    if not (mistake := too_long(error)):
+        raise
+    sys.exit(f"error: {mistake}")
 
 EXECUTION = SCALE.content.execution
 RUN = f"{RESULTS}/{SCALE.name}/runs/{{run}}"
@@ -84,6 +90,8 @@ wildcard_constraints:
 os.environ.setdefault("MALLOC_TOP_PAD_", "268435456")
 os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", "4294967296")
 os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", "8589934592")
+# A job's shell must find this environment's `ldreg`, also where `.venv/bin/snakemake` runs without activation.
+os.environ["PATH"] = path_with("ldreg")
 
 
 def data_of(wildcards):

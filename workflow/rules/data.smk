@@ -10,4 +10,4 @@ rule data:
     message:
         "Data: {wildcards.dataset}, downloaded if necessary, and verified"
     shell:
-        "ldreg data {wildcards.dataset} --output {output} --log {log}"
+        "ldreg data {wildcards.dataset} --output {output:q} --log {log}"

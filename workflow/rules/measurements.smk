@@ -22,7 +22,7 @@ if "paper" in SCALE.content.evaluation.linear:
         message:
             "Linear evaluation on crops of {wildcards.run}"
         shell:
-            "ldreg linear-paper {input.spec} --settings {input.settings} --data {input.data}"
+            "ldreg linear-paper {input.spec} --settings {input.settings} --data {input.data:q}"
             " --threads {threads} {resources.options} --log {log}"
 
 
@@ -44,7 +44,7 @@ if TRANSFERRED:
         message:
             "Data for transfer: {wildcards.dataset}, if it can be had"
         shell:
-            "ldreg data {wildcards.dataset} --output {params.manifest} --offer {output} --log {log}"
+            "ldreg data {wildcards.dataset} --output {params.manifest:q} --offer {output} --log {log}"
 
     rule transfer:
         input:
@@ -74,8 +74,8 @@ if TRANSFERRED:
         message:
             "Transfer {wildcards.run}"
         shell:
-            "ldreg transfer {input.spec} --settings {input.settings} --pretrained-on {input.pretrained_on}"
-            " --data {input.data} --threads {threads} {resources.options} --log {log}"
+            "ldreg transfer {input.spec} --settings {input.settings} --pretrained-on {input.pretrained_on:q}"
+            " --data {input.data:q} --threads {threads} {resources.options} --log {log}"
 
 
 if SCALE.content.detection:
@@ -93,7 +93,7 @@ if SCALE.content.detection:
         message:
             "Detection set, composed of digits"
         shell:
-            "ldreg compose --settings {input.settings} --data {input.data} --output {output} --log {log}"
+            "ldreg compose --settings {input.settings} --data {input.data:q} --output {output} --log {log}"
 
     # COCO is the user's own, so that no file of it is an output, which Snakemake would delete. Looked at first:
     # what is missing is told before days of pretraining.
@@ -112,7 +112,7 @@ if SCALE.content.detection:
         message:
             "COCO: checked"
         shell:
-            "ldreg coco {resources.folder} --output {output} --log {log}"
+            "ldreg coco {resources.folder:q} --output {output} --log {log}"
 
     rule detect:
         input:
@@ -133,9 +133,9 @@ if SCALE.content.detection:
             gpu=EXECUTION.gpus * EXECUTION.nodes,
             mem_mb=EXECUTION.memory_mb,
             runtime=f"{EXECUTION.hours}h",
-            options=f"--data {detection_data()} {EXECUTION.detect_options}",
+            options=f"--data {quote(detection_data())} {EXECUTION.detect_options}",
         message:
             "Detect with {wildcards.run}"
         shell:
-            "ldreg detect {input.spec} --settings {input.settings} --pretrained-on {input.pretrained_on}"
+            "ldreg detect {input.spec} --settings {input.settings} --pretrained-on {input.pretrained_on:q}"
             " --threads {threads} {resources.options} --log {log}"

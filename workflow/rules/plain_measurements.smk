@@ -24,7 +24,7 @@ def rule_of(measurement):
         message:
             f"{measurement.label} of {{wildcards.run}}"
         shell:
-            f"ldreg {measurement.command} {{input.spec}} --data {{input.data}} --threads {{threads}}"
+            f"ldreg {measurement.command} {{input.spec}} --data {{input.data:q}} --threads {{threads}}"
             " {resources.options} --log {log}"
 
 

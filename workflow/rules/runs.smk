@@ -19,7 +19,7 @@ rule pretrain:
     message:
         "Pretrain {wildcards.run}"
     shell:
-        "ldreg pretrain {input.spec} --data {input.data} --threads {threads} {resources.options} --log {log}"
+        "ldreg pretrain {input.spec} --data {input.data:q} --threads {threads} {resources.options} --log {log}"
 
 
 rule measure:
@@ -43,5 +43,5 @@ rule measure:
     message:
         "Measure {wildcards.run}"
     shell:
-        "ldreg measure {input.spec} --evaluation {input.evaluation} --data {input.data} --threads {threads}"
+        "ldreg measure {input.spec} --evaluation {input.evaluation} --data {input.data:q} --threads {threads}"
         " {resources.options} --log {log}"

@@ -17,6 +17,7 @@ from ldreg.cli.commands import COMMANDS
 from ldreg.errors import LdregError
 from ldreg.runtime.console import logging_to, say, tell
 from ldreg.runtime.ranks import settle_rank
+from ldreg.runtime.surroundings import settle_temporary_folder, too_long
 
 _PATIENCE = 60.0  # seconds that rank 0 may take to close its tracking and to report an error
 
@@ -25,6 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 for a failure of ldreg, 2 for a user's mistake."""
     arguments = _parser().parse_args(argv)
     log = getattr(arguments, "log", None)
+    settle_temporary_folder()
     try:
         # Commands with ranks are those that can have several nodes.
         remark = settle_rank(ranked=hasattr(arguments, "nodes"))
@@ -48,6 +50,9 @@ def main(argv: list[str] | None = None) -> int:
                 say(terminal, f"error: this command needs {error.name}; {hint}")
                 return 2
             except Exception as error:
+                if isinstance(error, OSError) and (mistake := too_long(error)):
+                    say(terminal, f"error: {mistake}")
+                    return 2
                 traceback.print_exc()
                 if terminal is not sys.stderr:
                     print(f"error: {type(error).__name__}: {error} (see {log})", file=terminal)

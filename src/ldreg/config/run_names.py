@@ -6,6 +6,7 @@ from typing import Any
 from ldreg.catalogue.regularizers import REGULARIZER_SETTINGS, REGULARIZERS
 from ldreg.config.run_spec import LIST_SETTINGS, RunSpec
 from ldreg.errors import LdregError
+from ldreg.files import shortened
 
 # Settings without a token of their own: they are implied by other folders or settings, or they are always
 # part of the name.
@@ -21,7 +22,9 @@ _NAMED = tuple(key for key in RunSpec.model_fields if key not in _UNNAMED)
 def format_run(spec: RunSpec, base: RunSpec) -> str:
     """Return the folder name of a run, which is unique within its scale.
 
-    The name omits settings that equal `base`, the scale's default for the same method and backbone.
+    The name omits settings that equal `base`, the scale's default for the same method and backbone. A part
+    that is too long for a file system (more than 255 bytes) ends with a hash of the whole part instead of its
+    last settings. Such a name is unique as well, but cannot be parsed.
 
     Example: `simclr-resnet18_cifar-jitter0.4/ldreg_l1-beta0.01-k64/seed0`
     """
@@ -33,7 +36,7 @@ def format_run(spec: RunSpec, base: RunSpec) -> str:
     if spec.acts_on != _ACTS_ON:
         second.append(_token("acts_on", spec.acts_on))
     second += [_token(key, getattr(spec, key)) for key in differing if key in _REGULARIZER_KEYS]
-    return "/".join(["-".join(first), "-".join(second), f"seed{spec.seed}"])
+    return "/".join([shortened("-".join(first)), shortened("-".join(second)), f"seed{spec.seed}"])
 
 
 def parse_run(name: str) -> dict[str, Any]:

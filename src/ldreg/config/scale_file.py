@@ -2,17 +2,26 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from ldreg.catalogue.data_sets import DATA_SETS
 from ldreg.catalogue.measurements import Measurement
 from ldreg.config.detection import ComposedSettings, DetectionSettings
 from ldreg.config.run_spec import Count, Name, Positive, Probability, Strength, ViewSettings
 from ldreg.errors import check_once
+from ldreg.files import expanded
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 Rates = Annotated[tuple[Positive, ...], Field(min_length=1)]
 Neighborhoods = Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)]
+
+
+def _folder(path: str) -> str:
+    try:
+        return expanded(path)
+    except ValueError as error:
+        raise PydanticCustomError("folder", "{problem}", {"problem": str(error)}) from error
 
 
 class _Block(BaseModel):
@@ -48,7 +57,7 @@ class Execution(_Block):
     # Time limit per job in hours, for a cluster's scheduler. It grows in proportion if a run has more epochs
     # than the scale's default.
     hours: Positive = 24.0
-    data: str = "data"  # folder of the datasets
+    data: Annotated[str, AfterValidator(_folder)] = "data"  # folder of the datasets; ~ and $NAME are replaced
 
     @property
     def pretrain_options(self) -> str:

@@ -6,6 +6,8 @@ file by its ending or, for a figure, a `Drawing`, which gives these contents. No
 everything is computed, so an exhibit that fails leaves nothing behind.
 """
 
+import os
+import sys
 from pathlib import Path
 
 from ldreg.errors import unknown
@@ -60,6 +62,9 @@ def render(spec_path: str | Path) -> list[Path]:
     """
     from ldreg.exhibits.runs.run_table import read_exhibit
 
+    if "matplotlib" not in sys.modules:
+        # A shell opened by a notebook names the notebook's backend, without which matplotlib is not imported.
+        os.environ["MPLBACKEND"] = "agg"
     exhibit = read_exhibit(spec_path)
     if exhibit.renderer not in RENDERERS:
         raise unknown(f"{spec_path}: renderer", exhibit.renderer, RENDERERS)

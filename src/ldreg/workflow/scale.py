@@ -156,7 +156,12 @@ class Scale:
         return format_run(spec, self.base(spec.method, spec.backbone))
 
     def spec_of(self, run: str) -> RunSpec:
-        """The spec that a folder name of this scale stands for: the inverse of `name_of`."""
+        """The spec that a folder name of this scale stands for: the inverse of `name_of`.
+
+        A shortened name, which cannot be parsed, must be one of the scale's own runs.
+        """
+        if run in self.runs:
+            return self.runs[run]
         values = parse_run(run)
         seed = values.pop("seed")
         return self._resolve(Overlay(f"run name {run!r}", (), values), seed)
