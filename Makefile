@@ -12,8 +12,8 @@ help:
 	@echo "make demo      train on real images on this machine's CPU; make tables, figures, claims, report"
 	@echo "make demo-all  make every table and figure of the paper in miniature"
 	@echo "make check     check style and run the quick tests, in less than two minutes"
-	@echo "make test      check style and run the tests as CI does, on all cores (WORKERS=2 for fewer)"
-	@echo "make test-all  run the long tests too; lists tests that were skipped because a program is missing"
+	@echo "make test      check style and run the tests as CI does, on all cores (WORKERS=2 for fewer); lists those it skips"
+	@echo "make test-all  run the long tests too"
 	@echo "make docs      build the documentation as pages in build/docs"
 	@echo "make schema    write config/*schema.json, from which editors complete the configuration"
 	@echo "make lock      write requirements.lock from pyproject.toml (needs uv)"
@@ -46,7 +46,7 @@ check: setup
 	$(PYTEST) -m "not slow and not long"
 
 test: setup
-	$(PYTEST) -m "not long"
+	$(PYTEST) -m "not long" -rs
 
 test-all: setup
 	$(PYTEST) -m "" -rs

@@ -24,8 +24,10 @@ TESTS = Path(__file__).parent
 # processes each takes whole files, so that what a file's tests share is made once; the longest are begun
 # first, so that no process ends long after the others.
 SLOW = (
+    "slurm/",
     "workflow/test_workflow.py",
     "workflow/test_dry_runs.py",
+    "workflow/test_profiles.py",
     "docs/test_commands.py",
     "docs/test_site.py",
     "distributed/",

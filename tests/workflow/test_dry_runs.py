@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from workflow.conftest import job_counts
 
 Workflow = Any  # tests/workflow/conftest.py
@@ -233,20 +232,3 @@ def test_data_that_is_not_there(workflow: Workflow) -> None:
         r"^error: nowhere/imagenet/train: no such folder; .*execution\.data", done.stderr, re.MULTILINE
     )
     assert not workflow.path("nowhere/imagenet/dataset.json").exists()
-
-
-def test_slurm_takes_the_same_workflow(workflow: Workflow) -> None:
-    """Snakemake knows every key of the profile; what a rerun depends on is as on this machine."""
-    assert workflow.jobs("table1_simclr", "--workflow-profile", "profiles/slurm") == workflow.jobs(
-        "table1_simclr"
-    )
-    here, cluster = (
-        yaml.safe_load(workflow.path(f"profiles/{name}/config.yaml").read_text())
-        for name in ("default", "slurm")
-    )
-    assert {key: cluster[key] for key in here if key != "cores"} == {
-        key: value for key, value in here.items() if key != "cores"
-    }
-    # sacct hangs without accounting; the ranks that torchrun starts are all on one node.
-    assert cluster["executor"] == "slurm" and cluster["slurm-status-command"] == "squeue"
-    assert cluster["default-resources"]["nodes"] == 1
