@@ -19,8 +19,8 @@ from pathlib import Path
 
 PACKAGES = "munge slurm-client slurmctld slurmd"
 PROGRAMS = ("munged", "munge", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol")
-# The names are addresses of the loopback, 127.0.0.1 and 127.0.0.2, in a form that SLURM takes for a name: ranks look
-# their host up.
+# The names are addresses of the loopback, 127.0.0.1 and 127.0.0.2, in a form that SLURM takes for a name:
+# ranks look their host up.
 NODES = ("0x7f000001", "0x7f000002")
 GPUS = 2  # of each node
 PARTITION = "main"

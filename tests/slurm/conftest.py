@@ -19,7 +19,7 @@ from workflow.conftest import fresh_workflow as fresh_workflow  # a fixture
 PROFILE = "profiles/slurm"
 # The profile is made for jobs of hours; these jobs take seconds.
 ASK_OFTEN = {
-    "--slurm-init-seconds-before-status-checks": "3",
+    "--slurm-init-seconds-before-status-checks": "6",
     "--seconds-between-status-checks": "1",
     "--latency-wait": "10",
 }

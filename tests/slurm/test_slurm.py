@@ -12,24 +12,24 @@ DIVERGED = f"simclr-small_cnn-base_lr{10**20}/none/seed0"
 
 
 def _one_diverges(content: dict[str, Any]) -> None:
-    """Two runs that train, and one that cannot."""
+    """A run that trains, and one that cannot."""
     content["exhibits"]["figure5"]["runs"] = [
-        {"method": "simclr", "regularizer": ["none", "ldreg_l1"]},
+        {"method": "simclr", "regularizer": "ldreg_l1"},
         {"method": "simclr", "regularizer": "none", "base_lr": 1e20},
     ]
 
 
 def test_runs_fan_out_each_with_a_gpu_and_one_that_fails_stops_no_other(site: Site) -> None:
     site.workflow.edit(_one_diverges)
-    targets = [site.encoder(run) for run in (PLAIN, LDREG, DIVERGED)]
+    targets = [site.encoder(run) for run in (LDREG, DIVERGED)]
     # The jobs ask SLURM for a GPU and train on the CPU, since the GPUs are pretended.
     code, told = site.run(*targets, "--set-resources", "pretrain:gpu=1", "--retries", "0")
     assert code != 0 and "Traceback" not in told
     assert "error: training diverged in epoch 1" in told and f"logs/pretrain/{DIVERGED}.log" in told
     made = [site.workflow.path(target).is_file() for target in targets]
-    assert made == [True, True, False], told
+    assert made == [True, False], told
     jobs = site.jobs()
-    assert sorted(job["JobState"] for job in jobs) == ["COMPLETED", "COMPLETED", "FAILED"]
+    assert sorted(job["JobState"] for job in jobs) == ["COMPLETED", "FAILED"]
     assert max(job["StartTime"] for job in jobs) <= min(job["EndTime"] for job in jobs)
     assert {job["TresPerJob"] for job in jobs} == {"gres:gpu:1"}
     devices = [
