@@ -126,12 +126,12 @@ def _transfer_notes(
 def _papers_transfer(paper: PaperSettings) -> str:
     """How the paper transfers encoders, in words; the numbers are those of its settings."""
     given = {key: setting.values[0] for key, setting in paper.of_all("transfer.").items()}
+    part = given["test_view"].partition(" resized")[0]  # e.g. "central 90 % of width and height"
     return (
         f"The paper trains for {given['epochs']} epochs at batch size {given['batch_size']}, with random "
-        "crops and flips (on CIFAR with resizing and flips alone). It tests on the central 87.5 % of "
-        "width and "
-        f"height. Its images are resized bicubically to {given['image_size']} pixels, and it reports the "
-        "epoch that is best on the test split."
+        f"crops and flips (on CIFAR with resizing and flips alone). It tests on the {part}. Its images are "
+        f"resized bicubically to {given['image_size']} pixels, and it reports the epoch that is best on the "
+        "test split."
     )
 
 
