@@ -1,4 +1,5 @@
 import csv
+import io
 import json
 
 import pytest
@@ -228,3 +229,19 @@ def test_missing_inputs_are_told_before_anything_is_done(job, tmp_path, trackers
         job.pretrain()
     assert trackers == []
     assert job.files() == {"spec.yaml"}
+
+
+def test_what_cannot_pay_is_told_before_training_and_changes_nothing(
+    tmp_path, tiny_spec, data_root, monkeypatch
+):
+    monkeypatch.setattr("ldreg.jobs.shared.available_cpus", lambda: 1)
+    monkeypatch.setattr("ldreg.runtime.advice.available_cpus", lambda: 1)
+    monkeypatch.setattr("ldreg.jobs.pretrain.Tracker", StubTracker)
+    monkeypatch.setattr(StubTracker, "opened", [], raising=False)
+    write_spec(tmp_path / "run/spec.yaml", tiny_spec(), RUN)
+    terminal = io.StringIO()
+    execution = Execution(threads=3)
+    pretrain_job(tmp_path / "run/spec.yaml", data_root / "digits/dataset.json", execution, tmp_path, terminal)
+    first = terminal.getvalue().splitlines()[0]
+    assert first == "execution.threads: 3 are more than the 1 processors that this job may use"
+    assert torch.get_num_threads() == 1

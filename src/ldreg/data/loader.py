@@ -20,6 +20,7 @@ from ldreg.config.run_spec import ViewSettings
 from ldreg.data.decode import CorruptImages, read_images
 from ldreg.data.folder import ImageFiles
 from ldreg.data.views import draw, finish_view
+from ldreg.data.workers import collate_for, received
 from ldreg.errors import LdregError
 
 CHUNK = 64  # images per task: few enough to share a batch among workers, enough to keep overhead small
@@ -256,11 +257,12 @@ def _load(
         # A task contains everything it needs, so the list of a million names stays in this process.
         sampler=chain.from_iterable(share.chunks() for share in shares),
         num_workers=workers,
+        collate_fn=collate_for(workers),
         multiprocessing_context=_context() if workers else None,
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),  # otherwise the loader draws from the global random state
     )
-    results = iter(loader)
+    results = received(loader)
     try:
         for share in shares:
             parts, rows = [], {}

@@ -6,6 +6,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from ldreg.data.decode import CorruptImageError, CorruptImages
+from ldreg.data.workers import received
 from ldreg.detection.coco import CocoSet, Task, check_size, read_pixels
 from ldreg.detection.loader import worker_pool
 from ldreg.errors import LdregError
@@ -35,7 +36,7 @@ def check_images(
     tasks = [data.bare_task(image_id) for image_id in image_ids[rank() :: world_size()]]
     chunks = [tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK)]
     mistake, reasons = "", {}
-    for mistake, found in worker_pool(_ImageChecker(whole), chunks, workers):
+    for mistake, found in received(worker_pool(_ImageChecker(whole), chunks, workers)):
         reasons |= found
         if mistake:
             break

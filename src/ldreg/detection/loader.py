@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ldreg.data.decode import CorruptImageError, CorruptImages
+from ldreg.data.workers import collate_for, received
 from ldreg.detection.coco import CocoSet, Target, Task, decode
 from ldreg.errors import LdregError
 from ldreg.runtime.distributed import rank, world_size
@@ -48,6 +49,7 @@ def worker_pool(dataset: Dataset, batches: Iterable, workers: int, pin_memory: b
         batch_size=None,
         sampler=batches,
         num_workers=workers,
+        collate_fn=collate_for(workers),
         # As in ldreg.data.loader: forking this process would copy locks that its other threads hold.
         multiprocessing_context="forkserver" if workers else None,
         pin_memory=pin_memory,
@@ -75,7 +77,7 @@ def load_tasks(
         LdregError: in the cases of `decode`, and if an image is corrupt and not skipped.
     """
     corrupt = CorruptImages() if corrupt is None else corrupt
-    for samples in worker_pool(_Decoder(), batches, workers, pin_memory=device.type == "cuda"):
+    for samples in received(worker_pool(_Decoder(), batches, workers, pin_memory=device.type == "cuda")):
         if isinstance(samples, LdregError):
             raise samples
         kept = []

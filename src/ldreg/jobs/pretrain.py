@@ -15,10 +15,12 @@ from ldreg.config.run_spec import RunSpec, read_spec
 from ldreg.config.scale_file import Execution
 from ldreg.data.datasets import ImageData
 from ldreg.data.decode import CorruptImages
+from ldreg.data.folder import ImageFiles
 from ldreg.files import replacing, write_json
 from ldreg.jobs.shared import data_tags, images_of, on_device, trained_as
-from ldreg.runtime.console import Progress
-from ldreg.runtime.distributed import device_name, rank
+from ldreg.runtime.advice import advice
+from ldreg.runtime.console import Progress, say
+from ldreg.runtime.distributed import device_name, rank, world_size
 from ldreg.runtime.provenance import versions
 from ldreg.tracking import Tracker
 
@@ -44,6 +46,11 @@ def pretrain_job(spec_path: Path, data: Path, execution: Execution, results: Pat
         if rank() != 0:
             pretrain(spec, images, execution, device, on_epoch=lambda row: None, corrupt=corrupt)
             return
+        in_files = isinstance(images.train.images, ImageFiles)
+        share = spec.batch_size // world_size()
+        how = (execution.precision, execution.threads, execution.workers, execution.micro_batch)
+        for line in advice(device, *how, share, in_files):
+            say(terminal, line)
         began = time.perf_counter()
         progress = Progress(terminal, run, spec.epochs)
         with Tracker(folder, "pretrain", results, data_tags(images)) as tracker:

@@ -13,6 +13,7 @@ from ldreg.config.scale_file import Execution
 from ldreg.data.datasets import ImageData, load
 from ldreg.errors import explain
 from ldreg.files import read_yaml
+from ldreg.runtime.container import available_cpus
 from ldreg.runtime.distributed import process_group, world_size
 from ldreg.runtime.provenance import git_tags
 from ldreg.tracking import JobRecord
@@ -44,7 +45,8 @@ def on_device(execution: Execution, threads: int | None = None) -> Iterator[torc
     The ranks of a node share its `execution.threads`; the argument `threads` takes precedence over them.
     """
     with process_group(execution.gpus) as device:
-        shared = max(1, execution.threads * execution.nodes // world_size())
+        # More threads than processors, which a container's quota may limit, only slow each other down.
+        shared = max(1, min(execution.threads, available_cpus()) * execution.nodes // world_size())
         torch.set_num_threads(threads or shared)
         yield device
 

@@ -7,6 +7,7 @@ from typing import TextIO
 
 from ldreg.errors import LdregError
 from ldreg.runtime.console import tell
+from ldreg.runtime.container import memory, told_of_kill
 
 
 def start_ranks(gpus: int, nodes: int, arguments: list[str], terminal: TextIO) -> int:
@@ -26,7 +27,7 @@ def start_ranks(gpus: int, nodes: int, arguments: list[str], terminal: TextIO) -
         command += ["--nnodes=1"]
         # Without "--", torchrun would parse our options, such as --log, as its own.
         command += ["-m", "--", "ldreg.cli"]
-    reported = False
+    reported, before = False, memory()
     # Platforms such as Kubeflow preset torchrun's options by PET_... for a launch that is not this one.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PET_")}
     with subprocess.Popen(
@@ -39,9 +40,10 @@ def start_ranks(gpus: int, nodes: int, arguments: list[str], terminal: TextIO) -
         return 0
     if not reported:
         launcher = "srun" if nodes > 1 else "torchrun"
-        tell(
-            terminal, f"error: a rank failed, {launcher} ended with status {process.returncode}; see the log"
-        )
+        # torchrun ends with status 1 however its rank ended.
+        killed = process.returncode in (-9, 137) or memory().kills > before.kills
+        why = f"a rank was killed: {told_of_kill(before)}" if killed else "a rank failed"
+        tell(terminal, f"error: {why}, {launcher} ended with status {process.returncode}; see the log")
     return 2 if reported else 1
 
 
