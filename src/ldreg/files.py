@@ -80,6 +80,27 @@ def expanded(folder: str) -> str:
     return str(Path(path))
 
 
+def write_durably(path: Path, content: bytes) -> None:
+    """Write `content` to `path` in one step, so that it survives a crash of the machine after the return.
+
+    The content is on the disk before the file gets its name, and the name before this function returns.
+
+    Raises:
+        OSError: if the file cannot be written; the one before, if there is one, is then unchanged.
+    """
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    except OSError:  # some network file systems do not support this for folders, and need it the less
+        pass
+    finally:
+        os.close(folder)
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` to `path` (UTF-8) in one step."""
     with replacing(path) as temporary:

@@ -29,6 +29,7 @@ class Measurement:
         single_threaded: whether it must run on one thread for its result to be reproducible.
         takes_training_steps: whether it takes training steps and needs the options for accumulating
             gradients.
+        resumes: whether it goes on from a checkpoint after an interruption.
         cost: the key in a scale's `cost` that states the time of one job.
         live: whether MLflow shows the job while it runs. Other jobs leave a record that is logged afterwards.
     """
@@ -44,6 +45,7 @@ class Measurement:
     in_float32: bool = False
     single_threaded: bool = False
     takes_training_steps: bool = False
+    resumes: bool = False
     cost: str | None = None
     live: bool = False
 

@@ -52,7 +52,8 @@ def _start_ranks(arguments: argparse.Namespace, terminal: TextIO) -> None:
     if max(arguments.gpus, 1) * arguments.nodes > 1 and not is_rank():
         from ldreg.runtime.launch import start_ranks
 
-        sys.exit(start_ranks(arguments.gpus, arguments.nodes, sys.argv[1:], terminal))
+        budget = getattr(arguments, "budget", None)
+        sys.exit(start_ranks(arguments.gpus, arguments.nodes, sys.argv[1:], terminal, budget))
 
 
 def _tell_tracking(terminal: TextIO) -> None:
@@ -71,7 +72,8 @@ def _pretrain(arguments: argparse.Namespace, terminal: TextIO) -> None:
         _start_ranks(arguments, terminal)
         from ldreg.jobs.pretrain import pretrain_job
 
-        pretrain_job(arguments.spec, arguments.data, _execution(arguments), RESULTS, terminal)
+        files = (arguments.spec, arguments.data)
+        pretrain_job(*files, _execution(arguments), RESULTS, terminal, arguments.budget)
 
 
 def _import(arguments: argparse.Namespace, terminal: TextIO) -> None:

@@ -10,13 +10,14 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from ldreg.catalogue.measurements import MEASUREMENTS
 from ldreg.cli.commands import COMMANDS
 from ldreg.errors import LdregError
 from ldreg.runtime.console import logging_to, say, tell
 from ldreg.runtime.ranks import settle_rank
+from ldreg.runtime.slices import LAUNCHED, UNFINISHED, SliceEnded, seconds_of
 from ldreg.runtime.surroundings import settle_temporary_folder, too_long
 
 _PATIENCE = 60.0  # seconds that rank 0 may take to close its tracking and to report an error
@@ -45,6 +46,8 @@ def main(argv: list[str] | None = None) -> int:
             except KeyboardInterrupt:
                 tell(terminal, "interrupted")
                 return 130
+            except SliceEnded as ended:
+                return _unfinished(ended, terminal)
             except ModuleNotFoundError as error:
                 hint = "in ldreg's folder, pip install '.[train]' brings it"
                 say(terminal, f"error: this command needs {error.name}; {hint}")
@@ -61,6 +64,16 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _unfinished(ended: SliceEnded, terminal: TextIO) -> int:
+    """The exit status of a job that ended itself with a checkpoint; rank 0 says where.
+
+    torchrun would take any status of a rank but 0 for a failure, so that the line alone tells our own parent.
+    """
+    if int(os.environ.get("RANK", 0)) == 0:
+        say(terminal, str(ended))
+    return 0 if LAUNCHED in os.environ and "RANK" in os.environ else UNFINISHED
 
 
 def entry() -> NoReturn:
@@ -82,6 +95,24 @@ def _at_least(low: int) -> Callable[[str], int]:
         return int(text)
 
     return number
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; it should be a number above 0")
+    return number
+
+
+def _duration(text: str) -> float:
+    try:
+        return seconds_of(text)
+    except ValueError:
+        allowed = "it should be a time with its unit, such as 4h, 50m or 90s"
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; {allowed}") from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -229,6 +260,20 @@ def _add_execution(
     ]
     for job in (pretrain, *by_precision):
         job.add_argument("--precision", choices=("float32", "bf16", "fp16"), default="float32")
+    for job in (pretrain, *(measurements[key] for key, each in by_key if each.resumes)):
+        job.add_argument(
+            "--checkpoint-minutes",
+            type=_positive,
+            default=10.0,
+            metavar="MINUTES",
+            help="time between two checkpoints, from which the command goes on after an interruption",
+        )
+        job.add_argument(
+            "--budget",
+            type=_duration,
+            metavar="TIME",
+            help="end with a checkpoint before this time is over, e.g. 4h, 50m or 90s",
+        )
     for job in (pretrain, *measurements.values()):
         job.add_argument("--gpus", type=int, default=0, help="GPUs per node; 0: CPU, several: torchrun")
         job.add_argument("--threads", type=_at_least(1), default=1)

@@ -53,6 +53,7 @@ class Execution(_Block):
     accumulation: Literal["cached", "plain"] = "cached"  # how gradients of micro-batches are combined
     monitors: bool = True  # live measurements, which change no result
     corrupt_images: Literal["stop", "skip"] = "stop"  # what happens if an image file cannot be decoded
+    checkpoint_minutes: Positive = 10.0  # between two checkpoints of a job, which goes on from the last one
     memory_mb: Count = 4000  # per job, for a cluster's scheduler
     # Time limit per job in hours, for a cluster's scheduler. It grows in proportion if a run has more epochs
     # than the scale's default.
@@ -62,7 +63,15 @@ class Execution(_Block):
     @property
     def pretrain_options(self) -> str:
         """Options of `ldreg pretrain`, except its number of threads."""
-        return self.step_options if self.monitors else f"{self.step_options} --no-monitors"
+        monitored = "" if self.monitors else " --no-monitors"
+        return f"{self.step_options}{monitored}{self._resuming}"
+
+    @property
+    def _resuming(self) -> str:
+        """Options of a job that goes on after an interruption, where they are not its defaults."""
+        usual = Execution.model_fields["checkpoint_minutes"].default
+        minutes = self.checkpoint_minutes
+        return "" if minutes == usual else f" --checkpoint-minutes {minutes:g}"
 
     @property
     def step_options(self) -> str:

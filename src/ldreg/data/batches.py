@@ -36,11 +36,13 @@ def batches(
     workers: int = 0,
     device: torch.device | str = "cpu",
     corrupt: CorruptImages | None = None,
+    begin: int = 0,
 ) -> Iterator[Batch]:
     """Yield this rank's share of each batch of an epoch: views (batch / ranks, channels, size, size).
 
-    There are one or two views. For a masked autoencoder uniform random numbers (batch / ranks, patches)
-    follow, whose order selects the patches to mask. The order of images, the views and the masks depend only
+    Batches before step `begin` are neither yielded nor made. There are one or two views. For a masked
+    autoencoder uniform random numbers (batch / ranks, patches) follow, whose order selects the patches to
+    mask. The order of images, the views and the masks depend only
     on (seed, epoch, step) and the position of an image in the batch. Views of a tensor are made on its
     device. Image files are decoded by `workers` processes, and their views are made on `device`. `corrupt`
     holds the policy for corrupt files and records them (`load_views`).
@@ -50,12 +52,13 @@ def batches(
     order = torch.randperm(len(labels), generator=generator)
     count = spec.batch_size // world_size()
     first = rank() * count
-    chosen = [order[step * spec.batch_size + first :][:count] for step in range(steps)]
+    numbers = range(begin, steps)
+    chosen = [order[step * spec.batch_size + first :][:count] for step in numbers]
     views = range(len(spec.views))
-    seeds = [tuple(view_seed(spec.seed, epoch, step, view) for view in views) for step in range(steps)]
+    seeds = [tuple(view_seed(spec.seed, epoch, step, view) for view in views) for step in numbers]
     parts = [Part(rows, keys, first) for rows, keys in zip(chosen, seeds, strict=True)]
     made = views_of(split, parts, spec.image_size, spec.views, workers, device, corrupt)
-    for step, (rows, inputs) in enumerate(zip(chosen, made, strict=True)):
+    for step, rows, inputs in zip(numbers, chosen, made, strict=True):
         at = inputs[0].device
         if METHODS[spec.method].masks_patches:
             inputs.append(_noise(spec, epoch, step, first, count).to(at))

@@ -3,7 +3,6 @@
 import csv
 import platform
 import statistics
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -17,8 +16,9 @@ from ldreg.data.datasets import ImageData
 from ldreg.data.decode import CorruptImages
 from ldreg.data.folder import ImageFiles
 from ldreg.files import replacing, write_json
-from ldreg.jobs.shared import data_tags, images_of, on_device, trained_as
+from ldreg.jobs.shared import data_tags, images_of, on_device, resuming, trained_as
 from ldreg.runtime.advice import advice
+from ldreg.runtime.checkpoint import Checkpoint
 from ldreg.runtime.console import Progress, say
 from ldreg.runtime.distributed import device_name, rank, world_size
 from ldreg.runtime.provenance import versions
@@ -28,13 +28,26 @@ if TYPE_CHECKING:
     from ldreg.training.pretrain import HistoryRow
 
 
-def pretrain_job(spec_path: Path, data: Path, execution: Execution, results: Path, terminal: TextIO) -> None:
+def pretrain_job(
+    spec_path: Path,
+    data: Path,
+    execution: Execution,
+    results: Path,
+    terminal: TextIO,
+    budget: float | None = None,
+) -> None:
     """Train the run of `spec_path`; writes encoder.safetensors, history.csv and summary.json beside it.
+
+    If the job was interrupted, it goes on from its last checkpoint (`ldreg.runtime.checkpoint`).
 
     Args:
         data: dataset.json of the run's data set.
         results: the folder that all scales share.
         terminal: receives the progress, even where all other output goes to a log.
+        budget: seconds after which the job ends itself with a checkpoint; None sets no limit.
+
+    Raises:
+        SliceEnded: if the job ended itself with a checkpoint.
     """
     # These are imported here because the methods' libraries take seconds, which other jobs need not spend.
     from ldreg.training.pretrain import pretrain
@@ -43,29 +56,46 @@ def pretrain_job(spec_path: Path, data: Path, execution: Execution, results: Pat
     images, corrupt = images_of(spec, data), CorruptImages(execution.corrupt_images)
     folder = spec_path.parent
     with on_device(execution) as device:
+        checkpoint = Checkpoint(results / spec.scale, "pretrain", _identity(spec, images, execution))
+        found = checkpoint.load()
+        resumption = resuming(checkpoint, execution, device, budget)
         if rank() != 0:
-            pretrain(spec, images, execution, device, on_epoch=lambda row: None, corrupt=corrupt)
+            pretrain(spec, images, execution, device, lambda row: None, corrupt, resumption)
             return
         in_files = isinstance(images.train.images, ImageFiles)
         share = spec.batch_size // world_size()
         how = (execution.precision, execution.threads, execution.workers, execution.micro_batch)
         for line in advice(device, *how, share, in_files):
             say(terminal, line)
-        began = time.perf_counter()
-        progress = Progress(terminal, run, spec.epochs)
+        progress = Progress(terminal, run, spec.epochs, checkpoint.seconds)
         with Tracker(folder, "pretrain", results, data_tags(images)) as tracker:
+
+            def log(row: "HistoryRow") -> None:
+                values = {key: value for key, value in row.items() if key != "epoch"}
+                tracker.log(values, int(row["epoch"] or 0))
 
             def on_epoch(row: "HistoryRow") -> None:
                 progress(row)
-                tracker.log(
-                    {key: value for key, value in row.items() if key != "epoch"}, int(row["epoch"] or 0)
-                )
+                log(row)
 
-            encoder, history = pretrain(spec, images, execution, device, on_epoch, corrupt)
+            for row in found.shared["history"] if found else ():
+                log(row)
+            encoder, history = pretrain(spec, images, execution, device, on_epoch, corrupt, resumption)
             corrupt.warn_of_total()
-            summary = _summary(run, spec, images, execution, device, history, time.perf_counter() - began)
+            summary = _summary(run, spec, images, execution, device, history, checkpoint.seconds)
             summary |= {"corrupt_images": len(corrupt.reasons)}
             _write(folder, encoder, history, summary)
+            checkpoint.remove()
+
+
+def _identity(spec: RunSpec, images: ImageData, execution: Execution) -> dict[str, Any]:
+    """All on which the result depends, beyond rounding that differs between machines and numbers of ranks."""
+    keys = ("precision", "micro_batch", "accumulation", "monitors")
+    return {
+        "spec": spec.hash,
+        "data": images.digest,
+        **{key: getattr(execution, key) for key in keys},
+    }
 
 
 def _write(folder: Path, encoder: nn.Module, history: "list[HistoryRow]", summary: dict[str, Any]) -> None:

@@ -13,9 +13,12 @@ from ldreg.config.scale_file import Execution
 from ldreg.data.datasets import ImageData, load
 from ldreg.errors import explain
 from ldreg.files import read_yaml
+from ldreg.runtime.checkpoint import Checkpoint
 from ldreg.runtime.container import available_cpus
-from ldreg.runtime.distributed import process_group, world_size
+from ldreg.runtime.distributed import process_group, rank, world_size
 from ldreg.runtime.provenance import git_tags
+from ldreg.runtime.resumption import Resumption
+from ldreg.runtime.slices import time_limit
 from ldreg.tracking import JobRecord
 
 Block = TypeVar("Block", bound=BaseModel)
@@ -49,6 +52,14 @@ def on_device(execution: Execution, threads: int | None = None) -> Iterator[torc
         shared = max(1, min(execution.threads, available_cpus()) * execution.nodes // world_size())
         torch.set_num_threads(threads or shared)
         yield device
+
+
+def resuming(
+    checkpoint: Checkpoint, execution: Execution, device: torch.device, budget: float | None
+) -> Resumption:
+    """How a job is saved and when it ends; `budget` is the time that it has, in seconds."""
+    limit = time_limit(budget) if rank() == 0 else None
+    return Resumption(checkpoint, device, execution.checkpoint_minutes, limit)
 
 
 def data_tags(images: ImageData) -> dict[str, Any]:

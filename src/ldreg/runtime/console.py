@@ -61,11 +61,13 @@ def say(terminal: TextIO, text: str) -> None:
 class Progress:
     """Prints the progress of a run line by line, because several runs may share a terminal or log."""
 
-    def __init__(self, terminal: TextIO, run: str, epochs: int) -> None:
+    def __init__(self, terminal: TextIO, run: str, epochs: int, seconds: float = 0.0) -> None:
+        """`seconds` is the time that the run took before it was interrupted, if it was."""
         self.terminal = terminal
         self.run = run
         self.epochs = epochs
-        self.began = self.last_shown = time.monotonic()
+        self.last_shown = time.monotonic()
+        self.began = self.last_shown - seconds
 
     def __call__(self, row: dict[str, float | None]) -> None:
         """Print the progress after an epoch; `row` is its row of the history."""

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from ldreg.config.run_spec import RunSpec
 from ldreg.lid import geometric_mean, mle_from_distances, mom_from_distances
 from ldreg.neighbors import neighbor_distances
+from ldreg.runtime.checkpoint import State
 from ldreg.runtime.distributed import gather_rows, rank, world_size
 from ldreg.spectrum import effective_rank
 from ldreg.training.guard import Guard
@@ -72,6 +73,31 @@ class Monitors:
         self.hits = torch.zeros((), device=self.device)
         self.seen = 0
         self.measured = False
+
+    def state(self) -> tuple[State, State]:
+        """Return the state that is equal on all ranks, and the state of this rank, for a checkpoint."""
+        probe = {"weight": self.probe.weight, "bias": self.probe.bias}
+        shared = {"step": self.step, "probe": probe, "optimizer": self.probe.optimizer.state_dict()}
+        shared |= {"measured": self.measured, "failed": sorted(self.guard.failed)}
+        own = {"queue": list(self.queue), "log_lids": self.log_lids, "hits": self.hits, "seen": self.seen}
+        return shared, own | {"failed": self.guard.own}
+
+    @torch.no_grad()
+    def restore(self, shared: State, owns: list[State]) -> None:
+        """Go on from the states of `state`, of the same or another number of ranks."""
+        self.step = shared["step"]
+        self.probe.weight.copy_(shared["probe"]["weight"])
+        self.probe.bias.copy_(shared["probe"]["bias"])
+        self.probe.optimizer.load_state_dict(shared["optimizer"])
+        own = owns[rank()] if len(owns) == world_size() else _shared_out(owns)
+        self._begin()
+        self.queue.clear()
+        self.queue.extend(rows.to(self.device) for rows in own["queue"])
+        for name, values in own["log_lids"].items():
+            self.log_lids[name] = [value.to(self.device) for value in values]
+        self.hits, self.seen = own["hits"].to(self.device), own["seen"]
+        self.measured = shared["measured"]
+        self.guard.own, self.guard.failed = own["failed"], set(shared["failed"])
 
     @torch.no_grad()
     def observe(self, representations: list[Tensor], labels: Tensor) -> None:
@@ -132,6 +158,24 @@ class Monitors:
             RANK: rank_now,
             PROBE: None if PROBE in self.guard.failed else 100 * accuracy,
         }
+
+
+def _shared_out(owns: list[State]) -> State:
+    """This rank's part of the states of another number of ranks; means over ranks stay what they are."""
+
+    def by_step(values: Sequence[list[Tensor]]) -> list[tuple[Tensor, ...]]:
+        return list(zip(*values, strict=False))  # a rank whose monitor has failed has fewer
+
+    queues = by_step([own["queue"] for own in owns])
+    names = set.intersection(*({*own["log_lids"]} for own in owns))
+    lids = {name: by_step([own["log_lids"][name] for own in owns]) for name in sorted(names)}
+    return {
+        "queue": [torch.cat(rows).tensor_split(world_size())[rank()] for rows in queues],
+        "log_lids": {name: [torch.stack(each).mean() for each in steps] for name, steps in lids.items()},
+        "hits": torch.stack([own["hits"] for own in owns]).sum() / world_size(),
+        "seen": sum(own["seen"] for own in owns) / world_size(),
+        "failed": {name: reason for own in owns for name, reason in own["failed"].items()},
+    }
 
 
 def empty_row() -> HistoryRow:

@@ -1,8 +1,8 @@
 """Pretraining: trains the encoder of one run from its spec."""
 
 import sys
-import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 
 import torch
@@ -22,6 +22,8 @@ from ldreg.methods import build_method
 from ldreg.models.networks import build_encoder
 from ldreg.neighbors import NotFiniteError
 from ldreg.runtime.distributed import rank, replicate, world_size
+from ldreg.runtime.resumption import Resumption
+from ldreg.training.course import Course
 from ldreg.training.guard import Guard
 from ldreg.training.monitors import HistoryRow, Monitors, empty_row
 from ldreg.training.optim import build_optimizer, learning_rate, set_learning_rate
@@ -39,6 +41,7 @@ def pretrain(
     device: torch.device,
     on_epoch: Callable[[HistoryRow], None],
     corrupt: CorruptImages | None = None,
+    resumption: Resumption | None = None,
 ) -> tuple[nn.Module, list[HistoryRow]]:
     """Train the method of a run; returns its encoder and one row of `history.csv` per epoch.
 
@@ -47,13 +50,16 @@ def pretrain(
         data: the data set; only its training split is used.
         execution: how the run is executed.
         device: device of this rank.
-        on_epoch: called on rank 0 with the row of each epoch.
+        on_epoch: called on rank 0 with the row of each epoch, except those before an interruption.
         corrupt: policy for corrupt images; it records those of all ranks. The default stops at the first.
+        resumption: saves the training, which goes on from the checkpoint that was found. On a CPU the result
+            is then, to the bit, that of a training that was never interrupted.
 
     Raises:
         LdregError: if the batch is larger than the training split or cannot be divided among the ranks, if
             the loss is not finite, if an image is corrupt and not skipped, or if a view of image files has a
             rotation.
+        SliceEnded: if the training ended itself with a checkpoint.
     """
     corrupt = CorruptImages() if corrupt is None else corrupt
     split, steps = split_on_device(data.train, spec, device), steps_of_epoch(spec, data)
@@ -63,32 +69,46 @@ def pretrain(
         print(f"micro_batch: batch norm takes its statistics over {size} images or more", file=sys.stderr)
     guard = Guard()
     monitors = Monitors(spec, data.classes, _dim(spec), steps, device, guard) if execution.monitors else None
-    start = round(spec.regularizer_start * spec.epochs)
-    history = []
-    for epoch in range(spec.epochs):
-        sums = torch.zeros(2, device=device, dtype=torch.float64)  # SSL loss, regulariser
-        began = time.perf_counter()
-        trainer.model.train()
-        for step, batch in enumerate(batches(split, spec, epoch, steps, execution.workers, device, corrupt)):
-            progress = epoch + step / steps
-            try:
-                result = trainer.step(batch.inputs, progress, regularized=epoch >= start)
-                if monitors:
-                    monitors.observe(result.representations, batch.labels)
-            except NotFiniteError as error:
-                raise diverged(spec, epoch, "representations are not finite, or too large") from error
-            sums += torch.stack([result.ssl_loss, result.term]).double()
-        row = _row(spec, epoch, sums / steps)
-        row |= monitors.finish() if monitors else empty_row()
-        row["lr"] = learning_rate(spec, progress)
-        row["images_per_second"] = steps * spec.batch_size / (time.perf_counter() - began)
-        arguments = (spec, epoch, trainer.method.encoder, data, device, execution, corrupt)
-        row["knn_top1"] = guard.attempt("knn_top1", _knn, *arguments)
-        history.append(row)
-        if rank() == 0:
-            on_epoch(row)
+    course = Course(trainer, monitors, corrupt, device)
+    if resumption and resumption.checkpoint.found:
+        course.restore(resumption.checkpoint.found)
+    with resumption.running() if resumption else nullcontext():
+        while len(course.history) < spec.epochs:
+            epoch = len(course.history)
+            _train_epoch(course, split, steps, execution.workers, resumption)
+            row = _row(spec, epoch, course.sums / steps)
+            row |= monitors.finish() if monitors else empty_row()
+            row["lr"] = learning_rate(spec, epoch + (steps - 1) / steps)
+            row["images_per_second"] = steps * spec.batch_size / course.seconds
+            arguments = (spec, epoch, trainer.method.encoder, data, device, execution, corrupt)
+            row["knn_top1"] = guard.attempt("knn_top1", _knn, *arguments)
+            course.finish(row)
+            if rank() == 0:
+                on_epoch(row)
     corrupt.gather()
-    return trainer.method.encoder, history
+    return trainer.method.encoder, course.history
+
+
+def _train_epoch(
+    course: Course, split: Split, steps: int, workers: int, resumption: Resumption | None
+) -> None:
+    """Take the steps of the epoch that are left."""
+    trainer, monitors, epoch = course.trainer, course.monitors, len(course.history)
+    spec = trainer.spec
+    start = round(spec.regularizer_start * spec.epochs)
+    trainer.model.train()
+    course.begin()
+    made = batches(split, spec, epoch, steps, workers, course.device, course.corrupt, course.done)
+    for step, batch in enumerate(made, course.done):
+        try:
+            result = trainer.step(batch.inputs, epoch + step / steps, regularized=epoch >= start)
+            if monitors:
+                monitors.observe(result.representations, batch.labels)
+        except NotFiniteError as error:
+            raise diverged(spec, epoch, "representations are not finite, or too large") from error
+        course.add(result)
+        if resumption:
+            resumption.after_step(epoch * steps + course.done, spec.epochs * steps, course.state)
 
 
 class Trainer:
