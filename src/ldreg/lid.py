@@ -4,7 +4,9 @@ LID at a point x with distance distribution F(r) = Pr[d(x, s) <= r] is the limit
 `lid_mom` (method of moments, as in LDReg) and `lid_mle` (maximum likelihood, as in its monitor) estimate it
 from the Euclidean distances r_1 <= ... <= r_k of x to its k nearest neighbours. `mom_from_distances` and
 `mle_from_distances` take the distances themselves, so that one neighbour search serves both estimators and
-several k.
+several k. High dimensions are read low, because a neighbourhood of finitely many points reaches far: with
+k = 64 among 2,500 points, a cube of 24 dimensions is read as 16 to 17.
+
 LIDs are compared on a log scale: `fisher_rao_distance`, `geometric_mean`, `frechet_variance`.
 """
 

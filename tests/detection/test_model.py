@@ -21,6 +21,8 @@ from ldreg.models.networks import build_backbone
 def test_the_two_parts_are_the_encoder(backbone, widths, stride):
     torch.manual_seed(0)
     encoder, _ = build_backbone(backbone, channels=3)
+    for norm in (module for module in encoder.modules() if isinstance(module, nn.BatchNorm2d)):
+        nn.init.uniform_(norm.weight, 0.5, 1.5)  # as after training: residual branches begin as zero
     parts = split_encoder(encoder, backbone)
     assert (parts.lower_width, parts.upper_width) == widths
     assert (parts.stride, parts.channels) == (stride, 3)

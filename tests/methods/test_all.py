@@ -170,3 +170,22 @@ def test_loss_falls_over_30_steps(tiny_spec, few_digits, name):
     _, history = ldreg.training.pretrain.pretrain(spec, few_digits, execution, CPU, lambda row: None)
     first, last = history[0]["ssl_loss"], history[-1]["ssl_loss"]
     assert last < 0.9 * first, (first, last)
+
+
+@pytest.mark.parametrize("name", ["simclr", "simclr_tuned"])
+@pytest.mark.parametrize("backbone", ["small_cnn", "vit_mini"])
+def test_simclrs_projector_starts_as_in_the_authors_code(tiny_spec, name, backbone):
+    method = build(tiny_spec(method=name, backbone=backbone, projector=(512, 64)))
+    for layer in (layer for layer in method.projector if isinstance(layer, torch.nn.Linear)):
+        uniform = (6 / sum(layer.weight.shape)) ** 0.5
+        assert layer.weight.std().item() == pytest.approx(
+            0.01 if backbone == "small_cnn" else uniform / 3**0.5, rel=0.05
+        )
+        assert (layer.weight.abs().max() <= uniform) == (backbone == "vit_mini" or uniform > 0.06)
+
+
+def test_other_heads_start_as_torchs_linear_layers(tiny_spec):
+    for layer in build(tiny_spec(method="byol")).projector:
+        if isinstance(layer, torch.nn.Linear):
+            bound = layer.in_features**-0.5
+            assert 0.9 * bound < layer.weight.abs().max() <= bound

@@ -79,7 +79,7 @@ SECTION_CLAIMS = (
     Claim(
         "accuracy_rises_with_jitter",
         "linear accuracy rises with stronger colour jitter, as mLID does",
-        "its legend prints accuracies; Figure 2 (b)",
+        "Figure 2 (b)",
         JITTER,
         partial(rises_with_jitter, metric="linear_top1"),
         ours=True,
@@ -129,7 +129,7 @@ SECTION_CLAIMS = (
     Claim(
         "accuracy_kept",
         "LDReg lowers linear accuracy by less than a margin, if at all",
-        "one-sided; Tables 1, 15",
+        "Tables 1, 15",
         PAIR,
         partial(raises, metric="linear_top1", keeps=True),
         ours=True,
