@@ -166,7 +166,8 @@ def describe(frame: pd.DataFrame) -> str:
     """The runs in one line: data, encoder, epochs, batch size and seeds, for captions and notes."""
     word = {key: both(frame[key]) for key in ("dataset", "image_size", "backbone", "epochs", "batch_size")}
     images = both(value if present(value) else "all" for value in frame["train_images"])
-    counts = frame.groupby(setting_keys(frame), dropna=False)["seed"].nunique()
+    settings = [str(values) for values in frame[setting_keys(frame)].itertuples(index=False)]
+    counts = frame["seed"].groupby(settings).nunique()
     fewest = f"{counts.min()} to " if counts.min() < counts.max() else ""
     return (
         f"{word['dataset']} ({images} training images, {word['image_size']} pixels wide), "
