@@ -28,7 +28,7 @@ ERROR, ERROR_ALIGNED = 9.0, 10.0
 # LID depends on the gap between the last distance and the mean one. An error of a distance may be at most
 # this share of the gap, and of the distance.
 TOLERANCE = 1e-4
-SEARCH_ELEMENTS = 2**24  # query rows x reference rows held in memory at once, float32: 64 MiB
+SEARCH_ELEMENTS = 2**24  # products held in memory at once, float32: 64 MiB
 # Query rows x reference rows x dimensions up to which float64 is faster, since it needs no certificate. A
 # squared distance must only be more than NEAR of the squared norms; its error is then at most 1e-8 of it.
 SMALL, NEAR = 2**21, 1e-6
@@ -76,12 +76,8 @@ def search(
     looked_at = min(k + EXTRA, len(reference) - (query_index is not None))
     squares = rows.new_empty(len(rows), looked_at)
     nearest = torch.empty(squares.shape, dtype=torch.int64)
-    size = chunk_size or max(1, SEARCH_ELEMENTS // len(others))
-    for start in range(0, len(rows), size):
-        part = slice(start, start + size)
+    for part, products in _products(rows, others, chunk_size):
         index = None if query_index is None else query_index[part]
-        whole = rows is others and len(rows) <= size
-        products = _symmetric(rows) if whole else rows[part] @ others.T
         _smallest(products, of_others, index, squares[part], nearest[part])
     squares.add_(of_rows[:, None]).clamp_(min=0)
     distances = squares[:, :k].sqrt()
@@ -141,16 +137,30 @@ def pull(found: Found, weights: Tensor, queries: Tensor, reference: Tensor) -> T
     return pulled
 
 
-def _symmetric(rows: Tensor) -> Tensor:
-    """rows @ rows.T, of which each pair of blocks is computed once."""
-    if len(rows) <= BLOCK:
-        return rows @ rows.T
-    products = rows.new_empty(len(rows), len(rows))
-    for start in range(0, len(rows), BLOCK):
-        here, after = slice(start, start + BLOCK), slice(start + BLOCK, None)
-        torch.mm(rows[here], rows[start:].T, out=products[here, start:])
-        products[after, here] = products[here, after].T
-    return products
+def _products(rows: Tensor, others: Tensor, chunk_size: int | None) -> Iterator[tuple[slice, Tensor]]:
+    """Some rows at a time and their products with all others (part of n, rows), which may be overwritten."""
+    if rows is others and chunk_size is None and len(rows) ** 2 <= 4 * SEARCH_ELEMENTS:
+        yield from _symmetric_products(rows)
+        return
+    size = chunk_size or max(1, SEARCH_ELEMENTS // len(others))
+    for start in range(0, len(rows), size):
+        part = slice(start, start + size)
+        yield part, rows[part] @ others.T
+
+
+def _symmetric_products(rows: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """As `_products`, with each pair of blocks computed once; at most a quarter of all products is kept."""
+    parts = [slice(start, start + BLOCK) for start in range(0, len(rows), BLOCK)]
+    kept: dict[tuple[int, int], Tensor] = {}
+    buffer = rows.new_empty(min(BLOCK, len(rows)), len(rows))
+    for i, part in enumerate(parts):
+        products = buffer[: len(rows[part])]
+        for j, earlier in enumerate(parts[:i]):
+            products[:, earlier] = kept.pop((j, i)).T
+        torch.mm(rows[part], rows[part.start :].T, out=products[:, part.start :])
+        for j, later in enumerate(parts[i + 1 :], i + 1):
+            kept[i, j] = products[:, later].clone()
+        yield part, products
 
 
 def _smallest(
