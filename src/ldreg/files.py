@@ -107,6 +107,14 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def copy_text(source: Path, target: Path) -> Path:
+    """Copy a text file in one step, unless `target` has the same content already; returns `target`."""
+    text = source.read_text(encoding="utf-8")
+    if not target.is_file() or target.read_text(encoding="utf-8") != text:
+        write_text(target, text)
+    return target
+
+
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` to `path` as indented JSON; NaN and infinity are refused with ValueError."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
@@ -118,9 +126,14 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
+def yaml_text(comment: str, value: dict[str, Any]) -> str:
+    """`value` as YAML below a comment line."""
+    return f"# {comment}\n" + yaml.safe_dump(value, sort_keys=False)
+
+
 def write_yaml(path: Path, comment: str, value: dict[str, Any]) -> None:
     """Write `value` to `path` below a comment line, unless the file has exactly this content already."""
-    text = f"# {comment}\n" + yaml.safe_dump(value, sort_keys=False)
+    text = yaml_text(comment, value)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)
 

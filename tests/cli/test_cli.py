@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from ldreg.cli import main
+from ldreg.config.run_spec import write_spec
 from ldreg.config.scale_file import Evaluation
 from ldreg.data.datasets import load
 from ldreg.errors import LdregError
@@ -122,7 +123,9 @@ def run_folder(folder: Path) -> Path:
     """The folder of a run of the demo, with its spec and nothing else."""
     scale = Scale.read(Path(DEMO))
     write_inputs(scale, Path("results"))
-    return Path("results/demo/runs", next(iter(scale.runs)))
+    run, spec = next(iter(scale.runs.items()))
+    write_spec(Path("results/demo/runs", run, "spec.yaml"), spec, run)
+    return Path("results/demo/runs", run)
 
 
 @pytest.mark.parametrize("place", [DEMO, "mine.yaml"])  # Snakemake too takes a scale file from anywhere

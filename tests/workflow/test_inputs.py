@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from ldreg.config.result_paths import read_declared, run_folder
 from ldreg.files import read_yaml
-from ldreg.workflow.inputs import declared_exhibits, exhibit_inputs, exhibit_spec, run_folder, write_inputs
+from ldreg.workflow.inputs import exhibit_inputs, exhibit_spec_file, write_inputs
 from ldreg.workflow.scale import Scale
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
@@ -15,8 +16,9 @@ def settings_of_sweep(folder: Path, axes: list[str], *grids: dict, **settings: d
     about = {"renderer": "sweep", "title": "t", "caption": "c", "category": "Figures", "runs": list(grids)}
     about["settings"] = {"axes": axes, "metrics": ["mlid"], **settings}
     content |= {"exhibits": {"mine": about}, "core": []}
-    write_inputs(Scale(content, "demo.yaml", CONFIG), folder)
-    found = read_yaml(exhibit_spec(folder, "demo", "mine"))["settings"]
+    scale = Scale(content, "demo.yaml", CONFIG)
+    write_inputs(scale, folder)
+    found = read_yaml(exhibit_spec_file(folder, scale, "mine"))["settings"]
     return {key: value for key, value in found.items() if key.startswith("base")}
 
 
@@ -61,7 +63,7 @@ def test_a_sweep_over_methods_has_no_base(tmp_path):
 def test_an_exhibits_spec_leaves_its_seeds_to_its_runs(tmp_path):
     scale = Scale.read(CONFIG / "demo.yaml")
     write_inputs(scale, tmp_path)
-    spec = read_yaml(exhibit_spec(tmp_path, "demo", "table15"))
+    spec = read_yaml(exhibit_spec_file(tmp_path, scale, "table15"))
     assert "seeds" not in spec
     assert [run.rsplit("/", 1)[1] for run in spec["runs"]] == ["seed0"] * 6
 
@@ -78,21 +80,21 @@ def test_a_ledger_is_told_whose_steps_were_timed_for_the_exhibits_whose_runs_it_
     }
     scale = Scale(content, "demo.yaml", CONFIG)
     write_inputs(scale, tmp_path)
-    settings = read_yaml(exhibit_spec(tmp_path, "demo", "mine"))["settings"]
+    settings = read_yaml(exhibit_spec_file(tmp_path, scale, "mine"))["settings"]
     expected = [str(run_folder(tmp_path, "demo", run)) for run in scale.runs_of("table4")]
     assert settings["timed"] == expected and len(expected) == 6
     inputs = exhibit_inputs(tmp_path, scale, "mine")
     assert {str(path.parent) for path in inputs if path.name == "step_cost.json"} == set(expected)
     for other in ("claims", "table1", "equal_cost"):
-        assert "timed" not in read_yaml(exhibit_spec(tmp_path, "demo", other))["settings"]
+        assert "timed" not in read_yaml(exhibit_spec_file(tmp_path, scale, other))["settings"]
 
 
 def test_the_declared_exhibits_are_written_in_the_order_of_the_scale_file(tmp_path):
-    assert declared_exhibits(tmp_path / "demo") is None
+    assert read_declared(tmp_path / "demo") is None
     content = read_yaml(CONFIG / "demo.yaml")
     write_inputs(Scale(content, "demo.yaml", CONFIG), tmp_path)
-    assert declared_exhibits(tmp_path / "demo") == list(content["exhibits"])
+    assert list(read_declared(tmp_path / "demo").exhibits) == list(content["exhibits"])
     content["exhibits"] = {name: content["exhibits"][name] for name in ("figure3", "table1_simclr")}
     content["core"] = []
     write_inputs(Scale(content, "demo.yaml", CONFIG), tmp_path)
-    assert declared_exhibits(tmp_path / "demo") == ["figure3", "table1_simclr"]
+    assert list(read_declared(tmp_path / "demo").exhibits) == ["figure3", "table1_simclr"]

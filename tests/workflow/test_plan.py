@@ -5,8 +5,8 @@ import pytest
 import yaml
 
 from ldreg.catalogue.measurements import PRETRAINED
+from ldreg.config.result_paths import run_folder
 from ldreg.files import read_yaml
-from ldreg.workflow.inputs import run_folder
 from ldreg.workflow.plan import plan
 from ldreg.workflow.scale import Scale
 

@@ -14,7 +14,7 @@ from ldreg.errors import LdregError
 from ldreg.exhibits import RENDERERS
 from ldreg.exhibits.settings import Settings
 from ldreg.files import read_yaml
-from ldreg.workflow.inputs import exhibit_outputs, write_inputs
+from ldreg.workflow.inputs import exhibit_outputs, run_spec_file, write_inputs
 from ldreg.workflow.scale import Scale
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
@@ -128,11 +128,11 @@ def test_inputs_are_written_once_and_only_what_changes(demo: Callable[..., Scale
     scale = demo()
     write_inputs(scale, results)
     first = written()
-    # How to measure (two files), transfer and detect, which exhibits are declared, and when to look again for
-    # each of the two sets to transfer to.
-    assert len(first) == len(scale.runs) + 5 + 2 + len(scale.exhibits)
+    # How to measure (two files), transfer and detect, each for jobs and for hands; what is declared, and when
+    # to look again for each of the two sets to transfer to.
+    assert len(first) == len(scale.runs) + 2 * 4 + 1 + 2 + len(scale.exhibits)
     for name, spec in scale.runs.items():
-        assert read_spec(results / "demo/runs" / name / "spec.yaml") == (name, spec)
+        assert read_spec(run_spec_file(results, scale, name)) == (name, spec)
     write_inputs(demo(), results)
     assert written() == first
 
@@ -140,16 +140,27 @@ def test_inputs_are_written_once_and_only_what_changes(demo: Callable[..., Scale
         content["evaluation"]["linear_epochs"] = 7
 
     write_inputs(demo(change), results)
-    changed = {name for name, found in written().items() if found != first[name]}
-    assert changed == {"demo/evaluation.yaml"}
+    later = written()
+    assert {name for name in first if later[name] != first[name]} == {
+        "demo/evaluation.yaml",
+        "demo/exhibits.yaml",
+    }
+    assert {name.split("-")[0] for name in later.keys() - first.keys()} == {
+        "demo/specs/evaluation",
+        "demo/specs/table9",
+    }
 
     def change_paper(content: dict[str, Any]) -> None:
         change(content)
         content["evaluation"]["linear_paper"]["epochs"] = 7
 
     write_inputs(demo(change_paper), results)
-    changed = {name for name, found in written().items() if found != first[name]}
-    assert changed == {"demo/evaluation.yaml", "demo/linear_paper.yaml"}
+    last = written()
+    assert {name.split("-")[0] for name in last.keys() - later.keys()} == {
+        "demo/specs/linear_paper",
+        "demo/specs/table9",
+    }
+    assert all(last[name] == found for name, found in later.items() if name.startswith("demo/specs/"))
 
 
 def test_a_mistake_that_shows_late_writes_nothing(demo: Callable[..., Scale], tmp_path: Path) -> None:
@@ -271,7 +282,7 @@ def test_every_regulariser_on_either_features_can_be_chosen_for_every_method(
     write_inputs(scale, tmp_path / "results")
     for name, spec in scale.runs.items():
         assert scale.spec_of(name) == spec
-        assert read_spec(tmp_path / "results/demo/runs" / name / "spec.yaml") == (name, spec)
+        assert read_spec(run_spec_file(tmp_path / "results", scale, name)) == (name, spec)
 
 
 def test_what_a_regulariser_acts_on_is_in_the_name_whatever_the_default(demo: Callable[..., Scale]) -> None:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from ldreg.config.result_paths import run_folder
 from ldreg.errors import LdregError
 from ldreg.exhibits.runs.run_table import read_exhibit
-from ldreg.workflow.inputs import exhibit_inputs, exhibit_spec, run_folder, write_inputs
+from ldreg.workflow.inputs import exhibit_inputs, exhibit_spec_file, write_inputs
 from ldreg.workflow.scale import Scale
 
 
@@ -54,7 +55,7 @@ def test_with_the_runs_of_others_come_the_files_that_these_read(
     transferred = [path for path in inputs if path.name == "mnist.json"]
     assert len(transferred) == len(scale.runs_of("table2")) and len(set(inputs)) == len(inputs)
     write_inputs(scale, tmp_path)
-    assert read_exhibit(exhibit_spec(tmp_path, "demo", "mine")).runs == tuple(
+    assert read_exhibit(exhibit_spec_file(tmp_path, scale, "mine")).runs == tuple(
         run_folder(tmp_path, "demo", run) for run in scale.runs_of("mine")
     )
 

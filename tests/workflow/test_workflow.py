@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ldreg.catalogue.measurements import MEASURED, PRETRAINED
 from ldreg.exhibits import RENDERERS
+from ldreg.workflow.inputs import exhibit_spec_file, run_spec_file, settings_file
+from ldreg.workflow.scale import Scale
 
 Workflow = Any  # tests/workflow/conftest.py
 RENDERER = {"table1_simclr": "main_table", "figure5": "sweep", "claims": "ledger"}
@@ -56,6 +59,11 @@ def test_every_output_is_there_and_nothing_half_written(finished: Workflow) -> N
         expected |= {f"exhibits/{name}" for name in (f"{exhibit}.spec.yaml", *OUTPUTS[exhibit])}
         expected |= {f"logs/exhibits/{exhibit}.log", f"exhibits/records/exhibit-{exhibit}.json"}
     expected.add("logs/data/digits.log")
+    scale = Scale(yaml.safe_load(finished.path("tiny.yaml").read_text()), "tiny.yaml", Path("config"))
+    specs = [run_spec_file(Path("results"), scale, run) for run in scale.runs]
+    specs += [exhibit_spec_file(Path("results"), scale, exhibit) for exhibit in scale.exhibits]
+    specs.append(settings_file(Path("results"), scale, "evaluation.yaml"))
+    expected |= {f"specs/{path.name}" for path in specs}
     found = {
         str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()
     }
@@ -132,8 +140,8 @@ def test_runs_of_one_seed_are_paired_until_the_regulariser_sets_in(finished: Wor
 def test_second_call_has_nothing_to_do(workflow: Workflow) -> None:
     done = workflow.run("--cores", "2")
     assert done.returncode == 0 and "Nothing to be done" in done.stdout + done.stderr
-    for name in (f"runs/{workflow.runs[0]}/spec.yaml", "evaluation.yaml", "exhibits/table1_simclr.spec.yaml"):
-        workflow.path("results/tiny", name).touch()
+    for path in workflow.path("results/tiny/specs").iterdir():
+        path.touch()
     assert workflow.jobs() == {}
 
 
@@ -177,6 +185,48 @@ def test_a_change_reruns_what_depends_on_it_and_nothing_else(workflow: Workflow,
     change, expected = CHANGES[what]
     workflow.edit(change)
     assert workflow.jobs() == expected
+
+
+def test_a_dry_run_after_an_edit_changes_no_spec_and_setting_back_leaves_nothing_to_do(
+    workflow: Workflow,
+) -> None:
+    """Jobs in flight keep what they were asked for, whatever is edited meanwhile."""
+    folder = workflow.path("results/tiny")
+    inputs = [*folder.glob("specs/*"), *folder.rglob("spec.yaml"), *folder.glob("exhibits/*.spec.yaml")]
+    before = {path: (path.stat().st_mtime_ns, path.read_text()) for path in inputs}
+    workflow.edit(lambda content: content["run"].update(epochs=3))
+    assert workflow.jobs() == ALL
+    assert {path: (path.stat().st_mtime_ns, path.read_text()) for path in inputs} == before
+    assert len(list(folder.glob("specs/*"))) > len([path for path in inputs if path.parent.name == "specs"])
+    workflow.edit(lambda content: content["run"].update(epochs=2))
+    assert workflow.jobs() == {}
+
+
+def test_a_value_that_is_changed_and_set_back_repeats_what_it_must_and_nothing_else(
+    workflow: Workflow,
+) -> None:
+    """A, B, A: what B made is made again for A, although A's spec is older than B's outputs."""
+    target = f"results/tiny/runs/{workflow.runs[-1]}/linear.json"
+    summary = workflow.path(target).with_name("summary.json")
+    first = json.loads(summary.read_text())["spec_hash"]
+    workflow.edit(lambda content: content["run"].update(epochs=1, warmup_epochs=0))
+    assert workflow.jobs(target) == {"pretrain": 1, "measure": 1}
+    assert workflow.run("--cores", "1", target).returncode == 0
+    assert json.loads(summary.read_text())["spec_hash"] != first
+    workflow.edit(lambda content: content["run"].update(epochs=2, warmup_epochs=1))
+    assert workflow.jobs() == {**SHOWN, "pretrain": 1, "measure": 1}
+
+
+def test_a_run_of_other_settings_is_neither_measured_nor_shown(workflow: Workflow) -> None:
+    summary = workflow.path("results/tiny/runs", workflow.runs[0], "summary.json")
+    content = json.loads(summary.read_text())
+    summary.write_text(json.dumps(content | {"spec_hash": "another"}))
+    for arguments in (("--forcerun", "measure"), ("--forcerun", "figure5", "figure5")):
+        done = workflow.run("--cores", "1", "--rerun-triggers", "input", *arguments)
+        told = done.stdout + done.stderr
+        assert (
+            done.returncode and f"runs/{workflow.runs[0]}/summary.json: spec_hash: 'another' is not" in told
+        )
 
 
 def test_results_do_not_depend_on_how_many_jobs_run_at_once(

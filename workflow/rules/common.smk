@@ -19,7 +19,9 @@ try:
         exhibit_inputs,
         exhibit_outputs,
         exhibit_settings,
-        exhibit_spec,
+        exhibit_spec_file,
+        run_spec_file,
+        settings_file,
         write_inputs,
     )
     from ldreg.workflow.scale import Scale
@@ -96,6 +98,16 @@ os.environ["PATH"] = path_with("ldreg")
 
 def data_of(wildcards):
     return DATASET.format(dataset=SCALE.runs[wildcards.run].dataset)
+
+
+def spec_of(wildcards):
+    """What the run is asked to be; the job copies it to the run's folder."""
+    return run_spec_file(RESULTS, SCALE, wildcards.run)
+
+
+def measured_by(name):
+    """The settings of a kind of measurement, such as evaluation.yaml."""
+    return settings_file(RESULTS, SCALE, name)
 
 
 def time_limit(wildcards):

@@ -27,7 +27,7 @@ for exhibit in SCALE.exhibits:
         name:
             exhibit
         input:
-            spec=exhibit_spec(RESULTS, SCALE.name, exhibit),
+            spec=exhibit_spec_file(RESULTS, SCALE, exhibit),
             runs=measurements_of(exhibit),
             settings=settings_of(exhibit),
             paper=expand(f"{CONFIG}/paper/{{name}}.csv", name=["reported", "settings"]),

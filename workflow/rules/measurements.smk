@@ -3,8 +3,8 @@ if "paper" in SCALE.content.evaluation.linear:
 
     rule linear_paper:
         input:
-            spec=f"{RUN}/spec.yaml",
-            settings=f"{RESULTS}/{SCALE.name}/linear_paper.yaml",
+            spec=spec_of,
+            settings=measured_by("linear_paper.yaml"),
             data=data_of,
             encoder=f"{RUN}/encoder.safetensors",
         output:
@@ -48,8 +48,8 @@ if TRANSFERRED:
 
     rule transfer:
         input:
-            spec=f"{RUN}/spec.yaml",
-            settings=f"{RESULTS}/{SCALE.name}/transfer.yaml",
+            spec=spec_of,
+            settings=measured_by("transfer.yaml"),
             pretrained_on=data_of,
             data=expand(AVAILABILITY, dataset=TRANSFERRED),
             # Else an offer that failed would go unnoticed while there are results of an earlier one.
@@ -82,7 +82,7 @@ if SCALE.content.detection:
 
     rule compose:
         input:
-            settings=f"{RESULTS}/{SCALE.name}/detection.yaml",
+            settings=measured_by("detection.yaml"),
             data=DATASET.format(dataset="digits"),
         output:
             COMPOSED,
@@ -116,8 +116,8 @@ if SCALE.content.detection:
 
     rule detect:
         input:
-            spec=f"{RUN}/spec.yaml",
-            settings=f"{RESULTS}/{SCALE.name}/detection.yaml",
+            spec=spec_of,
+            settings=measured_by("detection.yaml"),
             pretrained_on=data_of,
             data=COCO if SCALE.content.detection.dataset == "coco" else COMPOSED,
             encoder=f"{RUN}/encoder.safetensors",

@@ -6,7 +6,7 @@ def rule_of(measurement):
         name:
             measurement.key
         input:
-            spec=f"{RUN}/spec.yaml",
+            spec=spec_of,
             data=data_of,
             encoder=[f"{RUN}/encoder.safetensors"] if measurement.needs_encoder else [],
         output:

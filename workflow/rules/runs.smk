@@ -1,7 +1,7 @@
 # GPUs, threads and precision say how a run is executed. They are resources, which never cause a rerun.
 rule pretrain:
     input:
-        spec=f"{RUN}/spec.yaml",
+        spec=spec_of,
         data=data_of,
     output:
         expand(f"{RUN}/{{name}}", name=PRETRAINED, allow_missing=True),
@@ -24,8 +24,8 @@ rule pretrain:
 
 rule measure:
     input:
-        spec=f"{RUN}/spec.yaml",
-        evaluation=f"{RESULTS}/{SCALE.name}/evaluation.yaml",
+        spec=spec_of,
+        evaluation=measured_by("evaluation.yaml"),
         data=data_of,
         encoder=f"{RUN}/encoder.safetensors",
     output:

@@ -2,8 +2,8 @@
 rule site:
     input:
         exhibits=[outputs_of(name) for name in SCALE.exhibits],
-        specs=[exhibit_spec(RESULTS, SCALE.name, name) for name in SCALE.exhibits],
-        evaluation=f"{RESULTS}/{SCALE.name}/evaluation.yaml",
+        specs=[exhibit_spec_file(RESULTS, SCALE, name) for name in SCALE.exhibits],
+        evaluation=measured_by("evaluation.yaml"),
         paper=f"{CONFIG}/paper/{SETTINGS_FILE}",
     output:
         SITE,

@@ -64,9 +64,10 @@ def _tell_tracking(terminal: TextIO) -> None:
 
 
 def _pretrain(arguments: argparse.Namespace, terminal: TextIO) -> None:
+    from ldreg.config.result_paths import asked
     from ldreg.config.run_spec import read_spec
 
-    read_spec(arguments.spec)  # a mistake there is reported once, before ranks start
+    read_spec(asked(arguments.spec))  # a mistake there is reported once, before ranks start
     _tell_tracking(terminal)
     with _gpus(arguments):
         _start_ranks(arguments, terminal)

@@ -18,7 +18,7 @@ from ldreg.catalogue.methods import METHOD_SETTINGS, METHODS
 from ldreg.catalogue.optimizers import OPTIMIZERS
 from ldreg.catalogue.regularizers import REGULARIZER_SETTINGS, REGULARIZERS
 from ldreg.errors import LdregError, explain
-from ldreg.files import read_yaml, write_text
+from ldreg.files import read_json, read_yaml, write_text
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -212,6 +212,20 @@ def write_spec(path: Path, spec: RunSpec, run: str) -> None:
 def recipe_of(path: Path) -> int:
     """The recipe that a `spec.yaml` names, 1 where it names none."""
     return int(read_yaml(path).get("recipe", 1))
+
+
+def check_trained(folder: Path, spec_hash: str) -> None:
+    """Refuse a run that was trained by another spec than the one asked for; one without a summary passes.
+
+    Raises:
+        LdregError: naming both hashes.
+    """
+    path = folder / "summary.json"
+    if path.is_file() and (found := read_json(path).get("spec_hash")) != spec_hash:
+        raise LdregError(
+            f"{path}: spec_hash: {found!r} is not the one asked for ({spec_hash}): the run was trained with"
+            " other settings; train it again, or set the settings back"
+        )
 
 
 def read_spec(path: Path) -> tuple[str, RunSpec]:

@@ -10,6 +10,7 @@ import os
 import sys
 from pathlib import Path
 
+from ldreg.config.run_spec import check_trained
 from ldreg.errors import unknown
 from ldreg.exhibits.beyond.declared import EQUAL_COST, LID_ERROR, SCATTER, SURFACE
 from ldreg.exhibits.claims.declared import LEDGER
@@ -55,7 +56,7 @@ RENDERERS: dict[str, Renderer] = {renderer.key: renderer for renderer in _REGIST
 
 
 def render(spec_path: str | Path) -> list[Path]:
-    """Make the exhibit that `<name>.spec.yaml` describes; the files appear beside it as `<name>.<suffix>`.
+    """Make the exhibit that a `.spec.yaml` describes; the files appear beside its copy as `<name>.<suffix>`.
 
     Returns the written paths in the order of the renderer's suffixes. Raises LdregError for an unknown
     renderer or setting and for a measurement that a run lacks; then no file is written.
@@ -69,6 +70,8 @@ def render(spec_path: str | Path) -> list[Path]:
     if exhibit.renderer not in RENDERERS:
         raise unknown(f"{spec_path}: renderer", exhibit.renderer, RENDERERS)
     renderer = RENDERERS[exhibit.renderer]
+    for run, spec_hash in zip(exhibit.runs, exhibit.spec_hashes, strict=False):
+        check_trained(run, spec_hash)
     made = renderer.function(exhibit)
     contents = made if isinstance(made, dict) else made.files()
     if "html" in renderer.suffixes:

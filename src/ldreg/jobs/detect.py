@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from ldreg.config.run_spec import read_spec
 from ldreg.config.scale_file import Detection, Execution
 from ldreg.data.decode import CorruptImages
 from ldreg.detection.checkpoint import Checkpoint
@@ -14,7 +13,7 @@ from ldreg.detection.composed import MANIFEST, read_composed
 from ldreg.detection.fine_tuning import train_and_evaluate
 from ldreg.errors import LdregError
 from ldreg.files import digest, read_json, write_json
-from ldreg.jobs.shared import on_device, read_settings
+from ldreg.jobs.shared import on_device, open_run, read_settings
 from ldreg.models.load import channels_of, load_encoder, trained_weights
 from ldreg.runtime.console import tell
 from ldreg.runtime.distributed import device_name, rank, world_size
@@ -45,7 +44,7 @@ def detect_job(
     Raises:
         LdregError: a file is missing, broken or belongs to another run; then nothing is trained.
     """
-    run, spec = read_spec(spec_path)
+    run, spec, spec_path = open_run(spec_path, trained=True)
     settings, weights = read_settings(settings_path, Detection), trained_weights(spec_path)
     parts = _splits(settings, settings_path, data)
     digests = annotation_digests(*parts)

@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-from ldreg.config.run_spec import read_spec
 from ldreg.config.scale_file import Execution
 from ldreg.data.decode import CorruptImages
 from ldreg.errors import LdregError
 from ldreg.evaluation.features import represent
 from ldreg.evaluation.lid_error import BATCH_ROWS, BATCH_SEED, BATCHES, lid_errors, tf32_errors
 from ldreg.files import write_json
-from ldreg.jobs.shared import images_of, on_device, record_of_run
+from ldreg.jobs.shared import images_of, on_device, open_run, record_of_run
 from ldreg.models.load import load_encoder, trained_weights
 from ldreg.runtime.provenance import git_tags
 
@@ -23,7 +22,7 @@ def lid_error_job(spec_path: Path, data: Path, execution: Execution) -> None:
     Raises:
         LdregError: the run is not trained, or its training split is too small.
     """
-    run, spec = read_spec(spec_path)
+    run, spec, spec_path = open_run(spec_path, trained=True)
     weights, images = trained_weights(spec_path), images_of(spec, data)
     corrupt = CorruptImages(execution.corrupt_images)
     with (

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import TextIO
 
 from ldreg.catalogue.backbones import WITH_PATCHES
-from ldreg.config.run_spec import read_spec
 from ldreg.config.scale_file import Evaluation, Execution
 from ldreg.data.decode import CorruptImages
 from ldreg.evaluation.linear_paper import PaperSettings, Row, linear_paper
 from ldreg.files import write_json
-from ldreg.jobs.shared import data_tags, images_of, on_device, read_settings
+from ldreg.jobs.shared import data_tags, images_of, on_device, open_run, read_settings
 from ldreg.models.load import load_encoder, trained_weights
 from ldreg.runtime.console import Progress
 from ldreg.runtime.distributed import device_name, rank, world_size
@@ -34,7 +33,7 @@ def linear_paper_job(
     Raises:
         LdregError: at a file that is missing or broken, before anything is trained.
     """
-    run, spec = read_spec(spec_path)
+    run, spec, spec_path = open_run(spec_path, trained=True)
     settings = classifier_settings(read_settings(settings_path, Evaluation), spec.backbone)
     weights, folder = trained_weights(spec_path), spec_path.parent
     images, corrupt = images_of(spec, data), CorruptImages(execution.corrupt_images)

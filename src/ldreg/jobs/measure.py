@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from ldreg.config.run_spec import read_spec
 from ldreg.config.scale_file import Evaluation, Execution
 from ldreg.data.decode import CorruptImages
 from ldreg.evaluation.measure import measure
 from ldreg.files import write_json
-from ldreg.jobs.shared import data_tags, images_of, on_device, read_settings
+from ldreg.jobs.shared import data_tags, images_of, on_device, open_run, read_settings
 from ldreg.models.load import load_encoder, trained_weights
 from ldreg.tracking import Tracker
 
@@ -25,7 +24,7 @@ def measure_job(spec_path: Path, evaluation: Path, data: Path, execution: Execut
     Raises:
         LdregError: a file is missing or broken; then nothing is measured.
     """
-    _, spec = read_spec(spec_path)
+    _, spec, spec_path = open_run(spec_path, trained=True)
     settings, weights = read_settings(evaluation, Evaluation), trained_weights(spec_path)
     images, corrupt = images_of(spec, data), CorruptImages(execution.corrupt_images)
     tags, folder = data_tags(images), spec_path.parent

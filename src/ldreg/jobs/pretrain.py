@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from ldreg.config.run_spec import RunSpec, read_spec
+from ldreg.config.run_spec import RunSpec
 from ldreg.config.scale_file import Execution
 from ldreg.data.datasets import ImageData
 from ldreg.data.decode import CorruptImages
 from ldreg.data.folder import ImageFiles
 from ldreg.files import replacing, write_json
-from ldreg.jobs.shared import data_tags, images_of, on_device, resuming, trained_as
+from ldreg.jobs.shared import data_tags, images_of, on_device, open_run, resuming, trained_as
 from ldreg.runtime.advice import advice
 from ldreg.runtime.checkpoint import Checkpoint
 from ldreg.runtime.console import Progress, say
@@ -52,7 +52,7 @@ def pretrain_job(
     # These are imported here because the methods' libraries take seconds, which other jobs need not spend.
     from ldreg.training.pretrain import pretrain
 
-    run, spec = read_spec(spec_path)
+    run, spec, spec_path = open_run(spec_path)
     images, corrupt = images_of(spec, data), CorruptImages(execution.corrupt_images)
     folder = spec_path.parent
     with on_device(execution) as device:

@@ -1,14 +1,16 @@
 """Steps that jobs share: reading settings, loading images, opening the device, and facts for the record."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from pydantic import BaseModel, ValidationError
 
-from ldreg.config.run_spec import RunSpec
+from ldreg.config.result_paths import asked, scale_of_spec
+from ldreg.config.run_spec import RunSpec, check_trained, read_spec, write_spec
 from ldreg.config.scale_file import Execution
 from ldreg.data.datasets import ImageData, load
 from ldreg.errors import explain
@@ -39,6 +41,35 @@ def read_settings(path: Path, kind: type[Block]) -> Block:
 def images_of(spec: RunSpec, manifest: Path) -> ImageData:
     """The images that a run trains and is tested on; `manifest` is the dataset.json of its data set."""
     return load(spec.dataset, manifest.parent.parent, spec.train_images)
+
+
+class OpenedRun(NamedTuple):
+    """What a job on a run is asked for: the run's name, its spec, and the copy of it in the run's folder."""
+
+    run: str
+    spec: RunSpec
+    spec_path: Path
+
+
+def open_run(spec_path: Path, trained: bool = False) -> OpenedRun:
+    """Read what a job on a run is asked for, and copy it to the run's folder, where the outputs appear.
+
+    Args:
+        spec_path: a file of results/<scale>/specs, as the workflow has it, or spec.yaml in a run's folder.
+        trained: whether the job takes the run's encoder.
+
+    Raises:
+        LdregError: the spec is missing, broken or of another recipe, or the run has been trained by another.
+    """
+    spec_path = asked(spec_path)
+    run, spec = read_spec(spec_path)
+    scale = scale_of_spec(spec_path)
+    copy = scale / "runs" / run / "spec.yaml" if scale else spec_path
+    if trained:
+        check_trained(copy.parent, spec.hash)
+    if scale and int(os.environ.get("RANK", 0)) == 0:
+        write_spec(copy, spec, run)
+    return OpenedRun(run, spec, copy)
 
 
 @contextmanager

@@ -4,11 +4,10 @@ from pathlib import Path
 
 import torch
 
-from ldreg.config.run_spec import read_spec
 from ldreg.config.scale_file import Execution
 from ldreg.data.decode import CorruptImages
 from ldreg.files import write_json
-from ldreg.jobs.shared import images_of, on_device, record_of_run, trained_as
+from ldreg.jobs.shared import images_of, on_device, open_run, record_of_run, trained_as
 from ldreg.runtime.distributed import device_name, rank
 from ldreg.runtime.provenance import git_tags
 from ldreg.training.step_cost import step_cost
@@ -20,7 +19,7 @@ def step_cost_job(spec_path: Path, data: Path, execution: Execution) -> None:
     Args:
         data: dataset.json of the run's data set.
     """
-    run, spec = read_spec(spec_path)
+    run, spec, spec_path = open_run(spec_path)
     images, corrupt = images_of(spec, data), CorruptImages(execution.corrupt_images)
     with on_device(execution) as device:
         if rank() != 0:

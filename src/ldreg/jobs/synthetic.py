@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from ldreg.config.result_paths import asked
 from ldreg.files import read_keys, write_text
 from ldreg.plane.experiments import figure1, figure3
 from ldreg.tracking import JobRecord
@@ -20,12 +21,12 @@ def synthetic_job(figure: str, seeds: Sequence[int], output: Path) -> None:
     (`mlid_over_k`: a list of lists). Equal seeds give equal files.
 
     Args:
-        output: lies beside the exhibit's spec, if there is one; the record takes the scale from that spec.
+        output: lies in the folder of exhibits. If the scale declares the figure, the job leaves a record.
     """
     torch.set_num_threads(1)  # sums in another order would be rounded differently
     compute = {"figure1": figure1, "figure3": figure3}[figure]
-    spec = output.with_name(f"{figure}.spec.yaml")
-    with _record(figure, spec) if spec.is_file() else nullcontext() as record:
+    spec = asked(output.with_name(f"{figure}.spec.yaml"))
+    with _record(figure, spec, output.parent) if spec.is_file() else nullcontext() as record:
         content = compute(seeds)
         write_text(output, json.dumps(content, allow_nan=False) + "\n")
         if record:
@@ -34,9 +35,9 @@ def synthetic_job(figure: str, seeds: Sequence[int], output: Path) -> None:
             record.results |= _results(content["panels"])
 
 
-def _record(figure: str, spec: Path) -> JobRecord:
+def _record(figure: str, spec: Path, folder: Path) -> JobRecord:
     scale = read_keys(spec, "scale")["scale"]
-    record = JobRecord(spec.parent, "synthetic", f"{figure} synthetic", scale, part=figure)
+    record = JobRecord(folder, "synthetic", f"{figure} synthetic", scale, part=figure)
     record.tags["exhibit"] = figure
     return record
 

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from ldreg.config.run_spec import read_spec
 from ldreg.config.scale_file import Execution, Transfer
 from ldreg.data.availability import read_availability
 from ldreg.data.datasets import load
 from ldreg.data.decode import CorruptImages
 from ldreg.evaluation.transfer import TransferSettings, transfer
 from ldreg.files import write_json
-from ldreg.jobs.shared import on_device, read_settings
+from ldreg.jobs.shared import on_device, open_run, read_settings
 from ldreg.models.load import channels_of, load_encoder, trained_weights
 from ldreg.runtime.distributed import device_name
 from ldreg.runtime.provenance import git_tags, versions
@@ -39,7 +38,7 @@ def transfer_job(
     Raises:
         LdregError: a file is missing, broken or belongs to another run; then nothing is written.
     """
-    _, spec = read_spec(spec_path)
+    _, spec, spec_path = open_run(spec_path, trained=True)
     available = [read_availability(path) for path in data]
     settings = classifier_settings(read_settings(settings_path, Transfer))
     weights, channels, folder = trained_weights(spec_path), channels_of(pretrained_on), spec_path.parent

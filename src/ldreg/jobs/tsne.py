@@ -3,7 +3,6 @@
 import csv
 from pathlib import Path
 
-from ldreg.config.run_spec import read_spec
 from ldreg.config.scale_file import Execution
 from ldreg.data.datasets import Split
 from ldreg.data.decode import CorruptImages
@@ -11,7 +10,7 @@ from ldreg.errors import LdregError
 from ldreg.evaluation.features import represent
 from ldreg.evaluation.tsne import CLASSES, embed, first_classes, perplexity
 from ldreg.files import replacing
-from ldreg.jobs.shared import images_of, on_device, record_of_run
+from ldreg.jobs.shared import images_of, on_device, open_run, record_of_run
 from ldreg.models.load import load_encoder, trained_weights
 
 
@@ -26,7 +25,7 @@ def tsne_job(spec_path: Path, data: Path, execution: Execution) -> None:
     Raises:
         LdregError: the run is not trained, or its test split has fewer than 4 images of the first classes.
     """
-    run, spec = read_spec(spec_path)
+    run, spec, spec_path = open_run(spec_path, trained=True)
     weights, images = trained_weights(spec_path), images_of(spec, data)
     rows = first_classes(images.test.labels)
     if len(rows) < 4:

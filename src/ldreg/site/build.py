@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from ldreg.config.result_paths import Declared, read_declared
 from ldreg.errors import LdregError, unknown
 from ldreg.exhibits.output.labels import listed
 from ldreg.exhibits.paper import SETTINGS_FILE
@@ -21,7 +22,6 @@ from ldreg.site.section import Shown, category_section, exhibit_section, missing
 from ldreg.site.shared import shared_notes, shared_section
 from ldreg.site.stylesheet import STYLESHEET
 from ldreg.site.tables import badge
-from ldreg.workflow.inputs import declared_exhibits
 
 CATEGORIES = (
     "Summary",
@@ -66,8 +66,9 @@ def build_site(folder: Path, exhibits: Iterable[str] = ()) -> Path:
     Raises:
         LdregError: no exhibit is declared, or one, a run or the paper's settings cannot be read.
     """
-    wanted = list(exhibits) or declared_exhibits(folder) or []
-    shown = [read_shown(path) for path in _specs(folder, wanted)]
+    declared = read_declared(folder)
+    exhibits = tuple(exhibits)
+    shown = [read_shown(path) for path in _specs(folder, declared, exhibits)]
     if not exhibits:
         shown.sort(key=_place)
     made = [each for each in shown if each.files]
@@ -91,22 +92,25 @@ def build_site(folder: Path, exhibits: Iterable[str] = ()) -> Path:
                 title, shown, made, exhibit_section(first, folder, shared, "h2") if first else "", shared
             ),
             main="\n".join(parts),
-            evaluation=_evaluation(folder, shown[0]),
+            evaluation=_evaluation(declared, shown[0]),
             folder=escape(f"results/{folder.resolve().name}"),
         ),
     )
     return path
 
 
-def _specs(folder: Path, exhibits: Sequence[str]) -> list[Path]:
-    found = sorted(folder.glob("exhibits/*.spec.yaml"), key=_by_number)
-    specs = {path.name.removesuffix(".spec.yaml"): path for path in found}
+def _specs(folder: Path, declared: Declared | None, exhibits: Sequence[str]) -> list[Path]:
+    """The specs of the exhibits shown: of those made, what they were made by; of others, what is declared."""
+    copies = sorted(folder.glob("exhibits/*.spec.yaml"), key=_by_number)
+    made = {path.name.removesuffix(".spec.yaml"): path for path in copies}
+    specs = {**declared.exhibits, **made} if declared else made
+    wanted = exhibits or (tuple(declared.exhibits) if declared else ())
     if not specs:
         raise LdregError(f"{folder / 'exhibits'}: no exhibit is declared; make some first: snakemake core")
-    for exhibit in exhibits:
+    for exhibit in wanted:
         if exhibit not in specs:
             raise unknown(f"{folder / 'exhibits'}: exhibit", exhibit, specs)
-    return [specs[exhibit] for exhibit in exhibits or specs]
+    return [specs[exhibit] for exhibit in wanted or specs]
 
 
 def _place(each: Shown) -> tuple[int, bool, list[str | int]]:
@@ -137,7 +141,7 @@ def _header(
 ) -> str:
     declared = dict.fromkeys(run for each in shown for run in each.runs)
     finished = {run: read_json(run / "summary.json") for run in declared if (run / "summary.json").is_file()}
-    specs = [read_yaml(run / "spec.yaml") for run in finished or declared]
+    specs = [read_yaml(path) for run in finished or declared if (path := run / "spec.yaml").is_file()]
     facts = {
         "Data": listed(spec["dataset"] for spec in specs),
         "Encoders": listed(spec["backbone"] for spec in specs),
@@ -164,13 +168,14 @@ other scales than the paper's, only effects are comparable: LDReg minus none, pa
 </header>"""
 
 
-def _evaluation(folder: Path, exhibit: Shown) -> str:
+def _evaluation(declared: Declared | None, exhibit: Shown) -> str:
     """What differs in every accuracy, whatever exhibit shows it; by the protocol of this one."""
-    if not (folder / "evaluation.yaml").is_file():
+    if declared is None or not declared.settings:
         return ""
     paper = PaperSettings(exhibit.paper / SETTINGS_FILE)
     protocol = read_yaml(exhibit.path)["settings"].get("linear", "cached")
-    told = measured_otherwise(linear_evaluation(folder, protocol, paper.of_all("evaluation.")), paper)
+    used = linear_evaluation(declared.settings, protocol, paper.of_all("evaluation."))
+    told = measured_otherwise(used, paper)
     return f"<p>{escape(told)}</p>" if told else ""
 
 

@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 
 from ldreg.catalogue.backbones import STAND_INS
+from ldreg.config.result_paths import scale_of_spec
 from ldreg.errors import LdregError, unknown
 from ldreg.exhibits import RENDERERS
 from ldreg.exhibits.paper import SETTINGS_FILE
@@ -50,7 +51,9 @@ def read_shown(path: Path) -> Shown:
     if content["renderer"] not in RENDERERS:
         raise unknown(f"{path}: renderer", content["renderer"], RENDERERS)
     renderer = RENDERERS[content["renderer"]]
-    files = {suffix: path.with_name(f"{exhibit}.{suffix}") for suffix in renderer.suffixes}
+    scale = scale_of_spec(path)
+    folder = scale / "exhibits" if scale else path.parent
+    files = {suffix: folder / f"{exhibit}.{suffix}" for suffix in renderer.suffixes}
     return Shown(
         name=exhibit,
         scale=content["scale"],

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ldreg.config.result_paths import read_declared
 from ldreg.errors import LdregError
 from ldreg.exhibits import RENDERERS
 from ldreg.files import read_yaml
 from ldreg.tracking import tracking_uri
-from ldreg.workflow.inputs import declared_exhibits
 
 
 def show(folder: Path, console: Console | None = None) -> None:
@@ -21,8 +21,10 @@ def show(folder: Path, console: Console | None = None) -> None:
     """
     console = console or Console(soft_wrap=True)
     specs = sorted((folder / "exhibits").glob("*.spec.yaml"))
-    if (declared := declared_exhibits(folder)) is not None:
-        specs = [path for name in declared if (path := folder / f"exhibits/{name}.spec.yaml") in specs]
+    if (declared := read_declared(folder)) is not None:
+        specs = [
+            path for name in declared.exhibits if (path := folder / f"exhibits/{name}.spec.yaml") in specs
+        ]
     made = [path for path in specs if _is_made(path)]
     if not made:
         raise LdregError(f"{folder / 'exhibits'}: no exhibit has been made; make some first: snakemake core")

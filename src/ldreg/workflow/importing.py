@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ldreg.catalogue.measurements import MEASUREMENTS, PRETRAINED
 from ldreg.catalogue.methods import METHODS
+from ldreg.config.result_paths import run_folder
 from ldreg.config.run_spec import RunSpec, write_spec
 from ldreg.errors import LdregError, unknown
 from ldreg.files import replacing, write_json
@@ -24,7 +25,6 @@ from ldreg.models.networks import build_encoder
 from ldreg.runtime.provenance import git_tags
 from ldreg.tracking import run_files
 from ldreg.training.monitors import empty_row
-from ldreg.workflow.inputs import run_folder
 from ldreg.workflow.scale import Scale
 
 SUFFIXES = (".pth", ".pt", ".tar", ".bin", ".safetensors")

@@ -1,40 +1,44 @@
 """Paths below `results/<scale>`, and the small files there that jobs take as input.
 
-These files are written when Snakemake parses the workflow, each only if its content changes. Snakemake
-compares such inputs by content, so that a changed value reruns what depends on it and nothing else.
+What a job is asked for stands in a file of `results/<scale>/specs`, whose name holds a hash of what it says.
+Such a file is written once, when Snakemake parses the workflow, and never again: a dry run after an edit
+adds files and changes none, so jobs in flight keep theirs. A changed value names another file, which reruns
+what depends on it and nothing else. When a job starts, it copies its own spec to its folder.
 """
 
+import hashlib
+import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ldreg.catalogue.measurements import MEASUREMENTS
-from ldreg.config.run_spec import write_spec
+from ldreg.config.result_paths import DECLARED, DECLARED_KEYS, SPECS, exhibit_spec, run_folder
+from ldreg.config.run_spec import RunSpec, spec_text
 from ldreg.exhibits.paper import REPORTED_FILE
-from ldreg.files import read_yaml, write_yaml
+from ldreg.files import write_text, write_yaml, yaml_text
 from ldreg.workflow.rechecks import recheck_file, write_rechecks
 from ldreg.workflow.scale import Scale
 from ldreg.workflow.set_aside import set_aside
 
-DECLARED = "exhibits.yaml"
+_HASH = 16  # hexadecimal digits in the name of a file
 
 
-def run_folder(results: Path, scale: str, run: str) -> Path:
-    """Folder of a run: its spec, its encoder, its measurements."""
-    return results / scale / "runs" / run
+def run_spec_file(results: Path, scale: Scale, run: str) -> Path:
+    """The file in `specs` that says what a run is: a pure function of the run's name and spec."""
+    return results / scale.name / SPECS / f"{_hash_of_run(run, scale.runs[run])}.yaml"
 
 
-def exhibit_spec(results: Path, scale: str, exhibit: str) -> Path:
-    """The file that says what an exhibit shows; its outputs lie beside it."""
-    return results / scale / "exhibits" / f"{exhibit}.spec.yaml"
+def settings_file(results: Path, scale: Scale, name: str) -> Path:
+    """The file in `specs` with the settings of measurements that are called `name`, e.g. evaluation.yaml."""
+    stem = name.removesuffix(".yaml")
+    return results / scale.name / SPECS / f"{stem}-{_hash(settings_of_measurements(scale)[name])}.yaml"
 
 
-def declared_exhibits(folder: Path) -> list[str] | None:
-    """The exhibits that the scale file declared when it was read last, in its order; None if it never was.
-
-    `folder` is results/<scale>. Specs of other exhibits may still lie there, because nothing is deleted.
-    """
-    path = folder / DECLARED
-    return list(read_yaml(path)["exhibits"]) if path.is_file() else None
+def exhibit_spec_file(results: Path, scale: Scale, exhibit: str) -> Path:
+    """The file in `specs` that says what an exhibit shows."""
+    content = _exhibit(scale, results, exhibit)
+    return results / scale.name / SPECS / f"{exhibit}-{_hash(content)}.spec.yaml"
 
 
 def exhibit_outputs(results: Path, scale: Scale, exhibit: str) -> list[Path]:
@@ -51,7 +55,7 @@ def exhibit_inputs(results: Path, scale: Scale, exhibit: str) -> list[Path]:
     names = ("summary.json", *scale.measured, *scale.run_files(exhibit))
     folders = [run_folder(results, scale.name, run) for run in scale.runs_of(exhibit)]
     own = [folder / name for folder in folders for name in names]
-    own += [results / scale.name / name for name in scale.scale_files(exhibit)]
+    own += [_file_of_scale(results, scale, name) for name in scale.scale_files(exhibit)]
     taken = [path for other in scale.taken_from(exhibit) for path in exhibit_inputs(results, scale, other)]
     return list(dict.fromkeys([*own, *taken]))
 
@@ -73,49 +77,71 @@ def exhibit_settings(results: Path, scale: Scale, exhibit: str) -> list[Path]:
     job that depends on it fails and loses its outputs. An exhibit that does not depend on the setting itself
     would then count as up to date.
     """
-    folder = results / scale.name
-    found = [run_folder(results, scale.name, run) / "spec.yaml" for run in scale.runs_of(exhibit)]
+    found = [run_spec_file(results, scale, run) for run in scale.runs_of(exhibit)]
     read = {name for _, name in files_of_runs(results, scale, exhibit)}
     for measurement in MEASUREMENTS.values():
         if measurement.settings and any(map(measurement.writes, read)):
-            found.append(folder / measurement.settings)
+            found.append(settings_file(results, scale, measurement.settings))
             if measurement.key == "transfer":
                 found += [recheck_file(results, scale.name, each) for each in scale.content.transfer.datasets]
+    return found
+
+
+@cache
+def settings_of_measurements(scale: Scale) -> dict[str, dict[str, Any]]:
+    """The settings of measurements by the name of their file; of those blocks that the scale has."""
+    evaluation = scale.content.evaluation.model_dump(mode="json")
+    # The paper's linear evaluation takes days, and has a file of its own: no other change repeats it.
+    found = {"evaluation.yaml": {key: value for key, value in evaluation.items() if key != "linear_paper"}}
+    if "paper" in evaluation["linear"]:
+        found["linear_paper.yaml"] = {key: evaluation[key] for key in ("test_view", "linear_paper")}
+    for name in ("transfer", "detection"):
+        if block := getattr(scale.content, name):
+            found[f"{name}.yaml"] = block.model_dump(mode="json")
     return found
 
 
 def write_inputs(scale: Scale, results: Path) -> None:
     """Write the specs of all runs and exhibits and the settings of measurements; all of them or none.
 
-    It also writes the files that say whether data sets that were left out are looked for again.
+    It also writes the files that say whether data sets that were left out are looked for again, and what the
+    scale declares for commands that are typed by hand.
     """
-    exhibits = {name: _exhibit(scale, results, name) for name in scale.exhibits}
+    exhibits = {exhibit_spec_file(results, scale, name): name for name in scale.exhibits}
     for run, spec in scale.runs.items():
         set_aside(results / scale.name, run, spec)
-        write_spec(run_folder(results, scale.name, run) / "spec.yaml", spec, run)
-    # The paper's linear evaluation takes days, and has a file of its own: no other change repeats it.
-    evaluation = scale.content.evaluation.model_dump(mode="json")
-    title = "How this scale's encoders are measured"
-    measured = {key: value for key, value in evaluation.items() if key != "linear_paper"}
-    _write_yaml(results / scale.name / "evaluation.yaml", title, measured)
-    if "paper" in evaluation["linear"]:
-        trained = {key: evaluation[key] for key in ("test_view", "linear_paper")}
-        title = "How linear classifiers are trained on crops, as in the paper"
-        _write_yaml(results / scale.name / "linear_paper.yaml", title, trained)
-    blocks = {
-        "transfer": "How this scale's encoders are tested on other data sets",
-        "detection": "How detectors are fine-tuned from this scale's encoders",
-    }
-    for name, title in blocks.items():
-        if block := getattr(scale.content, name):
-            _write_yaml(results / scale.name / f"{name}.yaml", title, block.model_dump(mode="json"))
-    for name, content in exhibits.items():
-        _write_yaml(exhibit_spec(results, scale.name, name), "What this exhibit shows", content)
+        path = run_spec_file(results, scale, run)
+        if not path.is_file():  # to compose the text of hundreds of specs takes a second
+            _write_once(path, spec_text(spec, run))
+    for name, content in settings_of_measurements(scale).items():
+        text = _text(_measured_by(name), content)
+        _write_once(settings_file(results, scale, name), text)
+    for path, name in exhibits.items():
+        _write_once(path, _text("What this exhibit shows", _exhibit(scale, results, name)))
     write_rechecks(scale, results)
-    title = "The exhibits that are declared, in the order of the page"
-    _write_yaml(results / scale.name / DECLARED, title, {"exhibits": list(exhibits)})
+    files = (
+        {name: path for path, name in exhibits.items()},
+        {run: run_spec_file(results, scale, run) for run in scale.runs},
+        {name: settings_file(results, scale, name) for name in settings_of_measurements(scale)},
+    )
+    declared = {
+        key: {name: f"{SPECS}/{path.name}" for name, path in each.items()}
+        for key, each in zip(DECLARED_KEYS, files, strict=True)
+    }
+    # For commands that are typed by hand; no job of the workflow depends on these.
+    for name, content in settings_of_measurements(scale).items():
+        write_yaml(results / scale.name / name, _comment(_measured_by(name)), content)
+    write_yaml(results / scale.name / DECLARED, _comment("What the scale declares"), declared)
 
 
+def _file_of_scale(results: Path, scale: Scale, name: str) -> Path:
+    """A file that an exhibit reads beside its runs: settings of measurements, or some job's output."""
+    if name in settings_of_measurements(scale):
+        return settings_file(results, scale, name)
+    return results / scale.name / name
+
+
+@cache
 def _exhibit(scale: Scale, results: Path, name: str) -> dict[str, Any]:
     exhibit = scale.exhibits[name]
 
@@ -123,15 +149,44 @@ def _exhibit(scale: Scale, results: Path, name: str) -> dict[str, Any]:
         return str(run_folder(results, scale.name, run))
 
     defaults = scale.renderer_of(name).defaults(scale.settings_of(name), scale.in_scale(name), folder)
-    return {
+    runs = scale.runs_of(name)
+    content = {
         "exhibit": name,
         "scale": scale.name,
         **exhibit.model_dump(mode="json", exclude={"runs", "runs_of", "seeds", "settings"}),
         "settings": defaults | exhibit.settings,
-        "runs": [folder(run) for run in scale.runs_of(name)],
+        "runs": [folder(run) for run in runs],
+        "spec_hashes": [spec.hash for spec in runs.values()],
         "paper": str(scale.folder / "paper" / REPORTED_FILE),
     }
+    if set(scale.scale_files(name)) & settings_of_measurements(scale).keys():
+        files = {key: settings_file(results, scale, key) for key in settings_of_measurements(scale)}
+        content["measured_by"] = {key: str(path) for key, path in files.items()}
+    return content
 
 
-def _write_yaml(path: Path, title: str, value: dict[str, Any]) -> None:
-    write_yaml(path, f"{title}; made from the scale file: edit that one.", value)
+@cache
+def _hash_of_run(run: str, spec: RunSpec) -> str:
+    return _hash({"run": run, **spec.model_dump(mode="json")})
+
+
+def _hash(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:_HASH]
+
+
+def _measured_by(name: str) -> str:
+    return f"Settings of measurements: {name.removesuffix('.yaml')}"
+
+
+def _comment(title: str) -> str:
+    return f"{title}; made from the scale file: edit that one."
+
+
+def _text(title: str, value: dict[str, Any]) -> str:
+    return yaml_text(_comment(title), value)
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Write a file whose name says its content, unless it is there."""
+    if not path.is_file():
+        write_text(path, text)

@@ -7,8 +7,9 @@ from typing import Any
 
 from ldreg.catalogue.backbones import BACKBONES
 from ldreg.catalogue.measurements import MEASUREMENTS, PRETRAINED
+from ldreg.config.result_paths import run_folder
 from ldreg.files import read_json
-from ldreg.workflow.inputs import files_of_runs, run_folder
+from ldreg.workflow.inputs import files_of_runs
 from ldreg.workflow.scale import Scale
 
 

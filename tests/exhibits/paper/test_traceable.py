@@ -17,6 +17,8 @@ import pytest
 from exhibits.figures.test_plane import content as plane_content
 
 import ldreg
+from ldreg.config.result_paths import run_folder
+from ldreg.config.run_spec import write_spec
 from ldreg.exhibits import RENDERERS
 from ldreg.exhibits.figures.plane_data import figure1_table
 from ldreg.exhibits.output.labels import name as named
@@ -27,7 +29,7 @@ from ldreg.exhibits.paper.settings import STATUS
 from ldreg.exhibits.runs.execution import percent
 from ldreg.exhibits.runs.run_table import read_exhibit
 from ldreg.files import read_yaml
-from ldreg.workflow.inputs import exhibit_spec, run_folder, write_inputs
+from ldreg.workflow.inputs import exhibit_spec_file, write_inputs
 from ldreg.workflow.scale import Scale
 
 SOURCE = Path(ldreg.__file__).parent
@@ -78,6 +80,7 @@ def fabricate(scale: Scale, results: Path) -> None:
     datasets = scale.content.transfer.datasets if scale.content.transfer else ()
     for place, run in enumerate(scale.runs):
         folder = run_folder(results, scale.name, run)
+        write_spec(folder / "spec.yaml", scale.runs[run], run)
         spec = read_yaml(folder / "spec.yaml")
         ap = dict.fromkeys(("ap", "ap50", "ap75"), 20.0 + place)
         files: dict[str, Any] = {
@@ -141,7 +144,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def cells(results: Path, scale: str, exhibit: str) -> pd.DataFrame:
     """The CSV of an exhibit, all as text."""
-    spec = read_exhibit(exhibit_spec(results, scale, exhibit))
+    spec = read_exhibit(exhibit_spec_file(results, SCALES[scale], exhibit))
     made = RENDERERS[spec.renderer].function(spec)
     text = made["csv"] if isinstance(made, dict) else made.csv
     return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)

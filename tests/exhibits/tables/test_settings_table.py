@@ -60,7 +60,10 @@ class Made:
         name = f"table{which}" if isinstance(which, int) else which
         content = {"exhibit": name, "scale": "imagenet", "renderer": "settings_table"}
         content |= {"title": name, "caption": "The settings.", "runs": self.runs}
-        content |= {"paper": str(self.paper)}
+        content |= {
+            "paper": str(self.paper),
+            "measured_by": {"evaluation.yaml": str(self.root / "evaluation.yaml")},
+        }
         content["settings"] = {"table": name, "scale_of_paper": True, **settings}
         path = self.root / f"exhibits/{name}.spec.yaml"
         path.parent.mkdir(exist_ok=True)

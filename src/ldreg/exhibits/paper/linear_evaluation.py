@@ -17,19 +17,21 @@ FIXED = {
 }
 
 
-def linear_evaluation(folder: Path, protocol: str, given: Mapping[str, PaperSetting]) -> dict[str, Any]:
+def linear_evaluation(
+    files: Mapping[str, Path], protocol: str, given: Mapping[str, PaperSetting]
+) -> dict[str, Any]:
     """The settings by which the accuracies shown were measured, by key.
 
     Keys that a protocol has no setting for are absent: for these the paper's settings say what is done here.
 
     Args:
-        folder: results/<scale>.
+        files: the scale's settings of measurements by name: evaluation.yaml, linear_paper.yaml.
         protocol: of the linear accuracies that are shown.
         given: what the paper gives under `evaluation.`, which is left out of the keys.
     """
     if protocol == "cached":
-        return read_yaml(folder / "evaluation.yaml")
-    content = read_yaml(folder / "linear_paper.yaml")
+        return read_yaml(files["evaluation.yaml"])
+    content = read_yaml(files["linear_paper.yaml"])
     found = FIXED | {f"linear_{key}": value for key, value in content["linear_paper"].items()}
     if content["test_view"] == "authors" and "linear_test_view" in given:
         found["linear_test_view"] = given["linear_test_view"].values[0]  # theirs, whatever words are for it

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ldreg.catalogue.measurements import LINEAR_FILES
 from ldreg.config.grids import SETTINGS
+from ldreg.config.result_paths import copy_of_exhibit
 from ldreg.errors import LdregError, explain, unknown
 from ldreg.exhibits.output.labels import both, listed, present, same, seeds
 from ldreg.exhibits.settings import Settings
@@ -23,7 +24,7 @@ SETTING_KEYS = tuple(key for key in SETTINGS if key not in ("monitor_k", "knn_ev
 
 
 class ExhibitSpec(BaseModel):
-    """The contents of `<name>.spec.yaml`, and its path."""
+    """The contents of a `.spec.yaml`, and the path that it has beside the exhibit's outputs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,6 +37,8 @@ class ExhibitSpec(BaseModel):
     category: str = ""
     settings: dict[str, Any] = Field(default_factory=dict)
     runs: tuple[Path, ...]
+    spec_hashes: tuple[str, ...] = ()  # of the runs, in their order
+    measured_by: dict[str, Path] = Field(default_factory=dict)  # the settings of measurements, by file name
     paper: Path
 
 
@@ -46,7 +49,7 @@ def read_exhibit(spec_path: str | Path) -> ExhibitSpec:
     """Read `<name>.spec.yaml`; LdregError when it is missing, no mapping, or has a wrong key."""
     values = read_yaml(Path(spec_path))
     try:
-        return ExhibitSpec(path=Path(spec_path), **values)
+        return ExhibitSpec(path=copy_of_exhibit(Path(spec_path)), **values)
     except ValidationError as error:
         raise explain(error, ExhibitSpec, lambda location: (str(spec_path), location)) from None
 

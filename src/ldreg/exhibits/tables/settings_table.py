@@ -247,7 +247,7 @@ def _of_views(values: Iterable[Any]) -> str:
 def _evaluation(exhibit: ExhibitSpec, paper: PaperSettings, protocol: str) -> list[SettingLine]:
     """Table 9: the linear evaluation that the paper gives and the one that this scale's runs had."""
     given = paper.of_all("evaluation.")
-    ours = linear_evaluation(exhibit.path.parent.parent, protocol, given)
+    ours = linear_evaluation(exhibit.measured_by, protocol, given)
     used = Used([])
     lines = [
         _line(key, found, [_tuple(ours[key])] if key in ours else [found.here or None], used)
