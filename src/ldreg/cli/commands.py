@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from ldreg.catalogue.measurements import MEASUREMENTS, Measurement
+from ldreg.runtime.console import say
 from ldreg.runtime.ranks import is_rank
 
 if TYPE_CHECKING:
@@ -61,6 +62,22 @@ def _tell_tracking(terminal: TextIO) -> None:
     from ldreg.tracking import tell_if_unusable
 
     tell_if_unusable(RESULTS, terminal)
+
+
+def _alone(job: str, command: Command) -> Command:
+    """The command of a job on a run, of which one at a time runs (`ldreg.jobs.one_writer`)."""
+
+    def alone(arguments: argparse.Namespace, terminal: TextIO) -> None:
+        from ldreg.jobs.one_writer import one_writer
+
+        ranks = max(arguments.gpus, 1) * arguments.nodes if hasattr(arguments, "nodes") else 1
+        with one_writer(arguments.spec, job, ranks, lambda line: say(terminal, line)) as made:
+            if made:
+                say(terminal, f"{arguments.spec}: {job} has been finished by the process waited for")
+            else:
+                command(arguments, terminal)
+
+    return alone
 
 
 def _pretrain(arguments: argparse.Namespace, terminal: TextIO) -> None:
@@ -192,16 +209,27 @@ def _track(arguments: argparse.Namespace, terminal: TextIO) -> None:
     print("\n".join(track_job(arguments.folder, RESULTS, arguments.output, terminal)))
 
 
+def _unlock(arguments: argparse.Namespace, terminal: TextIO) -> None:
+    from ldreg.workflow.unlock import unlock
+
+    if told := unlock(arguments.folder):
+        print(told)
+
+
 # Each takes its arguments and the terminal, for lines that a user should see even if output goes to a log.
 COMMANDS: dict[str, Command] = {
-    **{each.command: _measurement(each) for each in MEASUREMENTS.values() if each.has_plain_rule},
+    **{
+        each.command: _alone(each.key, _measurement(each))
+        for each in MEASUREMENTS.values()
+        if each.has_plain_rule
+    },
     "data": _data,
-    "pretrain": _pretrain,
+    "pretrain": _alone("pretrain", _pretrain),
     "import": _import,
-    "measure": _measure,
-    "linear-paper": _linear_paper,
-    "transfer": _transfer,
-    "detect": _detect,
+    "measure": _alone("measure", _measure),
+    "linear-paper": _alone("linear_paper", _linear_paper),
+    "transfer": _alone("transfer", _transfer),
+    "detect": _alone("detect", _detect),
     "compose": _compose,
     "coco": _coco,
     "export-detectron2": _export_detectron2,
@@ -211,4 +239,5 @@ COMMANDS: dict[str, Command] = {
     "site": _site,
     "plan": _plan,
     "track": _track,
+    "unlock": _unlock,
 }

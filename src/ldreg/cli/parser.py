@@ -204,6 +204,9 @@ def _parser() -> argparse.ArgumentParser:
     planned = command("plan", "print the runs, GPU-hours and disk that a scale needs")
     planned.add_argument("scale", type=Path, help="e.g. config/imagenet.yaml")
 
+    unlocked = command("unlock", "take over the lock of a Snakemake that was killed, if none lives any more")
+    unlocked.add_argument("folder", type=Path, nargs="?", default=Path(), help="where it ran; default: here")
+
     track = command("track", "log finished jobs to MLflow", logs=True)
     track.add_argument("folder", type=Path, nargs="+", help="a run's folder, or a scale's for all its jobs")
     track.add_argument(
