@@ -76,7 +76,7 @@ def read_lease(path: Path) -> dict[str, Any] | None:
 
 
 def is_gone(lease: dict[str, Any]) -> bool | None:
-    """Whether the holder of a lease has ended; None where its process cannot be seen and only waiting tells."""
+    """Whether the holder of a lease has ended; None where its process cannot be seen."""
     if (lease["host"], lease.get("processes")) != (socket.gethostname(), _processes()):
         return None
     return _process_start(int(lease["pid"])) != lease.get("started")
