@@ -8,6 +8,7 @@ what depends on it and nothing else. When a job starts, it copies its own spec t
 
 import hashlib
 import json
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from ldreg.workflow.rechecks import recheck_file, write_rechecks
 from ldreg.workflow.scale import Scale
 from ldreg.workflow.set_aside import set_aside
 
+_LONG_AGO = 1e9  # seconds since 1970
 _HASH = 16  # hexadecimal digits in the name of a file
 
 
@@ -113,6 +115,8 @@ def write_inputs(scale: Scale, results: Path) -> None:
         path = run_spec_file(results, scale, run)
         if not path.is_file():  # to compose the text of hundreds of specs takes a second
             _write_once(path, spec_text(spec, run))
+        if _is_trained_otherwise(run_folder(results, scale.name, run), spec.hash):
+            os.utime(path)
     for name, content in settings_of_measurements(scale).items():
         text = _text(_measured_by(name), content)
         _write_once(settings_file(results, scale, name), text)
@@ -187,6 +191,20 @@ def _text(title: str, value: dict[str, Any]) -> str:
 
 
 def _write_once(path: Path, text: str) -> None:
-    """Write a file whose name says its content, unless it is there."""
+    """Write a file whose name says its content, unless it is there.
+
+    Its modification time is one of long ago, because it says nothing: what was made elsewhere, or imported,
+    by the same settings is older than the file may be, and fits. Snakemake goes by the name.
+    """
     if not path.is_file():
         write_text(path, text)
+        os.utime(path, (_LONG_AGO, _LONG_AGO))
+
+
+def _is_trained_otherwise(folder: Path, spec_hash: str) -> bool:
+    """Whether a run was trained by another spec. Its spec is then made newer than what was trained.
+
+    Without Snakemake's own records, as in a copy of the results, the time alone tells that it is to be made.
+    """
+    path = folder / "summary.json"
+    return path.is_file() and f'"spec_hash": "{spec_hash}"' not in path.read_text(encoding="utf-8")
