@@ -26,6 +26,15 @@ def test_jobs_are_told_how_to_run() -> None:
     assert many.measure_options == "--gpus 1 --workers 8 --corrupt-images skip"
 
 
+def test_a_run_that_is_longer_than_a_slot_goes_on_in_the_next_ones() -> None:
+    sliced = Execution(hours=28, slot=4, checkpoint_minutes=0.5)
+    assert sliced.pretrain_options.endswith(" --checkpoint-minutes 0.5 --budget 4h")
+    assert (sliced.limit(28), sliced.limit(3), sliced.retries(28), sliced.retries(29)) == (4, 3, 7, 8)
+    whole = Execution(hours=28)
+    assert (whole.limit(28), whole.retries(28)) == (28, None)
+    assert "--budget" not in whole.pretrain_options
+
+
 def test_several_nodes_need_an_allocation_that_holds_all_tasks() -> None:
     assert Execution(gpus=4, threads=32).cluster_resources == {}
     assert Execution(gpus=4, nodes=2, threads=32).cluster_resources == {

@@ -12,8 +12,10 @@ from ldreg.catalogue.methods import METHODS
 from ldreg.config.run_spec import write_spec
 from ldreg.config.scale_file import Execution
 from ldreg.jobs.pretrain import pretrain_job
+from ldreg.runtime.slices import UNFINISHED
 
-import_module("ldreg.training.pretrain")  # once here, and not in every child
+for name in ("ldreg.training.pretrain", "torch._dynamo", "lightly.loss"):
+    import_module(name)  # once here, and not in every child
 
 RUN = "simclr-small_cnn/none/seed0"
 KILLED = -signal.SIGKILL
@@ -91,3 +93,27 @@ def test_kills_at_random_moments_lose_nothing(job):
         assert run_killed(killed, kill) in (KILLED, 0)
     assert run_killed(killed) == 0
     assert contents(killed.folder) == contents(whole.folder)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1"])
+def test_a_signal_ends_a_job_with_a_checkpoint_after_the_step(job, capfd, name):
+    whole, stopped = job("whole", minutes=10), job("stopped", minutes=10)
+    assert run_killed(whole) == 0
+    assert run_killed(stopped, f"step 4 {name}") == UNFINISHED
+    assert stopped.steps() == [4]
+    told = f"stopped after step 4 of 6 ({name}); the same command goes on from there"
+    assert told in capfd.readouterr().out
+    assert run_killed(stopped) == 0
+    assert contents(stopped.folder) == contents(whole.folder)
+
+
+def test_a_budget_ends_a_job_in_slices_that_add_up(job):
+    """Each slice takes at least a step, however short its budget is."""
+    whole, sliced = job("whole"), job("sliced", minutes=10)
+    assert run_killed(whole) == 0
+    saved = []
+    while (status := run_killed(lambda: sliced(budget=1e-6))) == UNFINISHED:
+        saved += sliced.steps()
+    assert status == 0
+    assert saved == [1, 2, 3, 4, 5, 6]
+    assert contents(sliced.folder) == contents(whole.folder)

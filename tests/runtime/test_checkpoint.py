@@ -7,8 +7,10 @@ import os
 import pytest
 import torch
 
+from ldreg.errors import LdregError
 from ldreg.runtime.checkpoint import Checkpoint
 from ldreg.runtime.packing import same_bits
+from ldreg.runtime.slices import SliceEnded
 
 IDENTITY = {"spec": "a", "settings": {"epochs": 2}}
 
@@ -129,3 +131,23 @@ def test_resuming_on_another_number_of_ranks_is_told(two, tmp_path, monkeypatch,
     found = reopened(tmp_path)[1]
     assert found.own is None and found.owns == [{"own": 2}]
     assert "goes on after step 2, on 2 rank(s) instead of 1: rounding may differ" in capsys.readouterr().err
+
+
+def test_a_failure_ends_retries_at_once_until_a_new_start(tmp_path):
+    checkpoint = Checkpoint(tmp_path, "pretrain", IDENTITY)
+    with pytest.raises(ZeroDivisionError), checkpoint.attempt(1):
+        raise ZeroDivisionError("diverged in epoch 3")
+    message = "^not tried again, because the attempt before failed: ZeroDivisionError: diverged in epoch 3$"
+    with pytest.raises(LdregError, match=message), checkpoint.attempt(2):
+        pytest.fail("it is tried again")
+    with checkpoint.attempt(1):
+        assert not list(checkpoint.folder.iterdir())
+
+
+def test_the_end_of_a_slice_is_no_failure(tmp_path):
+    checkpoint = Checkpoint(tmp_path, "pretrain", IDENTITY)
+    with pytest.raises(SliceEnded), checkpoint.attempt(1):
+        checkpoint.save(1, {}, {})
+        raise SliceEnded("budget", "after step 1 of 2")
+    with checkpoint.attempt(2):
+        assert checkpoint.load().step == 1

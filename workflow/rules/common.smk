@@ -80,6 +80,8 @@ AVAILABILITY = f"{RESULTS}/{SCALE.name}/transfer/{{dataset}}.json"
 RECHECK = f"{RESULTS}/{SCALE.name}/transfer/{{dataset}}.yaml"
 TRACKED = f"{RESULTS}/{SCALE.name}/tracked/{{target}}.txt"
 EXHIBITS_OF = {"all": tuple(SCALE.exhibits), "core": SCALE.content.core}
+# How often a pretraining is started again, to go on in the next time slot; None: as Snakemake's --retries says.
+RETRIES = EXECUTION.retries(max(map(SCALE.hours_of, SCALE.runs), default=1.0))
 TRANSFERRED = SCALE.content.transfer.datasets if SCALE.content.transfer else ()
 
 
@@ -112,7 +114,12 @@ def measured_by(name):
 
 def time_limit(wildcards):
     """The time limit of a pretraining, which is longer for runs with more epochs than usual."""
-    return f"{SCALE.hours_of(wildcards.run)}h"
+    return f"{EXECUTION.limit(SCALE.hours_of(wildcards.run))}h"
+
+
+def attempted(options):
+    """Options of a job that goes on after an interruption; it is told how often it was started."""
+    return lambda wildcards, attempt: f"{options} --attempt {attempt}"
 
 
 def outputs_of(exhibit):

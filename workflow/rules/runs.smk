@@ -7,6 +7,7 @@ rule pretrain:
         expand(f"{RUN}/{{name}}", name=PRETRAINED, allow_missing=True),
     log:
         f"{LOGS}/pretrain/{{run}}.log",
+    retries: RETRIES
     conda:
         "../../environment.yml"
     threads: EXECUTION.threads
@@ -15,7 +16,7 @@ rule pretrain:
         gpu=EXECUTION.gpus * EXECUTION.nodes,
         mem_mb=EXECUTION.memory_mb,
         runtime=time_limit,
-        options=EXECUTION.pretrain_options,
+        options=attempted(EXECUTION.pretrain_options),
     message:
         "Pretrain {wildcards.run}"
     shell:

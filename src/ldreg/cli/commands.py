@@ -91,7 +91,7 @@ def _pretrain(arguments: argparse.Namespace, terminal: TextIO) -> None:
         from ldreg.jobs.pretrain import pretrain_job
 
         files = (arguments.spec, arguments.data)
-        pretrain_job(*files, _execution(arguments), RESULTS, terminal, arguments.budget)
+        pretrain_job(*files, _execution(arguments), RESULTS, terminal, arguments.budget, arguments.attempt)
 
 
 def _import(arguments: argparse.Namespace, terminal: TextIO) -> None:

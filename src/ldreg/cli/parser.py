@@ -17,7 +17,7 @@ from ldreg.cli.commands import COMMANDS
 from ldreg.errors import LdregError
 from ldreg.runtime.console import logging_to, say, tell
 from ldreg.runtime.ranks import settle_rank
-from ldreg.runtime.slices import LAUNCHED, UNFINISHED, SliceEnded, seconds_of
+from ldreg.runtime.slices import LAUNCHED, UNFINISHED, SliceEnded, requeue, seconds_of
 from ldreg.runtime.surroundings import settle_temporary_folder, too_long
 
 _PATIENCE = 60.0  # seconds that rank 0 may take to close its tracking and to report an error
@@ -73,7 +73,11 @@ def _unfinished(ended: SliceEnded, terminal: TextIO) -> int:
     """
     if int(os.environ.get("RANK", 0)) == 0:
         say(terminal, str(ended))
-    return 0 if LAUNCHED in os.environ and "RANK" in os.environ else UNFINISHED
+    if LAUNCHED in os.environ and "RANK" in os.environ:
+        return 0
+    if int(os.environ.get("RANK", 0)) == 0:
+        requeue(str(ended))
+    return UNFINISHED
 
 
 def entry() -> NoReturn:
@@ -276,6 +280,13 @@ def _add_execution(
             type=_duration,
             metavar="TIME",
             help="end with a checkpoint before this time is over, e.g. 4h, 50m or 90s",
+        )
+        job.add_argument(
+            "--attempt",
+            type=_at_least(1),
+            default=1,
+            metavar="N",
+            help="how often Snakemake has started this job; a job that has failed is not tried again",
         )
     for job in (pretrain, *measurements.values()):
         job.add_argument("--gpus", type=int, default=0, help="GPUs per node; 0: CPU, several: torchrun")

@@ -1,5 +1,6 @@
 """The blocks of a scale file, which are validated before any job runs."""
 
+import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -58,6 +59,9 @@ class Execution(_Block):
     # Time limit per job in hours, for a cluster's scheduler. It grows in proportion if a run has more epochs
     # than the scale's default.
     hours: Positive = 24.0
+    # Wall-clock limit of one job in hours, if a cluster allows less than `hours`. A job that resumes ends
+    # itself before it with a checkpoint, and is started again until it is finished.
+    slot: Positive | None = None
     data: Annotated[str, AfterValidator(_folder)] = "data"  # folder of the datasets; ~ and $NAME are replaced
 
     @property
@@ -71,7 +75,20 @@ class Execution(_Block):
         """Options of a job that goes on after an interruption, where they are not its defaults."""
         usual = Execution.model_fields["checkpoint_minutes"].default
         minutes = self.checkpoint_minutes
-        return "" if minutes == usual else f" --checkpoint-minutes {minutes:g}"
+        options = "" if minutes == usual else f" --checkpoint-minutes {minutes:g}"
+        return options if self.slot is None else f"{options} --budget {self.slot:g}h"
+
+    def limit(self, hours: float) -> float:
+        """The time limit in hours of one job of a run that takes `hours` as a whole, and resumes."""
+        return hours if self.slot is None else min(hours, self.slot)
+
+    def retries(self, hours: float) -> int | None:
+        """How often such a job is started again; None leaves it to Snakemake's option `--retries`.
+
+        >>> Execution(slot=4.0).retries(28.0), Execution().retries(28.0)
+        (7, None)
+        """
+        return None if self.slot is None else math.ceil(hours / self.slot)
 
     @property
     def step_options(self) -> str:

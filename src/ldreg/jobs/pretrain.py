@@ -35,6 +35,7 @@ def pretrain_job(
     results: Path,
     terminal: TextIO,
     budget: float | None = None,
+    attempt: int = 1,
 ) -> None:
     """Train the run of `spec_path`; writes encoder.safetensors, history.csv and summary.json beside it.
 
@@ -45,8 +46,10 @@ def pretrain_job(
         results: the folder that all scales share.
         terminal: receives the progress, even where all other output goes to a log.
         budget: seconds after which the job ends itself with a checkpoint; None sets no limit.
+        attempt: how often Snakemake has started the job.
 
     Raises:
+        LdregError: if the attempt before failed, or in the cases of `pretrain`.
         SliceEnded: if the job ended itself with a checkpoint.
     """
     # These are imported here because the methods' libraries take seconds, which other jobs need not spend.
@@ -57,35 +60,36 @@ def pretrain_job(
     folder = spec_path.parent
     with on_device(execution) as device:
         checkpoint = Checkpoint(results / spec.scale, "pretrain", _identity(spec, images, execution))
-        found = checkpoint.load()
-        resumption = resuming(checkpoint, execution, device, budget)
-        if rank() != 0:
-            pretrain(spec, images, execution, device, lambda row: None, corrupt, resumption)
-            return
-        in_files = isinstance(images.train.images, ImageFiles)
-        share = spec.batch_size // world_size()
-        how = (execution.precision, execution.threads, execution.workers, execution.micro_batch)
-        for line in advice(device, *how, share, in_files):
-            say(terminal, line)
-        progress = Progress(terminal, run, spec.epochs, checkpoint.seconds)
-        with Tracker(folder, "pretrain", results, data_tags(images)) as tracker:
+        with checkpoint.attempt(attempt):
+            found = checkpoint.load()
+            resumption = resuming(checkpoint, execution, device, budget)
+            if rank() != 0:
+                pretrain(spec, images, execution, device, lambda row: None, corrupt, resumption)
+                return
+            in_files = isinstance(images.train.images, ImageFiles)
+            share = spec.batch_size // world_size()
+            how = (execution.precision, execution.threads, execution.workers, execution.micro_batch)
+            for line in advice(device, *how, share, in_files):
+                say(terminal, line)
+            progress = Progress(terminal, run, spec.epochs, checkpoint.seconds)
+            with Tracker(folder, "pretrain", results, data_tags(images)) as tracker:
 
-            def log(row: "HistoryRow") -> None:
-                values = {key: value for key, value in row.items() if key != "epoch"}
-                tracker.log(values, int(row["epoch"] or 0))
+                def log(row: "HistoryRow") -> None:
+                    values = {key: value for key, value in row.items() if key != "epoch"}
+                    tracker.log(values, int(row["epoch"] or 0))
 
-            def on_epoch(row: "HistoryRow") -> None:
-                progress(row)
-                log(row)
+                def on_epoch(row: "HistoryRow") -> None:
+                    progress(row)
+                    log(row)
 
-            for row in found.shared["history"] if found else ():
-                log(row)
-            encoder, history = pretrain(spec, images, execution, device, on_epoch, corrupt, resumption)
-            corrupt.warn_of_total()
-            summary = _summary(run, spec, images, execution, device, history, checkpoint.seconds)
-            summary |= {"corrupt_images": len(corrupt.reasons)}
-            _write(folder, encoder, history, summary)
-            checkpoint.remove()
+                for row in found.shared["history"] if found else ():
+                    log(row)
+                encoder, history = pretrain(spec, images, execution, device, on_epoch, corrupt, resumption)
+                corrupt.warn_of_total()
+                summary = _summary(run, spec, images, execution, device, history, checkpoint.seconds)
+                summary |= {"corrupt_images": len(corrupt.reasons)}
+                _write(folder, encoder, history, summary)
+                checkpoint.remove()
 
 
 def _identity(spec: RunSpec, images: ImageData, execution: Execution) -> dict[str, Any]:

@@ -13,7 +13,8 @@ import json
 import shutil
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,10 @@ from typing import Any
 import safetensors.torch
 
 from ldreg.errors import LdregError
-from ldreg.files import read_json, write_durably
+from ldreg.files import read_json, write_durably, write_json
 from ldreg.runtime.distributed import gather_objects, rank, world_size
 from ldreg.runtime.packing import pack, unpack
+from ldreg.runtime.slices import SliceEnded
 
 FOLDER = "checkpoints"  # below results/<scale>
 FAILED = "failed.json"  # why the job failed, if it did
@@ -84,6 +86,34 @@ class Checkpoint:
         What was done between the last checkpoint and an interruption is lost and is not counted.
         """
         return self._seconds + time.monotonic() - self._began
+
+    @contextmanager
+    def attempt(self, number: int) -> Iterator[None]:
+        """Note a failure of the job inside the block, so that Snakemake's retries of it end at once.
+
+        A job that ended itself with a checkpoint has not failed. Retries are there to let it go on.
+
+        Args:
+            number: how often Snakemake has started the job. The first attempt forgets an earlier failure.
+
+        Raises:
+            LdregError: if the attempt before failed; the error gives its reason.
+        """
+        path = self.folder / FAILED
+        if number > 1 and path.is_file():
+            raise LdregError(
+                f"not tried again, because the attempt before failed: {read_json(path)['reason']}"
+            )
+        path.unlink(missing_ok=True)
+        try:
+            yield
+        except SliceEnded:
+            raise
+        except Exception as error:
+            if rank() == 0:
+                with suppress(OSError):
+                    write_json(path, {"reason": f"{type(error).__name__}: {_reason(error)}"})
+            raise
 
     def load(self) -> Found | None:
         """Find the newest whole checkpoint. Every rank must call this, and all ranks get the same one.

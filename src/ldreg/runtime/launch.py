@@ -10,12 +10,10 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TextIO
 
-import psutil
-
 from ldreg.errors import LdregError
 from ldreg.runtime.console import tell
 from ldreg.runtime.container import memory, told_of_kill
-from ldreg.runtime.slices import ENDS, LAUNCHED, SIGNALS, STOPPED, UNFINISHED
+from ldreg.runtime.slices import ENDS, LAUNCHED, SIGNALS, STOPPED, UNFINISHED, requeue
 
 
 def start_ranks(
@@ -40,7 +38,7 @@ def start_ranks(
         command += ["--nnodes=1"]
         # Without "--", torchrun would parse our options, such as --log, as its own.
         command += ["-m", "--", "ldreg.cli"]
-    reported, stopped, before = False, False, memory()
+    reported, stopped, before = False, "", memory()
     # Platforms such as Kubeflow preset torchrun's options by PET_... for a launch that is not this one.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PET_")}
     environment[LAUNCHED] = "1"
@@ -54,10 +52,13 @@ def start_ranks(
     ):
         for line in process.stdout or ():
             reported |= line.startswith("error: ")
-            stopped |= line.startswith(STOPPED)
+            stopped = line if line.startswith(STOPPED) else stopped
             tell(terminal, line.rstrip("\n"))
-    if process.returncode == 0 or stopped:
-        return UNFINISHED if stopped else 0
+    if stopped:
+        requeue(stopped)
+        return UNFINISHED
+    if process.returncode == 0:
+        return 0
     if not reported:
         launcher = "srun" if nodes > 1 else "torchrun"
         # torchrun ends with status 1 however its rank ended.
@@ -74,6 +75,8 @@ def _passing_on(launcher: int, nodes: int) -> Iterator[None]:
     srun passes them on itself. torchrun would end the ranks after 30 seconds, in which not every job can save
     its state, so the ranks get the signal directly.
     """
+
+    import psutil
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         with suppress(psutil.NoSuchProcess):

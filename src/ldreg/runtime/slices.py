@@ -11,16 +11,21 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
 UNFINISHED = 75  # exit status of a job that goes on when it is started again (EX_TEMPFAIL of sysexits.h)
 ENDS = "LDREG_SLICE_ENDS"  # tells ranks when the budget of their job is over, by the monotonic clock
 LAUNCHED = "LDREG_LAUNCHED"  # tells ranks that a command of ours started them and waits for them
 STOPPED = "stopped "  # begin of the line that says that a job ended itself with a checkpoint
+LIMIT = "time limit"  # the reason of a job that SLURM would have ended
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 _RESERVE, _SHARE = 60.0, 0.05  # seconds, and share of a slice, that are left free before its end, at most
+
+
+_WAIT = 120.0  # seconds that SLURM may take to end a job that it was told to requeue
 
 
 class SliceEnded(Exception):
@@ -67,7 +72,7 @@ def time_limit(budget: float | None) -> TimeLimit | None:
     elif budget is not None:
         limits.append(TimeLimit.after(budget, "budget"))
     if (left := _left_by_slurm()) is not None:
-        limits.append(TimeLimit.after(left, "time limit"))
+        limits.append(TimeLimit.after(left, LIMIT))
     return min(limits, key=lambda limit: limit.end, default=None)
 
 
@@ -117,6 +122,48 @@ def _left_by_slurm() -> float | None:
         print(f"{told}; it ends where SLURM ends it, and goes on from its last checkpoint", file=sys.stderr)
         return None
     return slurm_seconds(found)
+
+
+def requeue(ended: str) -> bool:
+    """Tell SLURM to start this job again later, if its time limit has ended it; returns whether SLURM will.
+
+    Where the cluster does not allow it, or where this is no job of SLURM, nothing happens: Snakemake's
+    retries or the user start the job again. A Snakemake that runs as a whole in one allocation is not
+    requeued by its jobs either.
+
+    Args:
+        ended: the line that says why the job ended, of `SliceEnded`.
+    """
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None or not ended_by_slurm(ended) or _in_local_workflow():
+        return False
+    try:
+        done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    if done.returncode:
+        print(f"SLURM does not requeue this job: {done.stderr.strip()}", file=sys.stderr, flush=True)
+        return False
+    print(f"SLURM starts job {job} again", file=sys.stderr, flush=True)
+    time.sleep(_WAIT)  # SLURM ends this process
+    return True
+
+
+def ended_by_slurm(ended: str) -> bool:
+    """Whether a line of `SliceEnded` names a reason that SLURM has: its time limit, or its early warning."""
+    return f"({LIMIT})" in ended or "(SIGUSR1)" in ended
+
+
+def _in_local_workflow() -> bool:
+    """Whether a Snakemake that runs its jobs in this same allocation started this process."""
+    import psutil
+
+    with suppress(psutil.Error):
+        for parent in psutil.Process().parents():
+            words = parent.cmdline()
+            if any(Path(word).name == "snakemake" for word in words[:3]) and "remote" not in words:
+                return True
+    return False
 
 
 class Stop:

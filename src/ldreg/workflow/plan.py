@@ -2,12 +2,14 @@
 
 import statistics
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from ldreg.catalogue.backbones import BACKBONES
 from ldreg.catalogue.measurements import MEASUREMENTS, PRETRAINED
 from ldreg.config.result_paths import run_folder
+from ldreg.config.run_spec import RunSpec
 from ldreg.files import read_json
 from ldreg.workflow.inputs import files_of_runs
 from ldreg.workflow.scale import Scale
@@ -57,6 +59,8 @@ def plan(path: Path, results: Path) -> str:
     without = ", ".join([*others, f"{len(scale.exhibits)} exhibits", "fetching data"])
     seeds = len({spec.seed for spec in scale.runs.values()})
     longest = max(map(scale.hours_of, scale.runs), default=execution.hours)
+    sliced = "" if execution.slot is None else f", in slots of at most {_number(execution.slot)} h"
+    checkpoint = max(map(_checkpoint_gb, scale.runs.values()), default=0.0)
     lines = [
         f"{scale.name} ({scale.file}): exhibits {', '.join(scale.exhibits)}",
         f"  runs         {len(scale.runs)} to pretrain and to measure, {seeds} seed(s);"
@@ -65,8 +69,10 @@ def plan(path: Path, results: Path) -> str:
         f" x {_number(hours)} h x {units}){counted} = {_number(total)}",
         f"               not in it: {without}",
         f"               {source}",
-        f"  time limit   {_number(execution.hours)} h a job, of a pretraining at most {_number(longest)} h",
-        f"  disk         {_number(_encoders_gb(scale))} GB of encoders"
+        f"  time limit   {_number(execution.hours)} h a job,"
+        f" of a pretraining at most {_number(longest)} h{sliced}",
+        f"  disk         {_number(_encoders_gb(scale))} GB of encoders,"
+        f" at most {_number(2 * checkpoint)} GB of checkpoints for each job that runs,"
         f" and {_number(cost.dataset_gb)} GB of data to pretrain on in {execution.data}/",
     ]
     return "\n".join(lines)
@@ -104,6 +110,19 @@ def _finished(scale: Scale, results: Path) -> list[dict[str, Any]]:
 def _encoders_gb(scale: Scale) -> float:
     """Size of all encoders."""
     return sum(BACKBONES[spec.backbone].encoder_bytes for spec in scale.runs.values()) / 1e9
+
+
+def _checkpoint_gb(spec: RunSpec) -> float:
+    """Size of a checkpoint of a pretraining; there are two while the new one is read back.
+
+    It holds the trained networks, their momentum copies, and what the optimiser keeps of each weight. Heads
+    are counted for representations of 2048 dimensions, which no encoder exceeds.
+    """
+    widths = (2048, *(spec.projector or ()), *(spec.predictor or ()))
+    heads = 4 * sum(first * second for first, second in pairwise(widths))
+    trained = BACKBONES[spec.backbone].encoder_bytes + heads
+    buffers = 2 if spec.optimizer == "adamw" else 1
+    return trained * (1 + buffers + (spec.momentum is not None)) / 1e9
 
 
 def _number(value: float) -> str:
