@@ -31,7 +31,7 @@ TINY_DETECTION = {
 
 
 class NoTracker:
-    def __init__(self, folder, kind, results, tags):
+    def __init__(self, folder, kind, results, tags, resumed=False):
         self.kind = kind
         NoTracker.kinds.append(kind)
 

@@ -33,7 +33,7 @@ class StubTracker:
 
     opened: list["StubTracker"]
 
-    def __init__(self, folder, kind, results, tags):
+    def __init__(self, folder, kind, results, tags, resumed=False):
         self.folder, self.kind, self.results, self.tags = folder, kind, results, tags
         self.points = []
         self.opened.append(self)

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from ldreg.runtime.slices import SliceEnded
 from ldreg.tracking import Tracker, log_folder, run_files, store, tracker, tracking_uri
 
 JOB = """
 import sys, time
 from pathlib import Path
+from ldreg.runtime.slices import SliceEnded
 from ldreg.tracking import Tracker, tracker
 folder, results = Path(sys.argv[1]), Path(sys.argv[2])
 tracker._TICK_SECONDS = (0.1, 0.1)
@@ -93,6 +95,9 @@ def test_a_job_that_failed_goes_on_in_its_run_and_one_that_begins_anew_does_not(
     (interrupted,) = results.runs()
     assert interrupted.info.status == "KILLED"
     assert results.history(interrupted, "loss") == [(1, 1.0), (2, 0.5)]
+    with pytest.raises(SliceEnded), Tracker(folder, "pretrain", results.path, resumed=True):
+        raise SliceEnded("budget", "after step 3 of 9")
+    assert results.runs()[0].info.status == "SCHEDULED"  # for its next slot
     results.pretrain(folder)
     assert sorted(run.info.status for run in results.runs()) == ["FINISHED", "KILLED"]
 

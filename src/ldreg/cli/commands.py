@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from ldreg.catalogue.measurements import MEASUREMENTS, Measurement
+from ldreg.cli.queueing import queue_command
 from ldreg.runtime.console import say
 from ldreg.runtime.ranks import is_rank
 
@@ -238,6 +239,7 @@ COMMANDS: dict[str, Command] = {
     "show": _show,
     "site": _site,
     "plan": _plan,
+    "queue": queue_command,
     "track": _track,
     "unlock": _unlock,
 }

@@ -14,6 +14,7 @@ from typing import NoReturn, TextIO
 
 from ldreg.catalogue.measurements import MEASUREMENTS
 from ldreg.cli.commands import COMMANDS
+from ldreg.cli.queueing import add_queue
 from ldreg.errors import LdregError
 from ldreg.runtime.console import logging_to, say, tell
 from ldreg.runtime.ranks import settle_rank
@@ -204,6 +205,8 @@ def _parser() -> argparse.ArgumentParser:
         help="also save a picture of the top of the page (needs Chromium)",
     )
     site.add_argument("--height", type=_at_least(100), default=1600, help="height of the picture in pixels")
+
+    add_queue(command)
 
     planned = command("plan", "print the runs, GPU-hours and disk that a scale needs")
     planned.add_argument("scale", type=Path, help="e.g. config/imagenet.yaml")

@@ -72,7 +72,7 @@ def pretrain_job(
             for line in advice(device, *how, share, in_files):
                 say(terminal, line)
             progress = Progress(terminal, run, spec.epochs, checkpoint.seconds)
-            with Tracker(folder, "pretrain", results, data_tags(images)) as tracker:
+            with Tracker(folder, "pretrain", results, data_tags(images), found is not None) as tracker:
 
                 def log(row: "HistoryRow") -> None:
                     values = {key: value for key, value in row.items() if key != "epoch"}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ldreg.files import read_keys
+from ldreg.runtime.slices import SliceEnded
 from ldreg.tracking import run_files
 from ldreg.tracking.logged_run import SYSTEM, Run
 from ldreg.tracking.run_files import Point
@@ -28,7 +29,7 @@ class Tracker:
     `run_folder` holds spec.yaml, `results` is the folder that all scales share, and `tags` are facts known
     before summary.json is written (dataset_digest, git_commit, git_dirty). The job must write its files
     inside the block: they are logged at its end. An exception in the block ends the MLflow run as FAILED, an
-    interrupt by the user as KILLED.
+    interrupt by the user as KILLED; a job that ended itself with a checkpoint leaves it SCHEDULED.
 
     A job that continues from a checkpoint says that it is `resumed`. It goes on in the MLflow run of the
     attempt before it, which mlflow.json names, and logs no step a second time. Any other job begins an MLflow
@@ -136,6 +137,8 @@ def _status(exception_type: type[BaseException] | None) -> str:
     """MLflow's status of a job whose block ended with this exception."""
     if exception_type is None:
         return "FINISHED"
+    if issubclass(exception_type, SliceEnded):  # it goes on in its next slot
+        return "SCHEDULED"
     return "FAILED" if issubclass(exception_type, Exception) else "KILLED"
 
 
