@@ -7,7 +7,6 @@ from shlex import quote
 from snakemake.utils import update_config
 
 try:
-    from ldreg.catalogue.backbones import STAND_INS
     from ldreg.catalogue.measurements import MEASUREMENTS, PRETRAINED
     from ldreg.errors import LdregError
     from ldreg.exhibits.paper import SETTINGS_FILE
@@ -138,7 +137,7 @@ def about_of(exhibit):
     """Words for the report's captions: the scale, the seeds, and the differences from the paper."""
     runs = [spec.model_dump() for spec in SCALE.runs_of(exhibit).values()]
     if runs:
-        stands_for = SCALE.exhibits[exhibit].settings.get("stands_for", STAND_INS)
+        stands_for = SCALE.settings_of(exhibit).stands_for
         return f"{about_runs(SCALE.name, runs)}. {differences(exhibit, runs, PAPER, stands_for)}"
     points = SCALE.renderer_of(exhibit).synthetic.points
     return about_points(SCALE.name, points, SCALE.seeds_of(exhibit)) + "."

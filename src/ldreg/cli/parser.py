@@ -143,7 +143,9 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     pretrain = command("pretrain", "train the run that a spec.yaml describes", logs=True)
-    pretrain.add_argument("spec", type=Path)
+    pretrain.add_argument(
+        "spec", type=Path, help="the run's file below results/SCALE/specs, or its spec.yaml"
+    )
     pretrain.add_argument(
         "--no-monitors", dest="monitors", action="store_false", help="do not measure anything during training"
     )
@@ -185,7 +187,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_execution(pretrain, measurements)
 
     exhibit = command("exhibit", "render the exhibit that a .spec.yaml describes", logs=True)
-    exhibit.add_argument("spec", type=Path)
+    exhibit.add_argument("spec", type=Path, help="the exhibit's file below results/SCALE/specs")
 
     shown = command("show", "print the claims that a scale tested, or its Table 1, and where to read on")
     shown.add_argument("folder", type=Path, help="e.g. results/demo")
@@ -229,7 +231,7 @@ def _add_measurements(command: Callable[..., argparse.ArgumentParser]) -> dict[s
     measurements = {}
     for measurement in MEASUREMENTS.values():
         job = measurements[measurement.key] = command(measurement.command, measurement.help, logs=True)
-        job.add_argument("spec", type=Path)
+        job.add_argument("spec", type=Path, help="as of ldreg pretrain")
     measure, transfer, detect = (measurements[key] for key in ("measure", "transfer", "detect"))
     measure.add_argument("--evaluation", type=Path, required=True, help="the scale's evaluation.yaml")
     paper = measurements["linear_paper"]
@@ -257,7 +259,12 @@ def _add_execution(
     by_key = MEASUREMENTS.items()
     for job in (pretrain, *(measurements[key] for key, each in by_key if each.takes_training_steps)):
         job.add_argument("--micro-batch", type=_at_least(1), help="images in one forward pass of a GPU")
-        job.add_argument("--accumulation", choices=("cached", "plain"), default="cached")
+        job.add_argument(
+            "--accumulation",
+            choices=("cached", "plain"),
+            default="cached",
+            help="how gradients of micro-batches are combined; cached is exact for every loss",
+        )
     plain = (measurements[key] for key, each in by_key if each.has_plain_rule)
     for job in (pretrain, measurements["measure"], measurements["linear_paper"], *plain):
         job.add_argument("--data", type=Path, required=True, help="dataset.json of the run's data set")
@@ -269,7 +276,12 @@ def _add_execution(
         measurements[key] for key, each in by_key if each.runs_like_pretraining and not each.in_float32
     ]
     for job in (pretrain, *by_precision):
-        job.add_argument("--precision", choices=("float32", "bf16", "fp16"), default="float32")
+        job.add_argument(
+            "--precision",
+            choices=("float32", "bf16", "fp16"),
+            default="float32",
+            help="of the networks; losses and LID are computed in float32",
+        )
     for job in (pretrain, *(measurements[key] for key, each in by_key if each.resumes)):
         job.add_argument(
             "--checkpoint-minutes",
@@ -293,7 +305,7 @@ def _add_execution(
         )
     for job in (pretrain, *measurements.values()):
         job.add_argument("--gpus", type=int, default=0, help="GPUs per node; 0: CPU, several: torchrun")
-        job.add_argument("--threads", type=_at_least(1), default=1)
+        job.add_argument("--threads", type=_at_least(1), default=1, help="threads of a node's CPU")
         job.add_argument(
             "--workers", type=_at_least(0), default=0, help="processes per GPU that decode image files"
         )

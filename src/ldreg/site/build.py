@@ -173,10 +173,9 @@ def _evaluation(declared: Declared | None, exhibit: Shown) -> str:
     if declared is None or not declared.settings:
         return ""
     paper = PaperSettings(exhibit.paper / SETTINGS_FILE)
-    protocol = read_yaml(exhibit.path)["settings"].get("linear", "cached")
-    used = linear_evaluation(declared.settings, protocol, paper.of_all("evaluation."))
-    told = measured_otherwise(used, paper)
-    return f"<p>{escape(told)}</p>" if told else ""
+    used = linear_evaluation(declared.settings, exhibit.settings.linear, paper.of_all("evaluation."))
+    words = measured_otherwise(used, paper)
+    return f"<p>{escape(words)}</p>" if words else ""
 
 
 def _machine(summaries: Iterable[dict[str, Any]]) -> dict[str, str]:

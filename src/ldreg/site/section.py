@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from ldreg.catalogue.backbones import STAND_INS
 from ldreg.config.result_paths import scale_of_spec
 from ldreg.errors import LdregError, unknown
 from ldreg.exhibits import RENDERERS
 from ldreg.exhibits.paper import SETTINGS_FILE
 from ldreg.exhibits.paper.settings import PaperSettings
 from ldreg.exhibits.renderer import Renderer
+from ldreg.exhibits.settings import Settings
 from ldreg.files import read_json, read_yaml
 from ldreg.site.differences import about_points, about_runs, differences
 from ldreg.site.shared import remaining
@@ -38,6 +38,11 @@ class Shown:
     path: Path  # of its spec
     paper: Path  # the folder of the paper's numbers and settings
     files: dict[str, Path]
+
+    @property
+    def settings(self) -> Settings:
+        """The exhibit's settings, as its renderer understands them."""
+        return self.renderer.settings.model_validate(read_yaml(self.path).get("settings") or {})
 
     @property
     def markdown(self) -> str:
@@ -107,8 +112,8 @@ def _setting(each: Shown) -> str:
         return f"<p>{escape(text)}.</p>\n" if (text := _points(each)) else ""
     specs = [read_yaml(run / "spec.yaml") for run in each.runs]
     here = about_runs(each.scale, specs)
-    paper, settings = PaperSettings(each.paper / SETTINGS_FILE), read_yaml(each.path).get("settings") or {}
-    differs = differences(each.name, specs, paper, settings.get("stands_for", STAND_INS))
+    paper = PaperSettings(each.paper / SETTINGS_FILE)
+    differs = differences(each.name, specs, paper, each.settings.stands_for)
     return f"<p>{escape(here)}. {escape(differs)}</p>\n"
 
 

@@ -13,7 +13,7 @@ from ldreg.exhibits.renderer import ExhibitInScale, Renderer
 from ldreg.exhibits.settings import Settings
 
 
-class Scale(Protocol):
+class ScaleToCheck(Protocol):
     """The part of a scale (`ldreg.workflow.scale`) that is checked: its content and its runs."""
 
     file: str
@@ -28,7 +28,7 @@ class Scale(Protocol):
     def in_scale(self, exhibit: str) -> ExhibitInScale: ...
 
 
-def check_runs(scale: Scale) -> None:
+def check_runs(scale: ScaleToCheck) -> None:
     """Refuse runs that could not be trained, measured or shown.
 
     Raises:
@@ -43,7 +43,7 @@ def check_runs(scale: Scale) -> None:
         scale.renderer_of(name).check_in_scale(scale.settings_of(name), exhibit)
 
 
-def _check_sizes(scale: Scale) -> None:
+def _check_sizes(scale: ScaleToCheck) -> None:
     """Refuse settings for which a data set is too small, if its size is known before it is prepared."""
     evaluation, reported = scale.content.evaluation, scale.content.report.mlid
     for dataset in sorted({spec.dataset for spec in scale.runs.values()}):
@@ -65,7 +65,7 @@ def _check_sizes(scale: Scale) -> None:
                 )
 
 
-def _check_ranks(scale: Scale) -> None:
+def _check_ranks(scale: ScaleToCheck) -> None:
     """Refuse a batch that does not divide among the GPUs."""
     execution = scale.content.execution
     ranks = execution.nodes * max(execution.gpus, 1)
@@ -77,7 +77,7 @@ def _check_ranks(scale: Scale) -> None:
             )
 
 
-def _check_accumulation(scale: Scale) -> None:
+def _check_accumulation(scale: ScaleToCheck) -> None:
     """Refuse sums over micro-batches where a loss needs its whole batch."""
     execution = scale.content.execution
     for run, spec in scale.runs.items():
