@@ -94,7 +94,7 @@ os.environ.setdefault("MALLOC_TOP_PAD_", "268435456")
 os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", "4294967296")
 os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", "8589934592")
 # A job's shell must find this environment's `ldreg`, also where `.venv/bin/snakemake` runs without activation.
-os.environ["PATH"] = path_with("ldreg")
+os.environ.update(PATH=path_with("ldreg"))
 
 
 def data_of(wildcards):
