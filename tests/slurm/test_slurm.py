@@ -41,6 +41,7 @@ def test_runs_fan_out_each_with_a_gpu_and_one_that_fails_stops_no_other(site: Si
 def _many_epochs(content: dict[str, Any]) -> None:
     """Runs of half a minute, so that there is time for what happens to them."""
     content["run"]["epochs"] = 600
+    content["execution"]["checkpoint_minutes"] = 0.05
     content["exhibits"]["figure5"]["runs"] = [{"method": "simclr", "regularizer": "none"}]
 
 
@@ -95,3 +96,22 @@ def test_a_requeued_job_ends_as_one_that_was_left_alone(site: Site) -> None:
     assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "1")
     assert len(site.surroundings(job)) == 2
     assert site.results(PLAIN) == alone
+
+
+@pytest.mark.long
+def test_a_run_that_needs_several_slots_ends_as_one_that_was_given_one(site: Site) -> None:
+    """SLURM's shortest limit is a minute, in which this run is not done."""
+    site.workflow.edit(_many_epochs)
+    site.workflow.edit(lambda content: content["run"].update(epochs=1500))
+    target = site.encoder(PLAIN)
+    code, told = site.run(target, "--set-resources", "pretrain:runtime=1", "--retries", "9")
+    assert code == 0, told
+    jobs = site.jobs()
+    slots = sum(1 + int(job["Restarts"]) for job in jobs)
+    assert slots >= 2 and jobs[-1]["JobState"] == "COMPLETED"
+    in_slots = site.results(PLAIN)
+    log = site.workflow.path(f"results/tiny/logs/pretrain/{PLAIN}.log")
+    assert "TIMEOUT" not in {job["JobState"] for job in jobs}, log.read_text()
+    done = site.workflow.run("--cores", "1", "--forcerun", "pretrain", "--", target)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert site.results(PLAIN) == in_slots
