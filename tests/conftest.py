@@ -24,6 +24,7 @@ TESTS = Path(__file__).parent
 # processes each takes whole files, so that what a file's tests share is made once; the longest are begun
 # first, so that no process ends long after the others.
 SLOW = (
+    "faults/",
     "slurm/",
     "workflow/test_workflow.py",
     "workflow/test_dry_runs.py",
