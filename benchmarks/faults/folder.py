@@ -91,12 +91,19 @@ class Folder:
         return self.finish(self.start(*arguments, prefix=prefix, **environment))
 
     def again(self, *arguments: str, **environment: str) -> Outcome:
-        """What a user does after an accident: the same again, after `--unlock` where that is asked for."""
+        """What a user does after an accident: the same again, after `ldreg unlock` where it is locked."""
         outcome = self.run(*arguments, **environment)
         if outcome.code and "--unlock" in outcome.told:
-            self.run("--unlock")
+            self.ldreg("unlock")
             outcome = self.run(*arguments, **environment)
         return outcome
+
+    def ldreg(self, *arguments: str, **environment: str) -> None:
+        """`ldreg` with these arguments, which must succeed."""
+        command = [Path(sys.executable).with_name("ldreg"), *arguments]
+        subprocess.run(
+            command, cwd=self.path, env=os.environ | environment, check=True, stdout=subprocess.DEVNULL
+        )
 
     def remove(self, *patterns: str) -> None:
         """Remove results, as if their jobs had never run."""

@@ -148,14 +148,7 @@ def server_gone(folder: Folder, expected: dict[str, str]) -> dict[str, Any]:
         first = folder.finish(process)
     with _server(folder.path, database, port):
         second = folder.again(*TARGETS, MLFLOW_TRACKING_URI=uri)
-        ldreg = Path(sys.executable).with_name("ldreg")
-        subprocess.run(
-            [ldreg, "track", "results/faults"],
-            cwd=folder.path,
-            check=True,
-            capture_output=True,
-            env=os.environ | {"MLFLOW_TRACKING_URI": uri},
-        )
+        folder.ldreg("track", "results/faults", MLFLOW_TRACKING_URI=uri)
     found = _report(folder, expected, "SIGKILL of a server on loopback", first, second)
     runs = folder.tracked(database)
     finished = {run["name"] for run in runs if run["status"] == "FINISHED"}
