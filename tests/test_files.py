@@ -1,9 +1,11 @@
 """JSON and YAML are read with errors in one line that names the file."""
 
+import errno
+
 import pytest
 
-from ldreg.errors import LdregError
-from ldreg.files import read_json, read_yaml, write_json
+from ldreg.errors import LdregError, NotWritableError
+from ldreg.files import read_json, read_yaml, replacing, write_json
 
 
 def test_read_json_gives_what_write_json_wrote(tmp_path) -> None:
@@ -66,3 +68,26 @@ def test_a_file_whose_name_just_fits_can_be_written(tmp_path) -> None:
     path = tmp_path / f"{'ä' * 125}.json"  # 255 bytes
     write_json(path, {"a": 1})
     assert read_json(path) == {"a": 1} and [*tmp_path.iterdir()] == [path]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device; make room, then"),
+        (OSError(errno.EROFS, "Read-only"), "Read-only file system; allow writing there, then"),
+        # What safetensors says of a full disk.
+        (RuntimeError("I/O error: No space left on device (os error 28)"), "No space left on device; make"),
+    ],
+)
+def test_a_disk_that_takes_no_more_is_told_by_the_file_and_leaves_nothing(tmp_path, error, told) -> None:
+    path = tmp_path / "a.json"
+    with pytest.raises(NotWritableError) as caught, replacing(path) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert str(caught.value).startswith(f"{path}: cannot be written: {told}")
+    assert "\n" not in str(caught.value) and list(tmp_path.iterdir()) == []
+
+
+def test_other_errors_of_a_writer_stay_what_they_are(tmp_path) -> None:
+    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "a.json"):
+        _ = 1 / 0

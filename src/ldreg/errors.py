@@ -30,6 +30,13 @@ class LdregError(Exception):
     """
 
 
+class NotWritableError(LdregError, OSError):
+    """A file cannot be written, because the disk is full or does not allow it."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # OSError would put its number before
+
+
 def unknown(where: str, name: Any, allowed: Iterable[Any]) -> LdregError:
     """Return the error for an unknown `name` at `where`: it lists `allowed` and suggests the closest one."""
     names = [str(value) for value in allowed]

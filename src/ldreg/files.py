@@ -4,19 +4,25 @@ Every output is written to a temporary file that is then renamed, so an interrup
 file. Errors in YAML and JSON files are reported in one line.
 """
 
+import errno
 import hashlib
 import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ldreg.errors import LdregError
+from ldreg.errors import LdregError, NotWritableError
 
+# Errors of the disk by their number, and what helps.
+_CURES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "allow writing there"),
+}
 _NAME_MAX = 255  # bytes of a file's name on Linux and macOS
 _UMASK = os.umask(0)  # the umask can only be read by setting it
 os.umask(_UMASK)
@@ -24,20 +30,41 @@ os.umask(_UMASK)
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, which replaces `path` when the block ends without an error."""
+    """Yield a temporary path beside `path`, which replaces `path` when the block ends without an error.
+
+    Raises:
+        NotWritableError: if the disk is full or does not allow the file; other errors are left as they are.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix is kept, because writers such as matplotlib choose the format by it.
     ending = f".{os.getpid()}{path.suffix}"
     stem = shortened(f".{path.stem}", _NAME_MAX - len(os.fsencode(ending)))
     temporary = path.with_name(f"{stem}{ending}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         # Some writers let only the owner read the file, but colleagues on a cluster must be able to read it.
         temporary.chmod(0o666 & ~_UMASK)
         os.replace(temporary, path)
+    except Exception as error:
+        if explained := _of_the_disk(path, error):
+            raise explained from error
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # of a disk that does not allow it, for example
+            temporary.unlink(missing_ok=True)
+
+
+def _of_the_disk(path: Path, error: Exception) -> NotWritableError | None:
+    """The error in one line that names the file, if it is the disk's; safetensors tells its number."""
+    told = re.search(r"\(os error (\d+)\)", str(error))
+    number = int(told[1]) if told else getattr(error, "errno", None)
+    if number not in _CURES:
+        return None
+    cure = f"{_CURES[number]}, then give the same command again"
+    explained = NotWritableError(f"{path}: cannot be written: {os.strerror(number)}; {cure}")
+    explained.errno, explained.strerror = number, os.strerror(number)
+    return explained
 
 
 def shortened(name: str, most: int = _NAME_MAX) -> str:
