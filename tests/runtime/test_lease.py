@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from ldreg.runtime import lease
-from ldreg.runtime.lease import describe_self, is_gone, leased, read_lease
+from ldreg.runtime.lease import describe_self, leased, read_lease
+from ldreg.runtime.process import has_ended
 
 HOLD = """
 import sys, time
@@ -49,12 +50,14 @@ def test_a_holder_that_is_killed_is_replaced_at_once_and_was_named(held) -> None
 
 def test_a_free_lease_is_taken_without_waiting_and_given_back(tmp_path: Path) -> None:
     with leased(tmp_path / "run/.a.json", "a", pytest.fail) as waited:
-        assert not waited and not is_gone(read_lease(tmp_path / "run/.a.json"))
+        assert not waited and not has_ended(read_lease(tmp_path / "run/.a.json"))
     assert list((tmp_path / "run").iterdir()) == []
 
 
 def elsewhere(path: Path, count: int) -> None:
-    path.write_text(json.dumps(describe_self("training") | {"host": "another", "count": count}))
+    path.write_text(
+        json.dumps(describe_self("training") | {"host": "another", "machine": "another", "count": count})
+    )
 
 
 def test_a_holder_on_another_machine_is_gone_when_its_counter_stands_still(tmp_path: Path) -> None:
@@ -83,10 +86,10 @@ def test_a_holder_on_another_machine_that_counts_is_waited_for(tmp_path: Path) -
     assert entered.is_set()
 
 
-def test_a_holder_with_the_id_of_an_ended_process_is_gone() -> None:
+def test_a_holder_with_the_id_of_an_ended_process_has_ended() -> None:
     mine = describe_self("training")
-    assert is_gone(mine) is False and is_gone(mine | {"started": "another time"}) is True
-    assert is_gone(mine | {"processes": "of another container"}) is None
+    assert has_ended(mine) is False and has_ended(mine | {"start": "1"}) is True
+    assert has_ended(mine | {"namespace": "of another container"}) is None
 
 
 def test_a_lease_that_a_cleaner_removes_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,6 @@ monotonic clock belongs to nobody, whatever the clocks of the two machines say.
 """
 
 import json
-import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +17,7 @@ from typing import Any
 
 from ldreg.files import write_json
 from ldreg.runtime.locks import locked
+from ldreg.runtime.process import has_ended, identity
 
 HEARTBEAT = 5.0  # seconds between two counts of the holder
 # Seconds without a count after which a holder on another machine counts as gone. Network file systems may
@@ -27,39 +26,10 @@ EXPIRY = 180.0
 _POLL = 1.0  # seconds between two looks of a waiter
 
 
-def _processes() -> str:
-    """Which process ids have a meaning here: those of this start of the machine and of this container."""
-    parts = []
-    with suppress(OSError):
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
-        parts.append(os.readlink("/proc/self/ns/pid"))
-    return " ".join(parts)
-
-
-def _process_start(pid: int) -> str | None:
-    """When a process of this machine started, in ticks; None if there is none, '' where it is not known."""
-    if not Path("/proc/self/stat").exists():
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return None
-        except OSError:
-            pass
-        return ""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else fields[19]  # a zombie has ended, though nobody has asked for it
-
-
 def describe_self(job: str) -> dict[str, Any]:
     """What a lease says of this process."""
     return {
-        "host": socket.gethostname(),
-        "processes": _processes(),
-        "pid": os.getpid(),
-        "started": _process_start(os.getpid()),
+        **identity(),
         "job": job,
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
         "count": 0,
@@ -73,13 +43,6 @@ def read_lease(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) and {"host", "pid", "count"} <= content.keys() else None
-
-
-def is_gone(lease: dict[str, Any]) -> bool | None:
-    """Whether the holder of a lease has ended; None where its process cannot be seen."""
-    if (lease["host"], lease.get("processes")) != (socket.gethostname(), _processes()):
-        return None
-    return _process_start(int(lease["pid"])) != lease.get("started")
 
 
 @contextmanager
@@ -120,7 +83,7 @@ def _take(path: Path, job: str, tell: Callable[[str], None], expiry: float) -> t
         with locked(path.with_suffix(".lock")):
             found = read_lease(path)
             # Somebody else may have taken it meanwhile. What stood still for long enough may be replaced.
-            if found is None or found == silent or is_gone(found):
+            if found is None or found == silent or has_ended(found):
                 mine = describe_self(job)
                 write_json(path, mine)
                 return mine, waited
@@ -129,7 +92,7 @@ def _take(path: Path, job: str, tell: Callable[[str], None], expiry: float) -> t
 def _wait(path: Path, tell: Callable[[str], None], expiry: float) -> tuple[bool, dict[str, Any] | None]:
     """Wait until the lease is free or its holder is gone: whether anybody held it, and a lease given up."""
     told, last, changed = False, None, time.monotonic()
-    while (found := read_lease(path)) is not None and (gone := is_gone(found)) is not True:
+    while (found := read_lease(path)) is not None and (gone := has_ended(found)) is not True:
         now = time.monotonic()
         if found != last:
             last, changed = found, now
@@ -146,9 +109,7 @@ def _wait(path: Path, tell: Callable[[str], None], expiry: float) -> tuple[bool,
 
 
 def _is_mine(found: dict[str, Any] | None, mine: dict[str, Any]) -> bool:
-    return found is not None and all(
-        found.get(key) == mine[key] for key in ("host", "pid", "started", "since")
-    )
+    return found is not None and all(found.get(key) == mine[key] for key in ("host", "pid", "start", "since"))
 
 
 def _beat(path: Path, mine: dict[str, Any], done: threading.Event) -> None:

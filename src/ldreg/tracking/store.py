@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from ldreg.files import read_keys
 from ldreg.runtime.locks import locked
+from ldreg.runtime.process import has_ended, identity
 from ldreg.tracking import run_files
 from ldreg.tracking.job_record import files_of, note_run, read_record
 from ldreg.tracking.logged_run import Run, log_batch
-from ldreg.tracking.process import has_ended, process_tags
 from ldreg.tracking.uri import public
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ _ENVIRONMENT = {
 _LOCK_SECONDS = 5.0  # the longest wait for a database that another program has locked
 # Of the MLflow runs of one job on one spec, the tag is "false" for the newest and "true" for the others.
 _SUPERSEDED = "superseded"
+_PROCESS = "process."  # begins the tags that identify the process that logs to a run
 
 
 def import_mlflow(uri: str) -> None:
@@ -106,7 +107,7 @@ class Store:
         """Mark as KILLED the experiment's runs that are RUNNING in MLflow while their process has ended."""
         for run in self._search("attributes.status = 'RUNNING'"):
             # The process may have closed its run since the search, so the status is read once more.
-            if has_ended(run.data.tags) and self.client.get_run(run.info.run_id).info.status == "RUNNING":
+            if _has_ended(run.data.tags) and self.client.get_run(run.info.run_id).info.status == "RUNNING":
                 self.client.set_terminated(run.info.run_id, "KILLED", self._last_sign(run))
 
     def _last_sign(self, run: "entities.Run") -> int | None:
@@ -138,12 +139,12 @@ class Store:
         self.client.update_run(run_id, "RUNNING")
         run.note(complete=False)
         run.recall()
-        run.write([], tags=process_tags())
+        run.write([], tags=_process_tags())
         return run
 
     def _begin(self, name: str, start: int, tags: Mapping[str, str]) -> str:
         """Begin an MLflow run, which supersedes older ones of the same job; returns its id."""
-        own = {**process_tags(), _SUPERSEDED: "false", **tags}
+        own = {**_process_tags(), _SUPERSEDED: "false", **tags}
         run_id: str = self.client.create_run(
             self.experiment_id, start_time=start, tags=own, run_name=name
         ).info.run_id
@@ -234,3 +235,14 @@ class Store:
     def _told(self, what: str, begun: bool, run_id: str) -> str:
         done = "completed" if begun else "logged"
         return f"{what}: {done} as run {run_id} in experiment {self.experiment} at {self.uri}"
+
+
+def _process_tags() -> dict[str, str]:
+    """Tags that identify this process."""
+    return {f"{_PROCESS}{key}": value for key, value in identity().items()}
+
+
+def _has_ended(tags: Mapping[str, str]) -> bool | None:
+    """Whether the process that these tags identify has ended; None if that cannot be told."""
+    own = {key.removeprefix(_PROCESS): value for key, value in tags.items() if key.startswith(_PROCESS)}
+    return has_ended(own)
