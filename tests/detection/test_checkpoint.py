@@ -1,4 +1,4 @@
-"""A training that is interrupted goes on, and no other one takes its place."""
+"""A detection that is interrupted goes on exactly, and a failure in testing does not cost the training."""
 
 import json
 
@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from ldreg.detection import fine_tuning, loop
-from ldreg.detection.checkpoint import Checkpoint
 from ldreg.detection.fine_tuning import train_and_evaluate
 from ldreg.errors import LdregError
+from ldreg.runtime.checkpoint import Checkpoint
+from ldreg.runtime.resumption import Resumption
 
 CPU = torch.device("cpu")
 
@@ -19,15 +20,16 @@ class Interrupted(Exception):
 
 @pytest.fixture
 def often(monkeypatch):
-    """Checkpoints every two iterations, rows of the history every three."""
-    monkeypatch.setattr(loop, "SAVED_EVERY", 2)
+    """Rows of the history every three iterations."""
     monkeypatch.setattr(loop, "ROWS", 2)
 
 
 @pytest.fixture
 def run(tiny, composed, small_cnn, tmp_path, monkeypatch):
-    """`run(belongs, ends_after)`: the result and the detector's weights at its end; by default with a
-    checkpoint and with all randomness that there is."""
+    """`run(ends_after)`: the result and the detector's weights at its end, with all randomness that there is.
+
+    A checkpoint is made after every iteration.
+    """
     settings = tiny(iterations=6, steps=(4,), precise_norm_batches=1, flip=0.5, min_sizes=(80, 96))
     kept = {}
 
@@ -38,9 +40,10 @@ def run(tiny, composed, small_cnn, tmp_path, monkeypatch):
     predict = fine_tuning.predict
     monkeypatch.setattr(fine_tuning, "predict", watched)
 
-    def run(belongs=None, ends_after=None, on_row=lambda row: None, corrupt=None):
+    def run(ends_after=None, on_row=lambda row: None):
         kept.clear()
-        checkpoint = Checkpoint(tmp_path / "detection.pt", belongs or {"spec": "a"})
+        checkpoint = Checkpoint(tmp_path, "detect", {"spec": "a"})
+        checkpoint.load()
         step = loop.DetectorTraining._step
 
         def stopping(self, *batch):
@@ -50,9 +53,9 @@ def run(tiny, composed, small_cnn, tmp_path, monkeypatch):
 
         with monkeypatch.context() as patch:
             patch.setattr(loop.DetectorTraining, "_step", stopping)
-            result = train_and_evaluate(
-                small_cnn, "small_cnn", settings, *composed, CPU, 1, "float32", 0, on_row, corrupt, checkpoint
-            )
+            about = (small_cnn, "small_cnn", settings, *composed, CPU, 1, "float32", 0, on_row, None)
+            result = train_and_evaluate(*about, Resumption(checkpoint, CPU, 1e-9))
+        checkpoint.remove()
         return result, dict(kept)
 
     return run
@@ -64,22 +67,19 @@ def same(first, second):
 
 
 def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(run, often, tmp_path, capsys):
-    path = tmp_path / "detection.pt"
     whole = run()
-    path.unlink()
     with pytest.raises(Interrupted):
-        run(ends_after=5)
+        run(ends_after=4)
     torch.manual_seed(7)  # whatever state there is
     rows = []
     assert same(run(on_row=rows.append), whole)
-    assert "detection.pt: goes on after iteration 4" in capsys.readouterr().err
+    assert "goes on after step 4" in capsys.readouterr().err
     assert rows == whole[0]["history"] and [row["iteration"] for row in rows] == [3, 6]
-    assert [each.name for each in tmp_path.iterdir()] == ["detection.pt"], "nothing half-written stays"
+    assert not list(tmp_path.iterdir()), "removed, since the result is there"
 
 
-def test_a_failure_in_testing_does_not_cost_the_training(run, tmp_path, monkeypatch):
+def test_a_failure_in_testing_does_not_cost_the_training(run, monkeypatch):
     whole = run()
-    (tmp_path / "detection.pt").unlink()
     with monkeypatch.context() as patch:
         patch.setattr(fine_tuning, "predict", lambda *arguments: 1 / 0)
         with pytest.raises(ZeroDivisionError):
@@ -87,40 +87,20 @@ def test_a_failure_in_testing_does_not_cost_the_training(run, tmp_path, monkeypa
     assert same(run(ends_after=0), whole), "no iteration is made again"
 
 
-def test_a_checkpoint_of_another_training_or_a_damaged_one_is_ignored(run, often, tmp_path, capsys):
-    path = tmp_path / "detection.pt"
-    with pytest.raises(Interrupted):
-        run({"spec": "a", "data": {"train": "1"}}, ends_after=3)
-    with pytest.raises(Interrupted):
-        run({"spec": "a", "data": {"train": "2"}}, ends_after=0)
-    told = f"{path}: ignored, since its training had another data; training anew\n"
-    assert capsys.readouterr().err == told
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(Interrupted):
-        run({"spec": "a", "data": {"train": "1"}}, ends_after=0)
-    assert capsys.readouterr().err == f"{path}: ignored, since it is damaged; training anew\n"
-
-
 def test_a_full_disk_costs_a_warning(run, often, monkeypatch, capsys, tmp_path):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(torch, "save", full)
+        patch.setattr("ldreg.runtime.checkpoint.write_durably", full)
         result, _ = run()
-    assert json.dumps(result) and not list(tmp_path.iterdir())
+    assert json.dumps(result) and not [path for path in tmp_path.rglob("*") if path.is_file()]
     assert "warning: " in capsys.readouterr().err
 
 
 def test_divergence_stores_nothing_that_is_not_finite(tiny, composed, small_cnn, tmp_path):
     settings = tiny(learning_rate=1e6, warmup_iterations=0, iterations=10, steps=())
+    resumption = Resumption(Checkpoint(tmp_path, "detect", {}), CPU)
     with pytest.raises(LdregError, match="detection diverged"):
-        train_and_evaluate(
-            small_cnn,
-            "small_cnn",
-            settings,
-            *composed,
-            CPU,
-            checkpoint=Checkpoint(tmp_path / "detection.pt", {}),
-        )
+        train_and_evaluate(small_cnn, "small_cnn", settings, *composed, CPU, resumption=resumption)
     assert not list(tmp_path.iterdir())

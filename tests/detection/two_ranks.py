@@ -16,10 +16,11 @@ from detection.conftest import TINY
 
 from ldreg.config.detection import DetectionSettings
 from ldreg.detection import fine_tuning, loop
-from ldreg.detection.checkpoint import Checkpoint
 from ldreg.detection.composed import read_composed
 from ldreg.models.networks import build_backbone
+from ldreg.runtime.checkpoint import Checkpoint
 from ldreg.runtime.distributed import process_group, rank
+from ldreg.runtime.resumption import Resumption
 
 
 def main(folder: Path) -> None:
@@ -64,16 +65,18 @@ def resumed(encoder, settings, folder, device):
         step(self, *batch)
 
     def run():
+        checkpoint = Checkpoint(folder / "resumed", "detect", {})
+        checkpoint.load()
         return fine_tuning.train_and_evaluate(
             encoder,
             "small_cnn",
             settings,
             *read_composed(folder),
             device,
-            checkpoint=Checkpoint(folder / "detection.pt", {}),
+            resumption=Resumption(checkpoint, device, minutes=1e-9),
         )
 
-    loop.SAVED_EVERY, loop.DetectorTraining._step = 1, stopping
+    loop.DetectorTraining._step = stopping
     with contextlib.suppress(InterruptedError):
         run()
     loop.DetectorTraining._step = step

@@ -16,6 +16,7 @@ from ldreg.runtime.distributed import gather_rows, process_group, rank, replicat
 RUN = "simclr-small_cnn/ldreg_l1-beta0.1-k8/seed0"
 CASES = [(method, name) for method in METHODS for name in ("none", "ldreg_l1", "cov_var")]
 CASES += [("simclr", "ldreg_l2"), ("simclr", "min_lid"), ("byol", "target_lid"), ("byol", "ldreg_l2")]
+RESUMED = "simclr-ldreg_l1"  # the case whose training is interrupted
 TIGHT = {"rtol": 1e-6, "atol": 1e-12}
 
 
@@ -35,7 +36,7 @@ def folder(tmp_path_factory, tiny_spec, data_root):
     script = Path(__file__).with_name("two_ranks.py")
     command = [*torchrun, script, folder, data_root / "digits/dataset.json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.returncode == 0, done.stderr[-9000:]
     return folder
 
 
@@ -60,6 +61,24 @@ def test_two_ranks_compute_what_one_process_does(trained, method, regularizer, w
             assert row == pytest.approx(expected, rel=1e-6)
         torch.testing.assert_close(found["gradients"], one["gradients"], **TIGHT)
         torch.testing.assert_close(found["weights"], one["weights"], **TIGHT)
+
+
+def test_two_ranks_that_were_interrupted_go_on_exactly(folder, trained):
+    for number in (0, 1):
+        found = torch.load(folder / f"resumed{number}.pt")["two-two"]
+        whole = trained[f"rank{number}"][RESUMED]
+        assert found["history"] == whole["history"]
+        for name, value in whole["weights"].items():
+            assert torch.equal(found["weights"][name], value)
+
+
+def test_a_training_goes_on_on_another_number_of_ranks(folder, trained):
+    one = trained["one"][RESUMED]
+    found = torch.load(folder / "resumed.pt") | torch.load(folder / "resumed0.pt")
+    for name in ("two-one", "one-two"):
+        for row, expected in zip(found[name]["history"], one["history"], strict=True):
+            assert row == pytest.approx(expected, rel=1e-6)
+        torch.testing.assert_close(found[name]["weights"], one["weights"], **TIGHT)
 
 
 @pytest.mark.parametrize("method", METHODS)

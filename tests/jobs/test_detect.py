@@ -28,7 +28,7 @@ def test_detection_on_a_composed_set_end_to_end(trained, composed, tmp_path):
     assert found["device"] and torch.__version__.startswith(found["versions"]["torch"])
     train = hashlib.sha256((data.parent / "annotations/instances_train.json").read_bytes())
     assert found["annotations"]["train"] == train.hexdigest()[:16] and len(found["annotations"]) == 3
-    assert not (spec.parent / "detection.pt").exists()
+    assert not (tmp_path / "tiny/checkpoints").exists()
 
 
 def test_a_detection_that_fails_in_testing_keeps_its_training_for_these_data_alone(
@@ -44,17 +44,18 @@ def test_a_detection_that_fails_in_testing_keeps_its_training_for_these_data_alo
         patch.setattr("ldreg.detection.fine_tuning.predict", lambda *arguments: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             detect()
-    kept = (spec.parent / "detection.pt").read_bytes()
-    assert kept and not (spec.parent / "detection.json").exists()
-    detect()
-    assert "detection.pt: goes on after iteration 4" in capsys.readouterr().err
-    (spec.parent / "detection.pt").write_bytes(kept)
+    (checkpoint,) = (tmp_path / "tiny/checkpoints/detect").iterdir()
+    assert (checkpoint / "4.json").exists() and not (spec.parent / "detection.json").exists()
     content = yaml.safe_load(settings.read_text())
     settings.write_text(yaml.safe_dump({**content, "composed": {**content["composed"], "seed": 1}}))
     compose_job(settings, manifest, data)
     detect()
-    assert "detection.pt: ignored, since its training had another data" in capsys.readouterr().err
-    assert not (spec.parent / "detection.pt").exists()
+    assert "goes on" not in capsys.readouterr().err
+    settings.write_text(yaml.safe_dump(content))
+    compose_job(settings, manifest, data)
+    detect()
+    assert f"{checkpoint}: goes on after step 4" in capsys.readouterr().err
+    assert not (tmp_path / "tiny/checkpoints").exists()
 
 
 def test_another_file_than_the_data_sets_own_is_refused(trained, composed, tmp_path):

@@ -11,14 +11,15 @@ if "paper" in SCALE.content.evaluation.linear:
             f"{RUN}/linear_paper.json",
         log:
             f"{LOGS}/linear_paper/{{run}}.log",
+        retries: EXECUTION.retries(EXECUTION.hours)
         conda:
             "../../environment.yml"
         threads: EXECUTION.threads
         resources:
             **EXECUTION.resources_of(MEASUREMENTS["linear_paper"]),
             mem_mb=EXECUTION.memory_mb,
-            runtime=f"{EXECUTION.hours}h",
-            options=EXECUTION.options_of(MEASUREMENTS["linear_paper"]),
+            runtime=f"{EXECUTION.limit(EXECUTION.hours)}h",
+            options=attempted(EXECUTION.options_of(MEASUREMENTS["linear_paper"])),
         message:
             "Linear evaluation on crops of {wildcards.run}"
         shell:
@@ -63,14 +64,15 @@ if TRANSFERRED:
             ),
         log:
             f"{LOGS}/transfer/{{run}}.log",
+        retries: EXECUTION.retries(EXECUTION.hours)
         conda:
             "../../environment.yml"
         threads: EXECUTION.threads
         resources:
             gpu=min(EXECUTION.gpus, 1),
             mem_mb=EXECUTION.memory_mb,
-            runtime=f"{EXECUTION.hours}h",
-            options=EXECUTION.measure_options,
+            runtime=f"{EXECUTION.limit(EXECUTION.hours)}h",
+            options=attempted(EXECUTION.options_of(MEASUREMENTS["transfer"])),
         message:
             "Transfer {wildcards.run}"
         shell:
@@ -125,6 +127,7 @@ if SCALE.content.detection:
             f"{RUN}/detection.json",
         log:
             f"{LOGS}/detect/{{run}}.log",
+        retries: EXECUTION.retries(EXECUTION.hours)
         conda:
             "../../environment.yml"
         threads: EXECUTION.threads
@@ -132,8 +135,10 @@ if SCALE.content.detection:
             **EXECUTION.cluster_resources,
             gpu=EXECUTION.gpus * EXECUTION.nodes,
             mem_mb=EXECUTION.memory_mb,
-            runtime=f"{EXECUTION.hours}h",
-            options=f"--data {quote(detection_data())} {EXECUTION.detect_options}",
+            runtime=f"{EXECUTION.limit(EXECUTION.hours)}h",
+            options=attempted(
+                f"--data {quote(detection_data())} {EXECUTION.options_of(MEASUREMENTS['detect'])}"
+            ),
         message:
             "Detect with {wildcards.run}"
         shell:

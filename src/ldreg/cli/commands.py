@@ -18,6 +18,7 @@ from ldreg.runtime.ranks import is_rank
 
 if TYPE_CHECKING:
     from ldreg.config.scale_file import Execution
+    from ldreg.runtime.slices import Slot
 
 RESULTS = Path("results")
 Command = Callable[[argparse.Namespace, TextIO], None]
@@ -36,6 +37,13 @@ def _execution(arguments: argparse.Namespace) -> "Execution":
 
     given = {key: value for key, value in vars(arguments).items() if key in Execution.model_fields}
     return Execution(**{key: value for key, value in given.items() if key != "data"})
+
+
+def _slot(arguments: argparse.Namespace) -> "Slot":
+    """The time that a job that resumes has now."""
+    from ldreg.runtime.slices import Slot
+
+    return Slot(arguments.budget, arguments.attempt)
 
 
 @contextmanager
@@ -92,7 +100,7 @@ def _pretrain(arguments: argparse.Namespace, terminal: TextIO) -> None:
         from ldreg.jobs.pretrain import pretrain_job
 
         files = (arguments.spec, arguments.data)
-        pretrain_job(*files, _execution(arguments), RESULTS, terminal, arguments.budget, arguments.attempt)
+        pretrain_job(*files, _execution(arguments), RESULTS, terminal, _slot(arguments))
 
 
 def _import(arguments: argparse.Namespace, terminal: TextIO) -> None:
@@ -129,7 +137,7 @@ def _linear_paper(arguments: argparse.Namespace, terminal: TextIO) -> None:
         from ldreg.jobs.linear_paper import linear_paper_job
 
         files = (arguments.spec, arguments.settings, arguments.data)
-        linear_paper_job(*files, _execution(arguments), RESULTS, terminal)
+        linear_paper_job(*files, _execution(arguments), RESULTS, terminal, _slot(arguments))
 
 
 def _transfer(arguments: argparse.Namespace, terminal: TextIO) -> None:
@@ -138,7 +146,7 @@ def _transfer(arguments: argparse.Namespace, terminal: TextIO) -> None:
     _tell_tracking(terminal)
     with _gpus(arguments):
         files = (arguments.spec, arguments.settings, arguments.pretrained_on, arguments.data)
-        transfer_job(*files, _execution(arguments), RESULTS)
+        transfer_job(*files, _execution(arguments), RESULTS, _slot(arguments))
 
 
 def _detect(arguments: argparse.Namespace, terminal: TextIO) -> None:
@@ -148,7 +156,7 @@ def _detect(arguments: argparse.Namespace, terminal: TextIO) -> None:
         from ldreg.jobs.detect import detect_job
 
         files = (arguments.spec, arguments.settings, arguments.pretrained_on, arguments.data)
-        detect_job(*files, _execution(arguments), RESULTS, terminal)
+        detect_job(*files, _execution(arguments), RESULTS, terminal, _slot(arguments))
 
 
 def _synthetic(arguments: argparse.Namespace, terminal: TextIO) -> None:

@@ -136,9 +136,10 @@ class Execution(_Block):
         """Options of the command of a measurement, except its number of threads."""
         if measurement.takes_training_steps:
             return self.step_options
+        options = self.measure_options
         if measurement.runs_like_pretraining:
-            return self.float32_options if measurement.in_float32 else self.detect_options
-        return self.measure_options
+            options = self.float32_options if measurement.in_float32 else self.detect_options
+        return options + self._resuming if measurement.resumes else options
 
     def resources_of(self, measurement: Measurement) -> dict[str, int | str]:
         """Resources of a measurement: its GPUs, and for several nodes what SLURM must grant."""

@@ -9,7 +9,6 @@ from torch import nn
 
 from ldreg.config.detection import DetectionSettings
 from ldreg.data.decode import CorruptImages
-from ldreg.detection.checkpoint import Checkpoint
 from ldreg.detection.coco import CocoSet
 from ldreg.detection.evaluate import average_precision, predict, readable
 from ldreg.detection.image_check import check_images
@@ -19,6 +18,7 @@ from ldreg.detection.model import build_detector
 from ldreg.detection.norms import recompute_batch_norms
 from ldreg.errors import LdregError
 from ldreg.runtime.distributed import rank, replicate, world_size
+from ldreg.runtime.resumption import Resumption
 
 _RANK_SEEDS = 1_000_003  # difference between the seeds of consecutive ranks
 
@@ -35,7 +35,7 @@ def train_and_evaluate(
     workers: int = 0,
     on_row: Callable[[HistoryRow], None] = lambda row: None,
     corrupt: CorruptImages | None = None,
-    checkpoint: Checkpoint | None = None,
+    resumption: Resumption | None = None,
 ) -> dict[str, Any]:
     """Fine-tune a detector that starts from the encoder, and test it once after the last iteration.
 
@@ -52,7 +52,7 @@ def train_and_evaluate(
         on_row: called on rank 0 with each row of the history, including rows before an interruption.
         corrupt: policy for corrupt images; it records those of all ranks. In training another image replaces
             a skipped one, in testing it is left out. The default stops at the first.
-        checkpoint: where the training is saved and from where it is resumed.
+        resumption: saves the training, which goes on from the checkpoint that was found.
 
     Returns:
         The content of detection.json, a dictionary with these keys:
@@ -77,7 +77,7 @@ def train_and_evaluate(
     detector = build_detector(encoder, backbone, len(train.categories), settings, precision)
     model = replicate(detector.train(), device)
     torch.manual_seed(seed + _RANK_SEEDS * rank())  # for sizes and sampled regions
-    training = DetectorTraining(detector, model, settings, precision, corrupt, checkpoint)
+    training = DetectorTraining(detector, model, settings, precision, corrupt, resumption)
     # Batches that were used before an interruption are drawn again but not decoded.
     batches = training_batches(train, settings.batch_size, settings.flip, seed)
     batches = islice(batches, training.iteration, None)

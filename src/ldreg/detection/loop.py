@@ -1,8 +1,8 @@
 """The training loop of a detector, and its state for checkpoints."""
 
 import math
-import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -10,22 +10,21 @@ from torch import Tensor, nn
 
 from ldreg.config.detection import DetectionSettings
 from ldreg.data.decode import CorruptImages
-from ldreg.detection.checkpoint import Checkpoint
 from ldreg.detection.loader import Batch
 from ldreg.errors import LdregError
+from ldreg.runtime.checkpoint import Found
 from ldreg.runtime.distributed import rank
+from ldreg.runtime.resumption import Resumption
 
 ROWS = 50  # number of rows in the history
-SAVED_EVERY = 5000  # iterations between two checkpoints
 HistoryRow = dict[str, float]
 
 
 class DetectorTraining:
     """A detector in training, and the state of the training.
 
-    If `checkpoint` holds a state of the same training, the training continues from it. On a CPU in one
-    process the final weights are those of an uninterrupted training. On GPUs they differ by the rounding of
-    nondeterministic kernels.
+    If `resumption` has found a checkpoint, the training continues from it. On a CPU the final weights are
+    those of an uninterrupted training. On GPUs they differ by the rounding of nondeterministic kernels.
 
     Args:
         detector: a detector of `build_detector`, in training mode, on its device.
@@ -33,7 +32,7 @@ class DetectorTraining:
         settings: settings of the training.
         precision: float32, bf16 or fp16; fp16 uses a gradient scaler.
         corrupt: policy for corrupt images; the skipped images are part of the saved state.
-        checkpoint: where the state is saved; None saves nothing.
+        resumption: when and where the state is saved; None saves nothing.
     """
 
     def __init__(
@@ -43,10 +42,10 @@ class DetectorTraining:
         settings: DetectionSettings,
         precision: str,
         corrupt: CorruptImages,
-        checkpoint: Checkpoint | None = None,
+        resumption: Resumption | None = None,
     ) -> None:
         self.detector, self.model, self.settings = detector, model, settings
-        self.corrupt, self.checkpoint = corrupt, checkpoint
+        self.corrupt, self.resumption = corrupt, resumption
         self.device = next(model.parameters()).device
         self.optimizer = build_optimizer(model, settings)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
@@ -54,29 +53,33 @@ class DetectorTraining:
         self.history: list[HistoryRow] = []
         self.sums: dict[str, Tensor] = {}  # sums of the losses since the last row
         self.since = 0  # iterations since the last row
-        if checkpoint and (found := checkpoint.load()):
-            self._restore(*found)
-            if rank() == 0:
-                print(
-                    f"{checkpoint.path}: goes on after iteration {self.iteration}",
-                    file=sys.stderr,
-                    flush=True,
-                )
+        if resumption and resumption.checkpoint.found:
+            self._restore(resumption.checkpoint.found)
 
     def fit(self, batches: Iterator[Batch], on_row: Callable[[HistoryRow], None]) -> None:
-        """Train on `batches` from the next iteration on; `on_row` gets every row, saved ones first."""
+        """Train on `batches` from the next iteration on; `on_row` gets every row, saved ones first.
+
+        The end of the training is always saved, since testing follows, which may fail.
+
+        Raises:
+            SliceEnded: if the training ended itself with a checkpoint.
+        """
         for row in self.history:
             on_row(row)
-        every = math.ceil(self.settings.iterations / ROWS)
+        total = self.settings.iterations
+        every = math.ceil(total / ROWS)
         self.model.train()
-        while self.iteration < self.settings.iterations:
-            self._step(*next(batches))
-            last = self.iteration == self.settings.iterations
-            if self.iteration % every == 0 or last:
-                self.history.append(self._row())
-                on_row(self.history[-1])
-            if self.checkpoint and (self.iteration % SAVED_EVERY == 0 or last):
-                self.checkpoint.save(*self._state())
+        with self.resumption.running() if self.resumption else nullcontext():
+            while self.iteration < total:
+                self._step(*next(batches))
+                last = self.iteration == total
+                if self.iteration % every == 0 or last:
+                    self.history.append(self._row())
+                    on_row(self.history[-1])
+                if self.resumption and last:
+                    self.resumption.save(self.iteration, self._state)
+                elif self.resumption:
+                    self.resumption.after_step(self.iteration, total, self._state)
 
     def _step(self, images: list[Tensor], targets: list[dict[str, Tensor]]) -> None:
         for group in self.optimizer.param_groups:
@@ -112,7 +115,7 @@ class DetectorTraining:
         }
         own = {
             "history": self.history,
-            "sums": {key: value.cpu() for key, value in self.sums.items()},
+            "sums": self.sums,
             "since": self.since,
             "corrupt": self.corrupt.reasons,
             "random": torch.get_rng_state(),
@@ -120,16 +123,19 @@ class DetectorTraining:
         }
         return shared, own
 
-    def _restore(self, shared: dict[str, Any], own: dict[str, Any]) -> None:
+    def _restore(self, found: Found) -> None:
+        """Go on from a checkpoint; of another number of ranks, a rank takes the history of one of them."""
+        shared, own = found.shared, found.own or found.owns[rank() % len(found.owns)]
         self.iteration = shared["iteration"]
         self.detector.load_state_dict(shared["detector"])
         self.optimizer.load_state_dict(shared["optimizer"])
         self.scaler.load_state_dict(shared["scaler"])
         self.history, self.since = own["history"], own["since"]
         self.sums = {key: value.to(self.device) for key, value in own["sums"].items()}
-        self.corrupt.reasons = own["corrupt"] | self.corrupt.reasons
+        for each in found.owns if found.own is None else [own]:
+            self.corrupt.reasons |= each["corrupt"]
         torch.set_rng_state(own["random"])
-        if own["random_gpu"] is not None:
+        if own["random_gpu"] is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(own["random_gpu"], self.device)
 
 

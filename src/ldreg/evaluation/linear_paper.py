@@ -15,32 +15,29 @@ The cached protocol (`ldreg.evaluation.linear`) trains on stored representations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from ldreg.catalogue.optimizers import OPTIMIZERS
 from ldreg.config.run_spec import ViewSettings
 from ldreg.data.batches import Part, views_of
 from ldreg.data.datasets import ImageData, Split
 from ldreg.data.decode import CorruptImages
 from ldreg.data.views import view_seed
+from ldreg.evaluation.classifier import Classifier, Row, begin, train_step
 from ldreg.evaluation.features import evaluating, represent
 from ldreg.evaluation.knn import count_top_hits
 from ldreg.runtime.distributed import rank, sum_over_ranks, world_size
+from ldreg.runtime.resumption import Resumption
 
-WEIGHT_STD = 0.01  # of the weights at the start
-NORM_MOMENTUM = 0.1  # share of a batch in the running statistics, torch's default
 VIEW = ViewSettings(crop_scale=(0.08, 1.0), crop_ratio=(3 / 4, 4 / 3), interpolation="bicubic", flip=0.5)
-# Counters of what is drawn (`view_seed`), other than pretraining's.
-CROPS, ORDER, WEIGHTS = 4, 5, 6
+CROPS, ORDER = 4, 5  # counters of what is drawn (`view_seed`), other than pretraining's
 
 TEST_ROWS = 4096  # at a time
-
-Row = dict[str, float | None]  # of one epoch: its number, the loss, the accuracies on the test split
 
 
 @dataclass(frozen=True)
@@ -76,48 +73,6 @@ class PaperSettings:
         return self.lr * (left + self.final_lr_factor * (1 - left))
 
 
-class Classifier(nn.Module):
-    """BatchNorm without affine and a linear layer, for representations (n, dim) of any rank's images."""
-
-    def __init__(self, dim: int, classes: int, norm_eps: float, seed: int) -> None:
-        super().__init__()
-        generator = torch.Generator().manual_seed(view_seed(seed, 0, 0, WEIGHTS) % 2**32)
-        self.norm_eps = norm_eps
-        self.weight = nn.Parameter(WEIGHT_STD * torch.randn(classes, dim, generator=generator))
-        self.bias = nn.Parameter(torch.zeros(classes))
-        self.register_buffer("mean", torch.zeros(dim))
-        self.register_buffer("variance", torch.ones(dim))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (n, classes): in training by the global batch's statistics, else by the running ones."""
-        x = x.to(self.weight.dtype)
-        mean, variance = self._take_statistics(x) if self.training else (self.mean, self.variance)
-        return F.linear((x - mean) * (variance + self.norm_eps).rsqrt(), self.weight, self.bias)
-
-    @torch.no_grad()
-    def _take_statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance of the global batch; running ones take a part of them, unbiased as torch's."""
-        n = sum_over_ranks(torch.tensor(float(len(x)), device=x.device, dtype=x.dtype))
-        mean = sum_over_ranks(x.sum(dim=0)) / n
-        variance = sum_over_ranks((x - mean).square().sum(dim=0)) / n
-        self.mean.lerp_(mean, NORM_MOMENTUM)
-        self.variance.lerp_(variance * n / (n - 1), NORM_MOMENTUM)
-        return mean, variance
-
-
-@dataclass
-class State:
-    """All that changes while the classifier is trained: with it, and the settings, training could go on.
-
-    What is drawn depends on the seed and on the numbers of epoch and step alone, so no random state belongs
-    to it. The epochs done are those of the history.
-    """
-
-    classifier: Classifier
-    optimizer: torch.optim.Optimizer
-    history: list[Row] = field(default_factory=list)
-
-
 class Measured(NamedTuple):
     """Representations of this rank's share of the test split."""
 
@@ -135,6 +90,7 @@ def linear_paper(
     workers: int = 0,
     corrupt: CorruptImages | None = None,
     on_epoch: Callable[[Row], None] = lambda row: None,
+    resumption: Resumption | None = None,
 ) -> dict[str, Any]:
     """Accuracy on the test split of a linear classifier trained on crops of the training split.
 
@@ -148,7 +104,8 @@ def linear_paper(
         seed: of the first weights, the order of the images and their crops; no other random state enters.
         device, workers, corrupt: as in `extract`. In training, another image stands for a corrupt one
             (`ldreg.data.loader.load_views`); in testing it is left out.
-        on_epoch: called with each epoch's row of the history.
+        on_epoch: called with each epoch's row of the history, except those before an interruption.
+        resumption: saves the training, which goes on from the checkpoint that was found.
 
     Returns:
         The content of `linear_paper.json`: {"split": "test", "protocol": "paper", "top1": percent, "top5":
@@ -157,36 +114,36 @@ def linear_paper(
 
     Raises:
         FloatingPointError: the training diverged.
+        SliceEnded: the training ended itself with a checkpoint.
         ValueError: as `extract`.
     """
+    corrupt = CorruptImages() if corrupt is None else corrupt
     with evaluating(encoder):
         tested = _test_features(encoder, data, image_size, settings, device, workers, corrupt)
         state = begin(tested.x.shape[1], data.classes, settings, seed, device)
         train = data.train
         if isinstance(train.images, Tensor):
             train = replace(train, images=train.images.to(device))
-        while len(state.history) < settings.epochs:
-            epoch = len(state.history)
-            steps = epoch_parts(len(train.labels), settings.batch_size, epoch, seed)
-            views = views_of(train, steps, image_size, [settings.view], workers, device, corrupt)
-            losses = []
-            for step, (part, (images,)) in enumerate(zip(steps, views, strict=True)):
-                with torch.no_grad():
-                    x = encoder(images)
-                lr = settings.lr_after(epoch + step / len(steps))
-                losses.append(train_step(state, x, train.labels[part.rows].to(device), lr))
-            state.history.append(_row(epoch, losses, state.classifier, tested, data.classes))
-            on_epoch(state.history[-1])
+        if resumption and resumption.checkpoint.found:
+            state.restore(resumption.checkpoint.found, corrupt)
+        with resumption.running() if resumption else nullcontext():
+            while len(state.history) < settings.epochs:
+                epoch = len(state.history)
+                parts = epoch_parts(len(train.labels), settings.batch_size, epoch, seed)
+                views = views_of(
+                    train, parts[state.done :], image_size, [settings.view], workers, device, corrupt
+                )
+                for part, (images,) in zip(parts[state.done :], views, strict=True):
+                    with torch.no_grad():
+                        x = encoder(images)
+                    lr = settings.lr_after(epoch + state.done / len(parts))
+                    state.losses.append(train_step(state, x, train.labels[part.rows].to(device), lr))
+                    if resumption:
+                        step, total = epoch * len(parts) + state.done, settings.epochs * len(parts)
+                        resumption.after_step(step, total, partial(state.saved, corrupt))
+                state.finish(_row(epoch, state.losses, state.classifier, tested, data.classes))
+                on_epoch(state.history[-1])
     return _content(state.history, settings, data.classes)
-
-
-def begin(dim: int, classes: int, settings: PaperSettings, seed: int, device: torch.device) -> State:
-    """The state before the first step, for representations of dimension `dim`."""
-    classifier = Classifier(dim, classes, settings.norm_eps, seed).to(device)
-    # Biases are not adapted, as in the authors' code.
-    groups = [{"params": [classifier.weight]}, {"params": [classifier.bias], "adapt": False}]
-    lars = OPTIMIZERS["lars"]
-    return State(classifier, lars.implementation.load()(groups, lr=settings.lr, **lars.constants))
 
 
 def epoch_parts(images: int, batch_size: int, epoch: int, seed: int) -> list[Part]:
@@ -205,21 +162,6 @@ def epoch_parts(images: int, batch_size: int, epoch: int, seed: int) -> list[Par
         first = sum(len(share) for share in shares[: rank()])
         parts.append(Part(shares[rank()], (view_seed(seed, epoch, step, CROPS),), first))
     return parts
-
-
-def train_step(state: State, x: Tensor, y: Tensor, lr: float) -> Tensor:
-    """One step on this rank's representations `x` (n, dim) and labels `y` (n,); the global batch's loss."""
-    state.classifier.train()
-    n = sum_over_ranks(torch.tensor(float(len(x)), device=x.device, dtype=x.dtype))
-    loss = F.cross_entropy(state.classifier(x), y, reduction="sum") / n
-    state.optimizer.zero_grad()
-    loss.backward()
-    for group in state.optimizer.param_groups:
-        group["lr"] = lr
-        for parameter in group["params"]:
-            parameter.grad = sum_over_ranks(parameter.grad)
-    state.optimizer.step()
-    return sum_over_ranks(loss.detach())
 
 
 def _test_features(

@@ -16,6 +16,7 @@ There are these differences from the authors' code, which trains on images:
   equal sizes of at most 256 rows. The result is that of the last epoch, not of the best on the test split.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal, NamedTuple
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 
 from ldreg.data.datasets import ImageData, Split, balanced_rows
 from ldreg.data.decode import CorruptImages
-from ldreg.data.pixels import grayscale
+from ldreg.evaluation.channels import ChannelMatched
 from ldreg.evaluation.features import represent
 from ldreg.evaluation.knn import holdout_split
 from ldreg.evaluation.linear import HOLDOUT_SEED, Heads, LinearSettings, train_heads
@@ -37,6 +38,9 @@ LEARNING_RATES = {"birdsnap": 0.05}  # the authors' released configuration
 # Shlens and Le ("Do Better ImageNet Models Transfer Better?", CVPR 2019, Table 1), as in the ssl-transfer
 # code of Ericsson, Gouk and Hospedales. None of them is in LDReg's Table 2, whose code always measures top-1.
 MEAN_PER_CLASS = ("aircraft", "caltech101", "flowers", "pets")
+
+
+Rows = tuple[Tensor, Tensor]  # representations (n, dim) and labels (n,) of a split
 
 
 class ProbeSetting(NamedTuple):
@@ -117,28 +121,6 @@ def field_metric(dataset: str) -> str:
     return "mean_per_class" if dataset in MEAN_PER_CLASS else "top1"
 
 
-def match_channels(images: Tensor, channels: int) -> Tensor:
-    """Convert images (n, 1 or 3, height, width) to `channels` channels, the number that an encoder expects.
-
-    Grey images are repeated three times. Colour images become grey with the ITU-R 601-2 weights of the
-    colours.
-    """
-    if images.shape[1] == channels:
-        return images
-    return images.expand(-1, 3, -1, -1) if channels == 3 else grayscale(images)[:, :1]
-
-
-class _ChannelMatched(nn.Module):
-    """An encoder that converts grey or colour images to the channels on which it was trained."""
-
-    def __init__(self, encoder: nn.Module, channels: int) -> None:
-        super().__init__()
-        self.encoder, self.channels = encoder, channels
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.encoder(match_channels(images, self.channels))
-
-
 def transfer(
     encoder: nn.Module,
     channels: int,
@@ -148,6 +130,8 @@ def transfer(
     device: torch.device,
     workers: int = 0,
     corrupt: CorruptImages | None = None,
+    extracted: dict[str, Rows] | None = None,
+    after_split: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Train and test linear classifiers on the representations of another data set.
 
@@ -158,6 +142,9 @@ def transfer(
         image_size: height and width in pixels of its training images.
         settings: settings of the classifiers.
         device, workers, corrupt: as in `extract`.
+        extracted: representations and labels of splits, `train` and `test`, that were extracted before an
+            interruption; those of the others are added.
+        after_split: called after a split has been extracted.
 
     Returns:
         The content of `transfer/<dataset>.json`: the result of `transfer_probe`, with name and digest of the
@@ -167,11 +154,13 @@ def transfer(
         LdregError: if a file is corrupt and not skipped.
         ValueError, FloatingPointError: in the cases of `extract` and `transfer_probe`.
     """
-    network = _ChannelMatched(encoder, channels)
-    (train_x, train_y), (test_x, test_y) = (
-        represent(network, split, image_size, device, workers, corrupt)
-        for split in (_at_most(data.train, settings.train_images), data.test)
-    )
+    network = ChannelMatched(encoder, channels)
+    extracted = {} if extracted is None else extracted
+    for name, split in (("train", _at_most(data.train, settings.train_images)), ("test", data.test)):
+        if name not in extracted:
+            extracted[name] = represent(network, split, image_size, device, workers, corrupt)
+            after_split()
+    (train_x, train_y), (test_x, test_y) = extracted["train"], extracted["test"]
     found = transfer_probe(
         data.name, train_x.to(device), train_y, test_x.to(device), test_y, data.classes, settings
     )

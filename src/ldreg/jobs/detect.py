@@ -7,17 +7,17 @@ from typing import TextIO
 
 from ldreg.config.scale_file import Detection, Execution
 from ldreg.data.decode import CorruptImages
-from ldreg.detection.checkpoint import Checkpoint
 from ldreg.detection.coco import CocoSet, annotation_digests, read_coco_2017
 from ldreg.detection.composed import MANIFEST, read_composed
 from ldreg.detection.fine_tuning import train_and_evaluate
 from ldreg.errors import LdregError
 from ldreg.files import digest, read_json, write_json
-from ldreg.jobs.shared import on_device, open_run, read_settings
+from ldreg.jobs.shared import on_device, open_run, read_settings, resumable
 from ldreg.models.load import channels_of, load_encoder, trained_weights
 from ldreg.runtime.console import tell
 from ldreg.runtime.distributed import device_name, rank, world_size
 from ldreg.runtime.provenance import git_tags, versions
+from ldreg.runtime.slices import WHOLE, Slot
 from ldreg.tracking import Tracker
 
 
@@ -29,10 +29,11 @@ def detect_job(
     execution: Execution,
     results: Path,
     terminal: TextIO,
+    slot: Slot = WHOLE,
 ) -> None:
     """Fine-tune Mask R-CNN from a run's encoder and test it; writes detection.json beside the spec.
 
-    Until detection.json is written, detection.pt beside it holds the state of the training.
+    If the job was interrupted, it goes on from its last checkpoint (`ldreg.runtime.checkpoint`).
 
     Args:
         settings_path: the scale's `detection.yaml`.
@@ -40,9 +41,11 @@ def detect_job(
         data: composed.json of a composed set, or COCO's annotations/instances_train2017.json.
         results: the folder that all scales share.
         terminal: receives the progress, even where all other output goes to a log.
+        slot: the time that the job has.
 
     Raises:
         LdregError: a file is missing, broken or belongs to another run; then nothing is trained.
+        SliceEnded: if the job ended itself with a checkpoint.
     """
     run, spec, spec_path = open_run(spec_path, trained=True)
     settings, weights = read_settings(settings_path, Detection), trained_weights(spec_path)
@@ -52,31 +55,30 @@ def detect_job(
         digests["images"] = digest(data)  # this file holds a digest of all pixels
     channels, folder = channels_of(pretrained_on), spec_path.parent
     corrupt = CorruptImages(execution.corrupt_images)
-    with on_device(execution) as device:
-        identity = {
-            "spec": spec.hash,
-            "encoder": digest(weights),
-            "settings": settings.settings.model_dump(mode="json"),
-            "data": digests,
-            "precision": execution.precision,
-            "number of ranks": world_size(),
-            "kind of device": device.type,
-        }
-        checkpoint = Checkpoint(folder / "detection.pt", identity)
+    identity = {
+        "spec": spec.hash,
+        "encoder": digest(weights),
+        "settings": settings.settings.model_dump(mode="json"),
+        "data": digests,
+        "precision": execution.precision,
+    }
+    with (
+        on_device(execution) as device,
+        resumable(results / spec.scale, "detect", identity, execution, device, slot) as resumption,
+    ):
         encoder = load_encoder(weights, spec, channels, device)
         about = (encoder, spec.backbone, settings.settings, *parts, device, spec.seed, execution.precision)
         if rank() != 0:
-            train_and_evaluate(*about, execution.workers, corrupt=corrupt, checkpoint=checkpoint)
+            train_and_evaluate(*about, execution.workers, corrupt=corrupt, resumption=resumption)
             return
-        with Tracker(folder, "detect", results, git_tags()) as tracker:
+        with Tracker(folder, "detect", results, git_tags(), resumption.resumed) as tracker:
             on_row = _progress(run, settings.settings.iterations, terminal, tracker)
-            found = train_and_evaluate(*about, execution.workers, on_row, corrupt, checkpoint)
+            found = train_and_evaluate(*about, execution.workers, on_row, corrupt, resumption)
             corrupt.warn_of_total()
             found |= {"spec_hash": spec.hash, "annotations": digests, **git_tags()}
             found |= {"device": device_name(device), "world_size": world_size()}
             found |= {"precision": execution.precision, "versions": versions()}
             write_json(folder / "detection.json", {"dataset": settings.dataset, **found})
-            checkpoint.remove()
 
 
 def _progress(run: str, total: int, terminal: TextIO, tracker: Tracker) -> Callable[[dict[str, float]], None]:

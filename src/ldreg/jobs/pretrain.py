@@ -16,12 +16,12 @@ from ldreg.data.datasets import ImageData
 from ldreg.data.decode import CorruptImages
 from ldreg.data.folder import ImageFiles
 from ldreg.files import replacing, write_json
-from ldreg.jobs.shared import data_tags, images_of, on_device, open_run, resuming, trained_as
+from ldreg.jobs.shared import data_tags, images_of, on_device, open_run, resumable, trained_as
 from ldreg.runtime.advice import advice
-from ldreg.runtime.checkpoint import Checkpoint
 from ldreg.runtime.console import Progress, say
 from ldreg.runtime.distributed import device_name, rank, world_size
 from ldreg.runtime.provenance import versions
+from ldreg.runtime.slices import WHOLE, Slot
 from ldreg.tracking import Tracker
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ def pretrain_job(
     execution: Execution,
     results: Path,
     terminal: TextIO,
-    budget: float | None = None,
-    attempt: int = 1,
+    slot: Slot = WHOLE,
 ) -> None:
     """Train the run of `spec_path`; writes encoder.safetensors, history.csv and summary.json beside it.
 
@@ -45,8 +44,7 @@ def pretrain_job(
         data: dataset.json of the run's data set.
         results: the folder that all scales share.
         terminal: receives the progress, even where all other output goes to a log.
-        budget: seconds after which the job ends itself with a checkpoint; None sets no limit.
-        attempt: how often Snakemake has started the job.
+        slot: the time that the job has.
 
     Raises:
         LdregError: if the attempt before failed, or in the cases of `pretrain`.
@@ -58,38 +56,37 @@ def pretrain_job(
     run, spec, spec_path = open_run(spec_path)
     images, corrupt = images_of(spec, data), CorruptImages(execution.corrupt_images)
     folder = spec_path.parent
-    with on_device(execution) as device:
-        checkpoint = Checkpoint(results / spec.scale, "pretrain", _identity(spec, images, execution))
-        with checkpoint.attempt(attempt):
-            found = checkpoint.load()
-            resumption = resuming(checkpoint, execution, device, budget)
-            if rank() != 0:
-                pretrain(spec, images, execution, device, lambda row: None, corrupt, resumption)
-                return
-            in_files = isinstance(images.train.images, ImageFiles)
-            share = spec.batch_size // world_size()
-            how = (execution.precision, execution.threads, execution.workers, execution.micro_batch)
-            for line in advice(device, *how, share, in_files):
-                say(terminal, line)
-            progress = Progress(terminal, run, spec.epochs, checkpoint.seconds)
-            with Tracker(folder, "pretrain", results, data_tags(images), found is not None) as tracker:
+    identity = _identity(spec, images, execution)
+    with (
+        on_device(execution) as device,
+        resumable(results / spec.scale, "pretrain", identity, execution, device, slot) as resumption,
+    ):
+        if rank() != 0:
+            pretrain(spec, images, execution, device, lambda row: None, corrupt, resumption)
+            return
+        in_files = isinstance(images.train.images, ImageFiles)
+        share = spec.batch_size // world_size()
+        how = (execution.precision, execution.threads, execution.workers, execution.micro_batch)
+        for line in advice(device, *how, share, in_files):
+            say(terminal, line)
+        progress = Progress(terminal, run, spec.epochs, resumption.checkpoint.seconds)
+        with Tracker(folder, "pretrain", results, data_tags(images), resumption.resumed) as tracker:
 
-                def log(row: "HistoryRow") -> None:
-                    values = {key: value for key, value in row.items() if key != "epoch"}
-                    tracker.log(values, int(row["epoch"] or 0))
+            def log(row: "HistoryRow") -> None:
+                values = {key: value for key, value in row.items() if key != "epoch"}
+                tracker.log(values, int(row["epoch"] or 0))
 
-                def on_epoch(row: "HistoryRow") -> None:
-                    progress(row)
-                    log(row)
+            def on_epoch(row: "HistoryRow") -> None:
+                progress(row)
+                log(row)
 
-                for row in found.shared["history"] if found else ():
-                    log(row)
-                encoder, history = pretrain(spec, images, execution, device, on_epoch, corrupt, resumption)
-                corrupt.warn_of_total()
-                summary = _summary(run, spec, images, execution, device, history, checkpoint.seconds)
-                summary |= {"corrupt_images": len(corrupt.reasons)}
-                _write(folder, encoder, history, summary)
-                checkpoint.remove()
+            for row in resumption.checkpoint.history:
+                log(row)
+            encoder, history = pretrain(spec, images, execution, device, on_epoch, corrupt, resumption)
+            corrupt.warn_of_total()
+            summary = _summary(run, spec, images, execution, device, history, resumption.checkpoint.seconds)
+            summary |= {"corrupt_images": len(corrupt.reasons)}
+            _write(folder, encoder, history, summary)
 
 
 def _identity(spec: RunSpec, images: ImageData, execution: Execution) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from ldreg.runtime.container import available_cpus
 from ldreg.runtime.distributed import process_group, rank, world_size
 from ldreg.runtime.provenance import git_tags
 from ldreg.runtime.resumption import Resumption
-from ldreg.runtime.slices import time_limit
+from ldreg.runtime.slices import Slot, time_limit
 from ldreg.tracking import JobRecord
 
 Block = TypeVar("Block", bound=BaseModel)
@@ -85,12 +85,28 @@ def on_device(execution: Execution, threads: int | None = None) -> Iterator[torc
         yield device
 
 
-def resuming(
-    checkpoint: Checkpoint, execution: Execution, device: torch.device, budget: float | None
-) -> Resumption:
-    """How a job is saved and when it ends; `budget` is the time that it has, in seconds."""
-    limit = time_limit(budget) if rank() == 0 else None
-    return Resumption(checkpoint, device, execution.checkpoint_minutes, limit)
+@contextmanager
+def resumable(
+    scale: Path, job: str, identity: dict[str, Any], execution: Execution, device: torch.device, slot: Slot
+) -> Iterator[Resumption]:
+    """A job that is saved and goes on from its checkpoint, which is removed when the block ends.
+
+    Every rank must enter and leave the block, at whose end the job's outputs must be complete.
+
+    Args:
+        scale: the folder results/<scale>.
+        job, identity: as for `ldreg.runtime.checkpoint.Checkpoint`.
+
+    Raises:
+        LdregError: if the attempt before failed.
+        SliceEnded: if the job ended itself with a checkpoint.
+    """
+    checkpoint = Checkpoint(scale, job, identity)
+    with checkpoint.attempt(slot.attempt):
+        checkpoint.load()
+        limit = time_limit(slot.budget) if rank() == 0 else None
+        yield Resumption(checkpoint, device, execution.checkpoint_minutes, limit)
+        checkpoint.remove()
 
 
 def data_tags(images: ImageData) -> dict[str, Any]:

@@ -87,6 +87,11 @@ class Checkpoint:
         """
         return self._seconds + time.monotonic() - self._began
 
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """Rows of the history that were finished before an interruption."""
+        return list(self.found.shared.get("history", ())) if self.found else []
+
     @contextmanager
     def attempt(self, number: int) -> Iterator[None]:
         """Note a failure of the job inside the block, so that Snakemake's retries of it end at once.

@@ -1,5 +1,6 @@
 """When a job is saved, and when it ends: the one mechanism by which long jobs survive interruptions."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,6 +46,11 @@ class Resumption:
         self._longest = 0.0  # longest time between two agreements
         self._saving = 0.0  # longest time that a checkpoint took
         self._steps, self._every = 0, 1  # steps since the last agreement, and between two
+
+    @property
+    def resumed(self) -> bool:
+        """Whether the job goes on from a checkpoint."""
+        return self.checkpoint.found is not None
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -99,10 +105,10 @@ class Resumption:
         """Whether a checkpoint is due on rank 0, and why the job ends if it ends on any rank."""
         if world_size() == 1:
             return due, reason
-        per_step = (now - self._asked) / self._steps if self._asked else _AGREE
+        per_step = (now - self._asked) / self._steps if self._asked else math.inf
         wishes = [float(due and rank() == 0), float(reason is not None), per_step]
         agreed = torch.tensor(wishes, dtype=torch.float64, device=self.device)
         dist.all_reduce(agreed, dist.ReduceOp.MAX)
         any_due, any_reason, slowest = agreed.tolist()
-        self._every = max(1, min(_MOST_STEPS, int(_AGREE / slowest)))
+        self._every = max(1, min(_MOST_STEPS, int(_AGREE / max(slowest, 1e-6))))
         return bool(any_due), (reason or "another rank ended") if any_reason else None

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import NamedTuple
 
 UNFINISHED = 75  # exit status of a job that goes on when it is started again (EX_TEMPFAIL of sysexits.h)
 ENDS = "LDREG_SLICE_ENDS"  # tells ranks when the budget of their job is over, by the monotonic clock
@@ -39,6 +40,18 @@ class SliceEnded(Exception):
     def __init__(self, reason: str, where: str) -> None:
         super().__init__(f"{STOPPED}{where} ({reason}); the same command goes on from there")
         self.reason = reason
+
+
+class Slot(NamedTuple):
+    """The part of a job's time that one start of its command has."""
+
+    budget: float | None = (
+        None  # seconds after which the job ends itself with a checkpoint; None sets no limit
+    )
+    attempt: int = 1  # how often Snakemake has started the job
+
+
+WHOLE = Slot()  # all the time that there is
 
 
 @dataclass(frozen=True)
