@@ -74,7 +74,7 @@ class Campaign:
         detects = "exhibits/table3.csv" in self.expected
         kinds = [kind for kind in KINDS if detects or kind != "detection"]
         for index in range(number):
-            kind, victim = kinds[index % len(kinds)], VICTIMS[(index // len(kinds) + index) % len(VICTIMS)]
+            kind, victim = kinds[index % len(kinds)], VICTIMS[sum(divmod(index, len(kinds))) % len(VICTIMS)]
             if kind == "snakemake" and victim == "job":
                 victim = "snakemake"
             while (kill := self._trial(kind, victim, index)) is None:
