@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, get_args
@@ -72,7 +73,8 @@ def explain(
     """
     findings = error.errors()
     found = next((each for each in findings if each["type"] == "extra_forbidden"), findings[0])
-    location, kind = found["loc"], found["type"]
+    location = tuple(part for part in found["loc"] if part != "[key]")  # a wrong key is its own place
+    kind = found["type"]
     if kind == "value_error":  # raised by one of our validators; its message begins with the key
         key, _, message = str(found["ctx"]["error"]).partition(": ")
         file, place = origin((*location, key))
@@ -84,7 +86,7 @@ def explain(
     where = f"{file}: {dotted(place)}"
     if kind == "missing":
         return LdregError(f"{where}: missing; it has no default")
-    message = found["msg"]
+    message = re.sub(" or instance of [A-Za-z]+", "", found["msg"])
     for words, plain in _PLAIN.items():
         message = message.replace(words, plain)
     return LdregError(f"{where}: {found['input']!r} is not allowed; {message[0].lower() + message[1:]}")

@@ -120,8 +120,16 @@ def _duration(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is not allowed; {allowed}") from None
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that tells a mistake in one line, as all other mistakes are told."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the mistake and end the process with status 2."""
+        self.exit(2, f"error: {' '.join(message.split())}; see {self.prog} --help\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="ldreg", description="Jobs of the LDReg reproduction.")
+    parser = _Parser(prog="ldreg", description="Jobs of the LDReg reproduction.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, help: str, logs: bool = False) -> argparse.ArgumentParser:
@@ -304,7 +312,9 @@ def _add_execution(
             help="how often Snakemake has started this job; a job that has failed is not tried again",
         )
     for job in (pretrain, *measurements.values()):
-        job.add_argument("--gpus", type=int, default=0, help="GPUs per node; 0: CPU, several: torchrun")
+        job.add_argument(
+            "--gpus", type=_at_least(0), default=0, help="GPUs per node; 0: CPU, several: torchrun"
+        )
         job.add_argument("--threads", type=_at_least(1), default=1, help="threads of a node's CPU")
         job.add_argument(
             "--workers", type=_at_least(0), default=0, help="processes per GPU that decode image files"

@@ -1,6 +1,6 @@
 """What the renderers of figures beyond the paper declare: their settings and the files that they read."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -31,7 +31,7 @@ class LidErrorSettings(Settings):
     """
 
     estimators: tuple[Literal["mom", "mle"], ...] = Field(default=("mom", "mle"), min_length=1)
-    ks: tuple[int, ...] = Field(default=(8, 16, 32, 64), min_length=1, max_length=6)
+    ks: tuple[Annotated[int, Field(ge=2)], ...] = Field(default=(8, 16, 32, 64), min_length=1, max_length=6)
     rows_per_neighbour: int = Field(default=32, gt=1)
 
 
