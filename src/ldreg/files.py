@@ -178,7 +178,7 @@ def read_json(path: Path, missing: str = "no such file") -> dict[str, Any]:
         raise LdregError(f"{path}: {missing}") from error
     except json.JSONDecodeError as error:
         raise LdregError(f"{path}: line {error.lineno}: not valid JSON: {error.msg}") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # a number of thousands of digits, for example
         raise LdregError(f"{path}: cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise LdregError(f"{path}: expected keys and values, found a {type(content).__name__}")
@@ -203,19 +203,29 @@ def _load_yaml(text: str) -> Any:
     loader = _Loader(text)
     try:
         root = loader.get_single_node()
-        _refuse_twice(root, set())
+        _refuse_twice(root, {})
         return None if root is None else loader.construct_document(root)
     finally:
         loader.dispose()
 
 
-def _refuse_twice(node: Any, seen: set[int]) -> None:
-    """Raise `_Twice` at the first repeated key of a mapping; `seen` holds the ids of visited nodes."""
-    if (
-        not isinstance(node, yaml.CollectionNode) or id(node) in seen
-    ):  # an alias is the same node object as its anchor
+def _refuse_twice(node: Any, seen: dict[int, bool]) -> None:
+    """Raise `_Twice` at the first repeated key of a mapping, and refuse a collection that contains itself.
+
+    `seen` holds the ids of visited nodes, and whether all that they contain has been visited too.
+    """
+    if not isinstance(node, yaml.CollectionNode):
         return
-    seen.add(id(node))
+    if id(node) in seen:  # an alias is the same node object as its anchor
+        if not seen[id(node)]:
+            raise yaml.MarkedYAMLError(problem="an alias inside its own anchor", problem_mark=node.start_mark)
+        return
+    seen[id(node)] = False
+    _refuse_twice_inside(node, seen)
+    seen[id(node)] = True
+
+
+def _refuse_twice_inside(node: Any, seen: dict[int, bool]) -> None:
     if isinstance(node, yaml.SequenceNode):
         for each in node.value:
             _refuse_twice(each, seen)
@@ -249,6 +259,9 @@ def read_yaml(path: Path) -> dict[Any, Any]:
         problem = " ".join(str(getattr(error, "problem", error)).split())
         kind = "" if isinstance(error, _Twice) else "not valid YAML: "
         raise LdregError(f"{path}: {line}{kind}{problem}") from error
+    except (ValueError, KeyError, AttributeError, RecursionError) as error:
+        # PyYAML's constructors raise these at values such as the date 2020-13-01.
+        raise LdregError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         found = "nothing" if content is None else repr(content)
         raise LdregError(f"{path}: expected keys and values, found {found}")

@@ -57,8 +57,11 @@ def history(folder: Path, time: int) -> list[Point]:
     path = folder / "history.csv"
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise LdregError(f"{path}: cannot be read as CSV: {error}") from error
     try:
         return [point for row in rows for point in as_points(row, time, int(row["epoch"]))]
     except (KeyError, TypeError, ValueError):

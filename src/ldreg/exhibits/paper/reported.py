@@ -28,12 +28,21 @@ def read_reported(path: str | Path) -> pd.DataFrame:
     """All rows of the CSV, one per number; LdregError when it is missing or has other columns."""
     if not Path(path).is_file():
         raise LdregError(f"{path}: no such file (the paper's reported numbers)")
-    table = pd.read_csv(path)
+    try:
+        table = pd.read_csv(path)
+    except (ValueError, OSError) as error:  # pandas' own errors are ValueErrors
+        raise LdregError(f"{path}: cannot be read as CSV: {' '.join(str(error).split())}") from error
     for column in table:
         if column not in _COLUMNS:
             raise unknown(f"{path}: column", column, _COLUMNS)
     if lacking := [column for column in _COLUMNS if column not in table]:
         raise LdregError(f"{path}: no column {', '.join(lacking)}")
+    for column in ("value", *_KEYS):
+        wrong = table[column][table[column].notna() & pd.to_numeric(table[column], errors="coerce").isna()]
+        for row, value in wrong.items():
+            raise LdregError(
+                f"{path}: row {row + 1}: {column}: {value!r} is not allowed; it should be a number"
+            )
     return table
 
 

@@ -188,10 +188,13 @@ def _paper_setting(rows: Sequence[SettingRow]) -> PaperSetting:
 def _read(path: Path) -> list[SettingRow]:
     if not path.is_file():
         raise LdregError(f"{path}: no such file (the paper's settings)")
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        _check_columns(path, reader.fieldnames or ())
-        return [_checked(path, reader.line_num, cells) for cells in reader]
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            _check_columns(path, reader.fieldnames or ())
+            return [_checked(path, reader.line_num, cells) for cells in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise LdregError(f"{path}: cannot be read as CSV: {error}") from error
 
 
 def _check_columns(path: Path, found: Iterable[str]) -> None:
