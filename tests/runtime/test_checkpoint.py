@@ -151,3 +151,14 @@ def test_the_end_of_a_slice_is_no_failure(tmp_path):
         raise SliceEnded("budget", "after step 1 of 2")
     with checkpoint.attempt(2):
         assert checkpoint.load().step == 1
+
+
+def test_the_one_before_stays_until_the_new_one_can_be_read_back(two, tmp_path, monkeypatch, capsys):
+    def corrupting(path, content):
+        path.write_bytes(content[:-1] + b"?")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ldreg.runtime.checkpoint.write_durably", corrupting)
+        assert not two.save(3, state(3), {})
+    assert "3.safetensors does not hold what was written; that of step 2 stays" in capsys.readouterr().err
+    assert reopened(tmp_path)[1].step == 2

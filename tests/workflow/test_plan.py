@@ -25,6 +25,9 @@ def test_the_paper_scale_is_counted_from_the_papers_hours(tmp_path):
     assert "not in it: 4 t-SNE, 2 LID in mini-batches, 10 step cost, 37 exhibits, fetching data" in text
     # 40 of ResNet-50 with 23.5 million weights, 4 of ViT-B/16 with 85.8, of 4 bytes each: 3.77 + 1.37.
     assert "5.14 GB of encoders" in text
+    # Two at a time of VICReg's, whose projector has 151 million weights. BYOL's has 0.455 GB, as measured in
+    # benchmarks/checkpoints_cpu.json.
+    assert "about 2.86 GB of checkpoints for each pretraining that runs" in text
 
 
 def test_runs_on_several_nodes_count_all_their_gpus(tmp_path):

@@ -5,6 +5,7 @@ Heavy modules are imported by the commands that need them, so that the other com
 
 import argparse
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -40,10 +41,11 @@ def _execution(arguments: argparse.Namespace) -> "Execution":
 
 
 def _slot(arguments: argparse.Namespace) -> "Slot":
-    """The time that a job that resumes has now."""
-    from ldreg.runtime.slices import Slot
+    """The time that a job that resumes has; a budget counts from the start of the command."""
+    from ldreg.runtime.slices import BEGAN, Slot
 
-    return Slot(arguments.budget, arguments.attempt)
+    budget = arguments.budget and arguments.budget - (time.monotonic() - BEGAN)
+    return Slot(budget, arguments.attempt)
 
 
 @contextmanager

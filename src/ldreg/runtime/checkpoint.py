@@ -185,10 +185,9 @@ class Checkpoint:
             "tensors": hashlib.sha256(content).hexdigest(),
             "state": packed,
         }
-        write_durably(self._path(step).with_suffix(".safetensors"), content)
+        _write_and_compare(self._path(step).with_suffix(".safetensors"), content)
         text = json.dumps({"sha256": _checksum(about), **about}, allow_nan=False)
-        write_durably(self._path(step), text.encode())
-        self._read(step)
+        _write_and_compare(self._path(step), text.encode())
 
     def _read(self, step: int) -> tuple[State, Any, dict[str, Any]]:
         """Read a checkpoint and check it; returns its JSON, the packed state in it, and the tensors."""
@@ -225,6 +224,12 @@ class Checkpoint:
             if len(found.owns) != world_size():
                 told += f", on {world_size()} rank(s) instead of {len(found.owns)}: rounding may differ"
             print(told, file=sys.stderr, flush=True)
+
+
+def _write_and_compare(path: Path, content: bytes) -> None:
+    write_durably(path, content)
+    if path.read_bytes() != content:
+        raise LdregError(f"{path.name} does not hold what was written")
 
 
 def _checksum(about: State) -> str:

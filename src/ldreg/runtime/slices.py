@@ -42,6 +42,9 @@ class SliceEnded(Exception):
         self.reason = reason
 
 
+BEGAN = time.monotonic()  # when this process began, or nearly so
+
+
 class Slot(NamedTuple):
     """The part of a job's time that one start of its command has."""
 
@@ -71,7 +74,7 @@ class TimeLimit:
     @classmethod
     def after(cls, seconds: float, reason: str) -> "TimeLimit":
         """The limit that lies `seconds` ahead."""
-        return cls(time.monotonic() + seconds, min(_RESERVE, _SHARE * seconds), reason)
+        return cls(time.monotonic() + seconds, max(0.0, min(_RESERVE, _SHARE * seconds)), reason)
 
 
 def time_limit(budget: float | None) -> TimeLimit | None:

@@ -72,7 +72,7 @@ def plan(path: Path, results: Path) -> str:
         f"  time limit   {_number(execution.hours)} h a job,"
         f" of a pretraining at most {_number(longest)} h{sliced}",
         f"  disk         {_number(_encoders_gb(scale))} GB of encoders,"
-        f" at most {_number(2 * checkpoint)} GB of checkpoints for each job that runs,"
+        f" about {_number(2 * checkpoint)} GB of checkpoints for each pretraining that runs,"
         f" and {_number(cost.dataset_gb)} GB of data to pretrain on in {execution.data}/",
     ]
     return "\n".join(lines)
@@ -115,14 +115,15 @@ def _encoders_gb(scale: Scale) -> float:
 def _checkpoint_gb(spec: RunSpec) -> float:
     """Size of a checkpoint of a pretraining; there are two while the new one is read back.
 
-    It holds the trained networks, their momentum copies, and what the optimiser keeps of each weight. Heads
-    are counted for representations of 2048 dimensions, which no encoder exceeds.
+    It holds the trained networks, their momentum copies, what the optimiser keeps of each weight, and the
+    monitors' latest representations. Heads are counted for representations of 2048 dimensions, which no
+    encoder exceeds; MAE's decoder is left out.
     """
     widths = (2048, *(spec.projector or ()), *(spec.predictor or ()))
     heads = 4 * sum(first * second for first, second in pairwise(widths))
     trained = BACKBONES[spec.backbone].encoder_bytes + heads
     buffers = 2 if spec.optimizer == "adamw" else 1
-    return trained * (1 + buffers + (spec.momentum is not None)) / 1e9
+    return (trained * (1 + buffers + (spec.momentum is not None)) + 4 * 2048 * 4096) / 1e9
 
 
 def _number(value: float) -> str:
