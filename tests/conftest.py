@@ -32,6 +32,7 @@ SLOW = (
     "faults/",
     "slurm/",
     "workflow/test_queue.py",
+    "inputs/",
     "docs/test_site.py",
     "exhibits/claims/test_claims_",
     "exhibits/figures/",
