@@ -75,7 +75,7 @@ class Site:
     def run(self, *arguments: str) -> tuple[int, str]:
         """Its exit status and all that it says."""
         with self.start(*arguments) as process:
-            told, _ = process.communicate(timeout=600)
+            told, _ = process.communicate(timeout=1500)
         return process.returncode, told
 
     def jobs(self) -> list[dict[str, str]]:
