@@ -11,8 +11,9 @@ from ldreg.catalogue.measurements import PRETRAINED
 from ldreg.catalogue.methods import METHODS
 from ldreg.config.run_spec import write_spec
 from ldreg.config.scale_file import Execution
+from ldreg.errors import LdregError
 from ldreg.jobs.pretrain import pretrain_job
-from ldreg.runtime.slices import UNFINISHED
+from ldreg.runtime.slices import UNFINISHED, Slot
 
 for name in ("ldreg.training.pretrain", "torch._dynamo", "lightly.loss"):
     import_module(name)  # once here, and not in every child
@@ -52,10 +53,12 @@ def job(tmp_path, tiny_spec, data_root):
             write_spec(self.spec, tiny_spec(**{"knn_every": 1, **changes}), RUN)
             self.execution = Execution(checkpoint_minutes=minutes, **(execution or {}))
 
-        def __call__(self, budget=None):
+        def __call__(self, budget=None, attempt=1):
             manifest = data_root / "digits/dataset.json"
             with (self.results / "terminal.txt").open("a") as terminal:
-                pretrain_job(self.spec, manifest, self.execution, self.results, terminal, budget)
+                pretrain_job(
+                    self.spec, manifest, self.execution, self.results, terminal, Slot(budget, attempt)
+                )
 
         def steps(self):
             return sorted(int(path.stem) for path in self.checkpoints.rglob("[0-9]*.json"))
@@ -117,3 +120,13 @@ def test_a_budget_ends_a_job_in_slices_that_add_up(job):
     assert status == 0
     assert saved == [1, 2, 3, 4, 5, 6]
     assert contents(sliced.folder) == contents(whole.folder)
+
+
+def test_a_diverged_run_is_not_retried(job):
+    diverging = job("diverging", optimizer="sgd", base_lr=1e30)
+    for _ in range(2):  # a new start tries again
+        with pytest.raises(LdregError, match=r"^training diverged in epoch 1: "):
+            diverging()
+        message = r"^not tried again, because the attempt before failed: LdregError: training diverged"
+        with pytest.raises(LdregError, match=message):
+            diverging(attempt=2)
