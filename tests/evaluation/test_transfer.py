@@ -9,6 +9,7 @@ from torch import nn
 
 from ldreg.data.datasets import ImageData, Split, balanced_rows
 from ldreg.data.views import eval_view
+from ldreg.evaluation.channels import match_channels
 from ldreg.evaluation.features import extract
 from ldreg.evaluation.knn import holdout_split
 from ldreg.evaluation.linear import Heads, train_heads
@@ -18,7 +19,6 @@ from ldreg.evaluation.transfer import (
     accuracies,
     at_grid_edge,
     field_metric,
-    match_channels,
     paper_setting,
     transfer,
     transfer_probe,

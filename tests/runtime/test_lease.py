@@ -1,6 +1,5 @@
 """Leases: who waits for whom, and when a holder counts as gone."""
 
-import json
 import subprocess
 import sys
 import threading
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ldreg.files import write_json
 from ldreg.runtime import lease
 from ldreg.runtime.lease import describe_self, leased, read_lease
 from ldreg.runtime.process import has_ended
@@ -55,9 +55,7 @@ def test_a_free_lease_is_taken_without_waiting_and_given_back(tmp_path: Path) ->
 
 
 def elsewhere(path: Path, count: int) -> None:
-    path.write_text(
-        json.dumps(describe_self("training") | {"host": "another", "machine": "another", "count": count})
-    )
+    write_json(path, describe_self("training") | {"host": "another", "machine": "another", "count": count})
 
 
 def test_a_holder_on_another_machine_is_gone_when_its_counter_stands_still(tmp_path: Path) -> None:

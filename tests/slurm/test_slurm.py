@@ -19,6 +19,7 @@ def _one_diverges(content: dict[str, Any]) -> None:
     ]
 
 
+@pytest.mark.long
 def test_runs_fan_out_each_with_a_gpu_and_one_that_fails_stops_no_other(site: Site) -> None:
     site.workflow.edit(_one_diverges)
     targets = [site.encoder(run) for run in (LDREG, DIVERGED)]

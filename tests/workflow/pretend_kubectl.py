@@ -83,4 +83,5 @@ def main() -> None:
         sys.exit(f"unknown command {verb}")
 
 
-main()
+if __name__ == "__main__":
+    main()

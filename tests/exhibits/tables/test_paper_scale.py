@@ -7,8 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from ldreg.config.run_spec import write_spec
 from ldreg.exhibits import render
-from ldreg.workflow.inputs import exhibit_spec, run_folder, write_inputs
+from ldreg.workflow.inputs import exhibit_spec_file, run_folder, write_inputs
 from ldreg.workflow.scale import Scale
 
 CONFIG = Path(__file__).resolve().parents[3] / "config"
@@ -34,6 +35,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
             },
         }
         where = run_folder(folder, scale.name, run)
+        write_spec(where / "spec.yaml", scale.runs[run], run)
         for name, content in measured.items():
             (where / f"{name}.json").write_text(json.dumps(content))
         (where / "history.csv").write_text(f"epoch,mlid_mle_32\n1,{5 + place}\n100,{10 + place}\n")
@@ -41,7 +43,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def rendered(results: Path, name: str) -> dict[str, str]:
-    files = render(exhibit_spec(results, "imagenet", name))
+    files = render(exhibit_spec_file(results, Scale.read(CONFIG / "imagenet.yaml"), name))
     return {path.suffix: path.read_text() for path in files if path.suffix in (".csv", ".md", ".json")}
 
 
