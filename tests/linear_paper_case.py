@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from ldreg.config.run_spec import ViewSettings
 from ldreg.data.datasets import ImageData, Split
-from ldreg.evaluation.linear_paper import PaperSettings, linear_paper
+from ldreg.evaluation.classifier import ClassifierSettings
+from ldreg.evaluation.linear_paper import linear_paper
 from ldreg.runtime.distributed import process_group, rank
 
 SIZE = 4
-SETTINGS = PaperSettings(
+SETTINGS = ClassifierSettings(
     epochs=3,
     batch_size=8,
     base_lr=500.0,

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ldreg.data.views import make_view, view_seed
 from ldreg.evaluation import linear_paper as module
-from ldreg.evaluation.linear_paper import PaperSettings, epoch_parts, linear_paper
+from ldreg.evaluation.classifier import ClassifierSettings
+from ldreg.evaluation.linear_paper import epoch_parts, linear_paper
 
 CPU = torch.device("cpu")
 
@@ -110,7 +111,7 @@ def test_the_last_epoch_is_the_result_and_the_best_one_is_told_by_name(monkeypat
     monkeypatch.setattr(
         module, "_row", lambda epoch, *_: {"epoch": epoch + 1, "loss": 1.0, "top1": next(tops), "top5": None}
     )
-    found = linear_paper(encoder(), DATA, SIZE, PaperSettings(epochs=3, batch_size=8), 0, CPU)
+    found = linear_paper(encoder(), DATA, SIZE, ClassifierSettings(epochs=3, batch_size=8), 0, CPU)
     assert (found["top1"], found["epochs"]) == (70, 3)
     assert found["best_test_epoch"] == {"epoch": 2, "top1": 90, "top5": None}
 
@@ -129,7 +130,7 @@ def test_encoder_and_random_state_are_left_as_they_were():
 
 
 def test_defaults_are_the_papers_on_imagenet():
-    settings = PaperSettings()
+    settings = ClassifierSettings()
     assert (settings.epochs, settings.lr) == (90, 1.6)
     assert settings.lr_after(0) == 1.6 and settings.lr_after(90) == pytest.approx(1.6e-6)
     assert settings.lr_after(45) == pytest.approx(0.8, rel=1e-5)
@@ -140,7 +141,7 @@ def test_defaults_are_the_papers_on_imagenet():
 
 
 def test_weights_start_small_and_few_classes_have_no_top5():
-    state = module.begin(2048, 1000, PaperSettings(), 0, CPU)
+    state = module.begin(2048, 1000, ClassifierSettings(), 0, CPU)
     assert float(state.classifier.weight.detach().std()) == pytest.approx(0.01, rel=0.01)
     assert not state.classifier.bias.any()
     assert [group["adapt"] for group in state.optimizer.param_groups] == [True, False]

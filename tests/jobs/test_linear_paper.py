@@ -13,7 +13,8 @@ from ldreg.cli.parser import main
 from ldreg.config.scale_file import Evaluation, Execution
 from ldreg.data.datasets import load
 from ldreg.errors import LdregError
-from ldreg.evaluation.linear_paper import PaperSettings, linear_paper
+from ldreg.evaluation.classifier import ClassifierSettings
+from ldreg.evaluation.linear_paper import linear_paper
 from ldreg.jobs.linear_paper import classifier_settings, linear_paper_job
 from ldreg.models.load import load_encoder, trained_weights
 
@@ -48,7 +49,7 @@ def test_the_job_writes_what_the_evaluation_finds_and_tells_its_epochs(run, tmp_
 
 def test_a_scale_without_settings_has_the_papers():
     ours = classifier_settings(Evaluation(test_view="authors"), "resnet50")
-    assert ours == PaperSettings()
+    assert ours == ClassifierSettings()
     assert classifier_settings(Evaluation(), "vit_b16").norm_eps == 1e-6
 
 

@@ -8,17 +8,16 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-from ldreg.catalogue.measurements import MEASUREMENTS
+from ldreg.cli.arguments import add_execution, add_measurements, at_least
 from ldreg.cli.commands import COMMANDS
 from ldreg.cli.queueing import add_queue
 from ldreg.errors import LdregError
 from ldreg.runtime.console import logging_to, say, tell
 from ldreg.runtime.ranks import settle_rank
-from ldreg.runtime.slices import LAUNCHED, UNFINISHED, SliceEnded, requeue, seconds_of
+from ldreg.runtime.slices import LAUNCHED, UNFINISHED, SliceEnded, requeue
 from ldreg.runtime.surroundings import settle_temporary_folder, too_long
 
 _PATIENCE = 60.0  # seconds that rank 0 may take to close its tracking and to report an error
@@ -91,35 +90,6 @@ def entry() -> NoReturn:
     os._exit(status)
 
 
-def _at_least(low: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if not text.lstrip("-").isdigit() or int(text) < low:
-            raise argparse.ArgumentTypeError(
-                f"{text!r} is not allowed; it should be a whole number from {low}"
-            )
-        return int(text)
-
-    return number
-
-
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; it should be a number above 0")
-    return number
-
-
-def _duration(text: str) -> float:
-    try:
-        return seconds_of(text)
-    except ValueError:
-        allowed = "it should be a time with its unit, such as 4h, 50m or 90s"
-        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; {allowed}") from None
-
-
 class _Parser(argparse.ArgumentParser):
     """A parser that tells a mistake in one line, as all other mistakes are told."""
 
@@ -166,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
         "--force", action="store_true", help="replace a finished run and remove its measurements"
     )
 
-    measurements = _add_measurements(command)
+    measurements = add_measurements(command)
 
     composed = command("compose", "compose a small detection set of digits", logs=True)
     composed.add_argument("--settings", type=Path, required=True, help="the scale's detection.yaml")
@@ -187,12 +157,12 @@ def _parser() -> argparse.ArgumentParser:
 
     synthetic = command("synthetic", "compute the points in the plane of Figure 1 or 3", logs=True)
     synthetic.add_argument("figure", choices=("figure1", "figure3"))
-    synthetic.add_argument("--seeds", type=_at_least(0), nargs="+", default=[0])
+    synthetic.add_argument("--seeds", type=at_least(0), nargs="+", default=[0])
     synthetic.add_argument(
         "--output", type=Path, required=True, help="the figure's .json, beside the exhibit's spec"
     )
 
-    _add_execution(pretrain, measurements)
+    add_execution(pretrain, measurements)
 
     exhibit = command("exhibit", "render the exhibit that a .spec.yaml describes", logs=True)
     exhibit.add_argument("spec", type=Path, help="the exhibit's file below results/SCALE/specs")
@@ -214,7 +184,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PNG",
         help="also save a picture of the top of the page (needs Chromium)",
     )
-    site.add_argument("--height", type=_at_least(100), default=1600, help="height of the picture in pixels")
+    site.add_argument("--height", type=at_least(100), default=1600, help="height of the picture in pixels")
 
     add_queue(command)
 
@@ -232,99 +202,6 @@ def _parser() -> argparse.ArgumentParser:
         help="write what was logged to this file; if MLflow fails, there is then only a warning",
     )
     return parser
-
-
-def _add_measurements(command: Callable[..., argparse.ArgumentParser]) -> dict[str, argparse.ArgumentParser]:
-    """The measurements' commands by key; those with settings of their own have more arguments."""
-    measurements = {}
-    for measurement in MEASUREMENTS.values():
-        job = measurements[measurement.key] = command(measurement.command, measurement.help, logs=True)
-        job.add_argument("spec", type=Path, help="as of ldreg pretrain")
-    measure, transfer, detect = (measurements[key] for key in ("measure", "transfer", "detect"))
-    measure.add_argument("--evaluation", type=Path, required=True, help="the scale's evaluation.yaml")
-    paper = measurements["linear_paper"]
-    paper.add_argument("--settings", type=Path, required=True, help="the scale's linear_paper.yaml")
-    for job, name in ((transfer, "transfer.yaml"), (detect, "detection.yaml")):
-        job.add_argument("--settings", type=Path, required=True, help=f"the scale's {name}")
-        job.add_argument(
-            "--pretrained-on", type=Path, required=True, help="dataset.json of the run's own data set"
-        )
-    transfer.add_argument(
-        "--data",
-        type=Path,
-        required=True,
-        nargs="+",
-        help="the files that `ldreg data --offer` wrote, one for each data set",
-    )
-    detect.add_argument("--data", type=Path, required=True, help="composed.json or instances_train2017.json")
-    return measurements
-
-
-def _add_execution(
-    pretrain: argparse.ArgumentParser, measurements: Mapping[str, argparse.ArgumentParser]
-) -> None:
-    """Add the arguments of all jobs on runs: their data, and how they are executed."""
-    by_key = MEASUREMENTS.items()
-    for job in (pretrain, *(measurements[key] for key, each in by_key if each.takes_training_steps)):
-        job.add_argument("--micro-batch", type=_at_least(1), help="images in one forward pass of a GPU")
-        job.add_argument(
-            "--accumulation",
-            choices=("cached", "plain"),
-            default="cached",
-            help="how gradients of micro-batches are combined; cached is exact for every loss",
-        )
-    plain = (measurements[key] for key, each in by_key if each.has_plain_rule)
-    for job in (pretrain, measurements["measure"], measurements["linear_paper"], *plain):
-        job.add_argument("--data", type=Path, required=True, help="dataset.json of the run's data set")
-    for job in (pretrain, *(measurements[key] for key, each in by_key if each.runs_like_pretraining)):
-        job.add_argument(
-            "--nodes", type=_at_least(1), default=1, help="number of nodes; SLURM's srun starts several"
-        )
-    by_precision = [
-        measurements[key] for key, each in by_key if each.runs_like_pretraining and not each.in_float32
-    ]
-    for job in (pretrain, *by_precision):
-        job.add_argument(
-            "--precision",
-            choices=("float32", "bf16", "fp16"),
-            default="float32",
-            help="of the networks; losses and LID are computed in float32",
-        )
-    for job in (pretrain, *(measurements[key] for key, each in by_key if each.resumes)):
-        job.add_argument(
-            "--checkpoint-minutes",
-            type=_positive,
-            default=10.0,
-            metavar="MINUTES",
-            help="time between two checkpoints, from which the command goes on after an interruption",
-        )
-        job.add_argument(
-            "--budget",
-            type=_duration,
-            metavar="TIME",
-            help="end with a checkpoint before this time is over, e.g. 4h, 50m or 90s",
-        )
-        job.add_argument(
-            "--attempt",
-            type=_at_least(1),
-            default=1,
-            metavar="N",
-            help="how often Snakemake has started this job; a job that has failed is not tried again",
-        )
-    for job in (pretrain, *measurements.values()):
-        job.add_argument(
-            "--gpus", type=_at_least(0), default=0, help="GPUs per node; 0: CPU, several: torchrun"
-        )
-        job.add_argument("--threads", type=_at_least(1), default=1, help="threads of a node's CPU")
-        job.add_argument(
-            "--workers", type=_at_least(0), default=0, help="processes per GPU that decode image files"
-        )
-        job.add_argument(
-            "--corrupt-images",
-            choices=("stop", "skip"),
-            default="stop",
-            help="what to do at files that hold no image",
-        )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from ldreg.runtime.slices import seconds_of
+from ldreg.cli.arguments import at_least, duration
 
 
 def add_queue(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -18,12 +18,12 @@ def add_queue(command: Callable[..., argparse.ArgumentParser]) -> None:
         "targets", nargs="*", default=["core"], help="core (the default), all, or names of exhibits"
     )
     queued.add_argument(
-        "--budget", type=_duration, metavar="TIME", help="end before this time is over, e.g. 4h, 50m or 90s"
+        "--budget", type=duration, metavar="TIME", help="end before this time is over, e.g. 4h, 50m or 90s"
     )
     queued.add_argument("--nice", action="store_true", help="run at the lowest priority of this machine")
     queued.add_argument(
         "--side-by-side",
-        type=_positive,
+        type=at_least(1),
         metavar="N",
         help="jobs at a time on one GPU or on the CPU; default: what is fastest, which is measured",
     )
@@ -42,17 +42,3 @@ def queue_command(arguments: argparse.Namespace, terminal: TextIO) -> None:
     status = queue(*about, arguments.budget, arguments.side_by_side)
     if status:
         sys.exit(status)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; it should be a whole number from 1")
-    return int(text)
-
-
-def _duration(text: str) -> float:
-    try:
-        return seconds_of(text)
-    except ValueError:
-        allowed = "it should be a time with its unit, such as 4h, 50m or 90s"
-        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; {allowed}") from None

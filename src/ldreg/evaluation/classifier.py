@@ -2,28 +2,60 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ldreg.catalogue.optimizers import OPTIMIZERS
+from ldreg.config.run_spec import ViewSettings
 from ldreg.data.decode import CorruptImages
 from ldreg.data.views import view_seed
 from ldreg.runtime.checkpoint import Found
 from ldreg.runtime.checkpoint import State as Saved
 from ldreg.runtime.distributed import sum_over_ranks
 
-if TYPE_CHECKING:
-    from ldreg.evaluation.linear_paper import PaperSettings
-
+VIEW = ViewSettings(crop_scale=(0.08, 1.0), crop_ratio=(3 / 4, 4 / 3), interpolation="bicubic", flip=0.5)
 WEIGHT_STD = 0.01  # of the weights at the start
 NORM_MOMENTUM = 0.1  # share of a batch in the running statistics, torch's default
 WEIGHTS = 6  # counter of what is drawn (`view_seed`), beside those of `ldreg.evaluation.linear_paper`
 
 Row = dict[str, float | None]  # of one epoch: its number, the loss, the accuracies on the test split
+
+
+@dataclass(frozen=True)
+class ClassifierSettings:
+    """How the classifier is trained; the defaults are the paper's on ImageNet.
+
+    Attributes:
+        epochs: passes over the training split.
+        batch_size: images per step, over all ranks.
+        base_lr: learning rate at the first step for a batch of 256; it grows with the batch.
+        final_lr_factor: the rate at the end of the cosine, as a share of that at its beginning.
+        view: how a training image is cropped and flipped.
+        test_view: what of a test image is seen (`ldreg.data.loader.TEST_VIEWS`).
+        norm_eps: of BatchNorm. The authors' vision transformers have 1e-6.
+    """
+
+    epochs: int = 90
+    batch_size: int = 4096
+    base_lr: float = 0.1
+    final_lr_factor: float = 1e-6
+    view: ViewSettings = VIEW
+    test_view: str = "authors"
+    norm_eps: float = 1e-5
+
+    @property
+    def lr(self) -> float:
+        """The learning rate at the first step."""
+        return self.base_lr * self.batch_size / 256
+
+    def lr_after(self, progress: float) -> float:
+        """The learning rate after `progress` epochs: half a cosine, without warm-up."""
+        left = 0.5 * (1 + math.cos(math.pi * progress / self.epochs))
+        return self.lr * (left + self.final_lr_factor * (1 - left))
 
 
 class Classifier(nn.Module):
@@ -99,7 +131,7 @@ class State:
             corrupt.reasons |= own["corrupt"]
 
 
-def begin(dim: int, classes: int, settings: PaperSettings, seed: int, device: torch.device) -> State:
+def begin(dim: int, classes: int, settings: ClassifierSettings, seed: int, device: torch.device) -> State:
     """The state before the first step, for representations of dimension `dim`."""
     classifier = Classifier(dim, classes, settings.norm_eps, seed).to(device)
     # Biases are not adapted, as in the authors' code.

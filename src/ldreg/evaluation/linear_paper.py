@@ -16,61 +16,26 @@ The cached protocol (`ldreg.evaluation.linear`) trains on stored representations
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ldreg.config.run_spec import ViewSettings
 from ldreg.data.batches import Part, views_of
 from ldreg.data.datasets import ImageData, Split
 from ldreg.data.decode import CorruptImages
 from ldreg.data.views import view_seed
-from ldreg.evaluation.classifier import Classifier, Row, begin, train_step
+from ldreg.evaluation.classifier import Classifier, ClassifierSettings, Row, begin, train_step
 from ldreg.evaluation.features import evaluating, represent
 from ldreg.evaluation.knn import count_top_hits
 from ldreg.runtime.distributed import rank, sum_over_ranks, world_size
 from ldreg.runtime.resumption import Resumption
 
-VIEW = ViewSettings(crop_scale=(0.08, 1.0), crop_ratio=(3 / 4, 4 / 3), interpolation="bicubic", flip=0.5)
 CROPS, ORDER = 4, 5  # counters of what is drawn (`view_seed`), other than pretraining's
 
 TEST_ROWS = 4096  # at a time
-
-
-@dataclass(frozen=True)
-class PaperSettings:
-    """How the classifier is trained; the defaults are the paper's on ImageNet.
-
-    Attributes:
-        epochs: passes over the training split.
-        batch_size: images per step, over all ranks.
-        base_lr: learning rate at the first step for a batch of 256; it grows with the batch.
-        final_lr_factor: the rate at the end of the cosine, as a share of that at its beginning.
-        view: how a training image is cropped and flipped.
-        test_view: what of a test image is seen (`ldreg.data.loader.TEST_VIEWS`).
-        norm_eps: of BatchNorm. The authors' vision transformers have 1e-6.
-    """
-
-    epochs: int = 90
-    batch_size: int = 4096
-    base_lr: float = 0.1
-    final_lr_factor: float = 1e-6
-    view: ViewSettings = VIEW
-    test_view: str = "authors"
-    norm_eps: float = 1e-5
-
-    @property
-    def lr(self) -> float:
-        """The learning rate at the first step."""
-        return self.base_lr * self.batch_size / 256
-
-    def lr_after(self, progress: float) -> float:
-        """The learning rate after `progress` epochs: half a cosine, without warm-up."""
-        left = 0.5 * (1 + math.cos(math.pi * progress / self.epochs))
-        return self.lr * (left + self.final_lr_factor * (1 - left))
 
 
 class Measured(NamedTuple):
@@ -84,7 +49,7 @@ def linear_paper(
     encoder: nn.Module,
     data: ImageData,
     image_size: int,
-    settings: PaperSettings,
+    settings: ClassifierSettings,
     seed: int,
     device: torch.device,
     workers: int = 0,
@@ -168,7 +133,7 @@ def _test_features(
     encoder: nn.Module,
     data: ImageData,
     image_size: int,
-    settings: PaperSettings,
+    settings: ClassifierSettings,
     device: torch.device,
     workers: int,
     corrupt: CorruptImages | None,
@@ -199,7 +164,7 @@ def _row(epoch: int, losses: list[Tensor], classifier: Classifier, tested: Measu
     return {"epoch": epoch + 1, "loss": loss, "top1": top1, "top5": top5[0] if top5 else None}
 
 
-def _content(history: list[Row], settings: PaperSettings, classes: int) -> dict[str, Any]:
+def _content(history: list[Row], settings: ClassifierSettings, classes: int) -> dict[str, Any]:
     last, best = history[-1], max(history, key=lambda row: row["top1"])
     return {
         "split": "test",

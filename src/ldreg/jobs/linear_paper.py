@@ -7,7 +7,8 @@ from typing import TextIO
 from ldreg.catalogue.backbones import WITH_PATCHES
 from ldreg.config.scale_file import Evaluation, Execution
 from ldreg.data.decode import CorruptImages
-from ldreg.evaluation.linear_paper import PaperSettings, Row, linear_paper
+from ldreg.evaluation.classifier import ClassifierSettings
+from ldreg.evaluation.linear_paper import Row, linear_paper
 from ldreg.files import digest, write_json
 from ldreg.jobs.shared import data_tags, images_of, on_device, open_run, read_settings, resumable
 from ldreg.models.load import load_encoder, trained_weights
@@ -81,10 +82,10 @@ def linear_paper_job(
             write_json(folder / "linear_paper.json", found)
 
 
-def classifier_settings(evaluation: Evaluation, backbone: str) -> PaperSettings:
+def classifier_settings(evaluation: Evaluation, backbone: str) -> ClassifierSettings:
     """What of a scale's `evaluation` the classifier of an encoder is told."""
     block = evaluation.linear_paper
-    return PaperSettings(
+    return ClassifierSettings(
         epochs=block.epochs,
         batch_size=block.batch_size,
         base_lr=block.base_lr,

@@ -13,7 +13,7 @@ from typing import TextIO
 from ldreg.errors import LdregError
 from ldreg.runtime.console import tell
 from ldreg.runtime.container import memory, told_of_kill
-from ldreg.runtime.slices import ENDS, LAUNCHED, SIGNALS, STOPPED, UNFINISHED, requeue
+from ldreg.runtime.slices import ENDS, LAUNCHED, STOPPED, UNFINISHED, handled_by, requeue
 
 
 def start_ranks(
@@ -85,12 +85,8 @@ def _passing_on(launcher: int, nodes: int) -> Iterator[None]:
             for each in ranks if nodes == 1 else [process]:
                 each.send_signal(signal.SIGTERM)
 
-    before = {number: signal.signal(number, pass_on) for number in SIGNALS}
-    try:
+    with handled_by(pass_on):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def srun_command(gpus: int, nodes: int) -> list[str]:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -202,9 +202,16 @@ def listening() -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():  # Python allows handlers there alone
         yield stop
         return
-    before = {number: signal.signal(number, stop.ask) for number in SIGNALS}
-    try:
+    with handled_by(stop.ask):
         yield stop
+
+
+@contextmanager
+def handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Let `handler` have the `SIGNALS` inside the block; the main thread alone may call this."""
+    before = {number: signal.signal(number, handler) for number in SIGNALS}
+    try:
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

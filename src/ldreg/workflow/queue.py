@@ -20,7 +20,7 @@ from ldreg.errors import LdregError
 from ldreg.files import write_json
 from ldreg.runtime.console import say
 from ldreg.runtime.gpus import check_gpus, claimed_gpus, visible_gpus
-from ldreg.runtime.slices import SIGNALS, UNFINISHED
+from ldreg.runtime.slices import UNFINISHED, handled_by
 from ldreg.workflow.inputs import write_inputs
 from ldreg.workflow.queued import Agenda, QueuedJob, agenda
 from ldreg.workflow.scale import Scale
@@ -212,15 +212,11 @@ class Work:
                 self._signal(signal.SIGKILL)
             self._stop(signal.Signals(number).name)
 
-        before = {number: signal.signal(number, ask) for number in SIGNALS}
-        try:
+        with handled_by(ask):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _note(self, end: float | None) -> None:
-        """Write down what the queue does, for `ldreg status`."""
+        """Write down what the queue does, for `describe`."""
         left = None if end is None else end - time.monotonic()
         content = {
             "pid": os.getpid(),
