@@ -18,8 +18,8 @@ from typing import Any
 
 import torch
 
+from ldreg.config.execution import Execution
 from ldreg.config.run_spec import RunSpec
-from ldreg.config.scale_file import Execution
 from ldreg.data.decode import CorruptImages
 from ldreg.models.networks import build_encoder
 from ldreg.runtime.checkpoint import Checkpoint

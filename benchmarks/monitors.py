@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
+from ldreg.config.execution import Execution
 from ldreg.config.run_spec import RunSpec
-from ldreg.config.scale_file import Execution
 from ldreg.evaluation.features import extract
 from ldreg.evaluation.knn import knn_accuracy
 from ldreg.methods import build_method

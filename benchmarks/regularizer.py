@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from ldreg import LDReg
-from ldreg.config.scale_file import Execution
+from ldreg.config.execution import Execution
 from ldreg.methods import build_method
 from ldreg.training.step import TrainingStep
 from ldreg.workflow.scale import Scale

@@ -8,7 +8,8 @@ import pytest
 
 from ldreg.catalogue.measurements import MEASURED, MEASUREMENTS, PRETRAINED, measurement_of
 from ldreg.cli.commands import COMMANDS
-from ldreg.config.scale_file import Cost, Evaluation, Execution, ScaleFile
+from ldreg.config.execution import Execution
+from ldreg.config.scale_file import Cost, Evaluation, ScaleFile
 
 
 @pytest.mark.parametrize("key", MEASUREMENTS)

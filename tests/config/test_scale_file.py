@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from ldreg.config.scale_file import Execution
+from ldreg.config.execution import Execution
 
 
 def test_jobs_are_told_how_to_run() -> None:

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from ldreg.config.execution import Execution
 from ldreg.config.run_spec import RunSpec, ViewSettings
-from ldreg.config.scale_file import Evaluation, Execution
+from ldreg.config.scale_file import Evaluation
 from ldreg.data import decode, loader
 from ldreg.data.datasets import Split, load
 from ldreg.data.decode import CorruptImageError, CorruptImages, read_image

@@ -11,8 +11,9 @@ from torch import Tensor
 from torchvision.transforms import CenterCrop, InterpolationMode, Resize, functional
 from torchvision.transforms.functional import pil_to_tensor, resized_crop
 
+from ldreg.config.execution import Execution
 from ldreg.config.run_spec import RunSpec, ViewSettings
-from ldreg.config.scale_file import Evaluation, Execution
+from ldreg.config.scale_file import Evaluation
 from ldreg.data import batches, loader
 from ldreg.data.datasets import Split, load
 from ldreg.data.loader import TEST_VIEWS, Share, load_eval_views, load_views, random_crops

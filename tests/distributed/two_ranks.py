@@ -23,8 +23,8 @@ import ldreg.jobs.step_cost
 import ldreg.runtime.resumption
 import ldreg.training.pretrain
 import ldreg.training.step_cost
+from ldreg.config.execution import Execution
 from ldreg.config.run_spec import RunSpec, read_spec
-from ldreg.config.scale_file import Execution
 from ldreg.data.batches import batches
 from ldreg.data.datasets import ImageData, load
 from ldreg.methods import build_method

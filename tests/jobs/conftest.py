@@ -3,8 +3,8 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
+from ldreg.config.execution import Execution
 from ldreg.config.run_spec import write_spec
-from ldreg.config.scale_file import Execution
 from ldreg.jobs.compose import compose_job
 from ldreg.jobs.pretrain import pretrain_job
 from ldreg.models.networks import build_encoder

@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from ldreg.config.scale_file import Execution
+from ldreg.config.execution import Execution
 from ldreg.errors import LdregError
 from ldreg.jobs.compose import compose_job
 from ldreg.jobs.detect import detect_job

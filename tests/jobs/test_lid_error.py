@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
+from ldreg.config.execution import Execution
 from ldreg.config.run_spec import write_spec
-from ldreg.config.scale_file import Execution
 from ldreg.errors import LdregError
 from ldreg.evaluation.lid_error import BATCHES
 from ldreg.jobs.lid_error import lid_error_job

@@ -10,7 +10,8 @@ import torch
 import yaml
 
 from ldreg.cli.parser import main
-from ldreg.config.scale_file import Evaluation, Execution
+from ldreg.config.execution import Execution
+from ldreg.config.scale_file import Evaluation
 from ldreg.data.datasets import load
 from ldreg.errors import LdregError
 from ldreg.evaluation.classifier import ClassifierSettings

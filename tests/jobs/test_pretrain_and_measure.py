@@ -8,8 +8,8 @@ import yaml
 from safetensors.torch import load_file
 
 from ldreg.catalogue.measurements import MEASURED, PRETRAINED
+from ldreg.config.execution import Execution
 from ldreg.config.run_spec import write_spec
-from ldreg.config.scale_file import Execution
 from ldreg.errors import LdregError
 from ldreg.evaluation.features import extract
 from ldreg.evaluation.knn import holdout_split, knn_accuracy

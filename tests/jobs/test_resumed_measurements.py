@@ -8,7 +8,7 @@ import pytest
 import yaml
 from killed import contents, run_killed
 
-from ldreg.config.scale_file import Execution
+from ldreg.config.execution import Execution
 from ldreg.jobs import transfer as transfer_module
 from ldreg.jobs.detect import detect_job
 from ldreg.jobs.linear_paper import linear_paper_job

@@ -9,8 +9,8 @@ from killed import contents, run_killed
 
 from ldreg.catalogue.measurements import PRETRAINED
 from ldreg.catalogue.methods import METHODS
+from ldreg.config.execution import Execution
 from ldreg.config.run_spec import write_spec
-from ldreg.config.scale_file import Execution
 from ldreg.errors import LdregError
 from ldreg.jobs.pretrain import pretrain_job
 from ldreg.runtime.slices import UNFINISHED, Slot

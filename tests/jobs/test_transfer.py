@@ -7,7 +7,8 @@ import pytest
 import torch
 import yaml
 
-from ldreg.config.scale_file import Execution, Transfer
+from ldreg.config.execution import Execution
+from ldreg.config.scale_file import Transfer
 from ldreg.data.datasets import load
 from ldreg.errors import LdregError
 from ldreg.evaluation.transfer import transfer

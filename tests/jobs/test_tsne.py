@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import ldreg.jobs.tsne
+from ldreg.config.execution import Execution
 from ldreg.config.run_spec import read_spec
-from ldreg.config.scale_file import Execution
 from ldreg.data.datasets import Split
 from ldreg.errors import LdregError
 from ldreg.evaluation.features import represent

@@ -9,7 +9,7 @@ from torch import nn
 
 import ldreg.training.pretrain
 from ldreg.catalogue.methods import METHODS
-from ldreg.config.scale_file import Execution
+from ldreg.config.execution import Execution
 from ldreg.methods import build_method
 from ldreg.training.monitors import Monitors
 from ldreg.training.optim import build_optimizer

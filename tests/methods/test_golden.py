@@ -8,7 +8,7 @@ import torch
 
 import ldreg.training.pretrain
 from ldreg.catalogue.methods import METHODS
-from ldreg.config.scale_file import Execution
+from ldreg.config.execution import Execution
 from ldreg.training.step import TrainingStep
 
 # Made by torch 2.15 in one thread of a CPU with AVX-512, which one limited to SSE follows to 2e-4.

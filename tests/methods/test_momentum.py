@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import ldreg.training.pretrain
-from ldreg.config.scale_file import Execution
+from ldreg.config.execution import Execution
 from ldreg.methods import build_method
 from ldreg.methods.base import Outputs, Targets
 from ldreg.training.optim import build_optimizer

@@ -7,8 +7,8 @@ import torchvision
 from torch import nn
 
 from ldreg.catalogue.backbones import BACKBONES
+from ldreg.config.execution import Execution
 from ldreg.config.run_spec import RunSpec, ViewSettings
-from ldreg.config.scale_file import Execution
 from ldreg.data.views import make_view
 from ldreg.lid import geometric_mean, lid_mom
 from ldreg.models.networks import build_backbone, build_encoder, build_head

@@ -8,8 +8,8 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 from conftest import OWN, TINY
 
 import ldreg.training.monitors
+from ldreg.config.execution import Execution
 from ldreg.config.run_spec import RunSpec
-from ldreg.config.scale_file import Execution
 from ldreg.data.datasets import load
 from ldreg.runtime.distributed import process_group, rank
 from ldreg.training.pretrain import pretrain

@@ -9,7 +9,7 @@ import torch
 
 import ldreg.training.monitors
 import ldreg.training.pretrain
-from ldreg.config.scale_file import Execution
+from ldreg.config.execution import Execution
 from ldreg.errors import LdregError
 from ldreg.methods.simclr import SimCLR
 from ldreg.training.guard import Guard

@@ -5,7 +5,7 @@ import torch
 
 import ldreg.training.pretrain
 from ldreg.catalogue.methods import METHODS
-from ldreg.config.scale_file import Execution
+from ldreg.config.execution import Execution
 from ldreg.data.datasets import Split
 from ldreg.errors import LdregError
 from ldreg.training.optim import build_optimizer

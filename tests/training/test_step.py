@@ -5,7 +5,7 @@ import torch
 from norm_free import build_norm_free, float64_batches, float_keeping_float64
 
 from ldreg.catalogue.methods import METHODS
-from ldreg.config.scale_file import Execution
+from ldreg.config.execution import Execution
 from ldreg.data.batches import batches
 from ldreg.errors import LdregError
 from ldreg.methods import build_method

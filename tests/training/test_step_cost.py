@@ -5,7 +5,7 @@ import torch
 
 import ldreg.training.step_cost
 from ldreg.catalogue.regularizers import REGULARIZERS
-from ldreg.config.scale_file import Execution
+from ldreg.config.execution import Execution
 from ldreg.data.batches import batches
 from ldreg.errors import LdregError
 from ldreg.training.pretrain import Trainer

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from ldreg.config.execution import Execution
 from ldreg.config.run_spec import RunSpec, write_spec
-from ldreg.config.scale_file import Execution
 from ldreg.errors import LdregError
 from ldreg.workflow import queue as queue_module
 from ldreg.workflow import side_by_side

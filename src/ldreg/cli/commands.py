@@ -18,7 +18,7 @@ from ldreg.runtime.console import say
 from ldreg.runtime.ranks import is_rank
 
 if TYPE_CHECKING:
-    from ldreg.config.scale_file import Execution
+    from ldreg.config.execution import Execution
     from ldreg.runtime.slices import Slot
 
 RESULTS = Path("results")
@@ -34,7 +34,7 @@ def _data(arguments: argparse.Namespace, terminal: TextIO) -> None:
 
 def _execution(arguments: argparse.Namespace) -> "Execution":
     """The execution of a job; the keys are those of the scale file's `execution`."""
-    from ldreg.config.scale_file import Execution
+    from ldreg.config.execution import Execution
 
     given = {key: value for key, value in vars(arguments).items() if key in Execution.model_fields}
     return Execution(**{key: value for key, value in given.items() if key != "data"})

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from ldreg.config.scale_file import Detection, Execution
+from ldreg.config.execution import Execution
+from ldreg.config.scale_file import Detection
 from ldreg.data.decode import CorruptImages
 from ldreg.detection.coco import CocoSet, annotation_digests, read_coco_2017
 from ldreg.detection.composed import MANIFEST, read_composed

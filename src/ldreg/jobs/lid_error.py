@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ldreg.config.scale_file import Execution
+from ldreg.config.execution import Execution
 from ldreg.data.decode import CorruptImages
 from ldreg.errors import LdregError
 from ldreg.evaluation.features import represent

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TextIO
 
 from ldreg.catalogue.backbones import WITH_PATCHES
-from ldreg.config.scale_file import Evaluation, Execution
+from ldreg.config.execution import Execution
+from ldreg.config.scale_file import Evaluation
 from ldreg.data.decode import CorruptImages
 from ldreg.evaluation.classifier import ClassifierSettings
 from ldreg.evaluation.linear_paper import Row, linear_paper

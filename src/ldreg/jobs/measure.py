@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from ldreg.config.scale_file import Evaluation, Execution
+from ldreg.config.execution import Execution
+from ldreg.config.scale_file import Evaluation
 from ldreg.data.decode import CorruptImages
 from ldreg.evaluation.measure import measure
 from ldreg.files import write_json

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
+from ldreg.config.execution import Execution
 from ldreg.config.run_spec import RunSpec, read_spec
-from ldreg.config.scale_file import Execution
 from ldreg.data.batches import batches
 from ldreg.data.datasets import ImageData
 from ldreg.jobs.shared import images_of, on_device

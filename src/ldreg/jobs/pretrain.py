@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from ldreg.config.execution import Execution
 from ldreg.config.run_spec import RunSpec
-from ldreg.config.scale_file import Execution
 from ldreg.data.datasets import ImageData
 from ldreg.data.decode import CorruptImages
 from ldreg.data.folder import ImageFiles

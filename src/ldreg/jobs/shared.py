@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from pydantic import BaseModel, ValidationError
 
+from ldreg.config.execution import Execution
 from ldreg.config.result_paths import asked, scale_of_spec
 from ldreg.config.run_spec import RunSpec, check_trained, read_spec, write_spec
-from ldreg.config.scale_file import Execution
 from ldreg.data.datasets import ImageData, load
 from ldreg.errors import explain
 from ldreg.files import read_yaml

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from ldreg.config.scale_file import Execution
+from ldreg.config.execution import Execution
 from ldreg.data.decode import CorruptImages
 from ldreg.files import write_json
 from ldreg.jobs.shared import images_of, on_device, open_run, record_of_run, trained_as

@@ -5,7 +5,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from ldreg.config.scale_file import Execution, Transfer
+from ldreg.config.execution import Execution
+from ldreg.config.scale_file import Transfer
 from ldreg.data.availability import read_availability
 from ldreg.data.datasets import load
 from ldreg.data.decode import CorruptImages

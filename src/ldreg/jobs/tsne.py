@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from ldreg.config.scale_file import Execution
+from ldreg.config.execution import Execution
 from ldreg.data.datasets import Split
 from ldreg.data.decode import CorruptImages
 from ldreg.errors import LdregError

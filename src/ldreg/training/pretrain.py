@@ -8,8 +8,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from ldreg.config.execution import Execution
 from ldreg.config.run_spec import RunSpec
-from ldreg.config.scale_file import Evaluation, Execution
+from ldreg.config.scale_file import Evaluation
 from ldreg.data.batches import batches
 from ldreg.data.datasets import ImageData, Split, balanced_rows
 from ldreg.data.decode import CorruptImages

@@ -9,8 +9,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from ldreg.config.execution import Execution
 from ldreg.config.run_spec import RunSpec
-from ldreg.config.scale_file import Execution
 from ldreg.errors import LdregError
 from ldreg.methods import SelfSupervisedMethod
 from ldreg.methods.base import Outputs, Targets

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import distributed as dist
 
+from ldreg.config.execution import Execution
 from ldreg.config.run_spec import RunSpec
-from ldreg.config.scale_file import Execution
 from ldreg.data.batches import Batch, batches
 from ldreg.data.datasets import ImageData, Split
 from ldreg.data.decode import CorruptImages

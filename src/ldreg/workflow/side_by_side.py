@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from ldreg.config.scale_file import Execution
+from ldreg.config.execution import Execution
 from ldreg.files import read_json, write_json
 from ldreg.runtime.console import say
 from ldreg.runtime.container import available_cpus

@@ -23,8 +23,8 @@ from workflow.importing.conftest import EVALUATION, Project, State
 
 from ldreg.catalogue.measurements import MEASURED, PRETRAINED
 from ldreg.cli import main
+from ldreg.config.execution import Execution
 from ldreg.config.run_spec import read_spec
-from ldreg.config.scale_file import Execution
 from ldreg.models.networks import build_backbone
 from ldreg.tracking import run_files
 from ldreg.training.pretrain import pretrain
