@@ -8,6 +8,7 @@ monitors have the sizes of the `imagenet` scale; the images are few and small, b
 state.
 """
 
+import argparse
 import json
 import platform
 import statistics
@@ -67,6 +68,7 @@ def cost(spec: RunSpec, folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Print the costs of SimCLR's and BYOL's run with a ResNet-50 as JSON."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     scale = Scale.read(Path("config/imagenet.yaml"))
     found = {}
     for method in ("simclr", "byol"):
