@@ -4,7 +4,6 @@ import csv
 import os
 import re
 import shutil
-import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -23,10 +22,12 @@ ASK_OFTEN = {
     "--seconds-between-status-checks": "1",
     "--latency-wait": "10",
 }
-# Tells what a job's command sees of its surroundings, then is that command.
-WITNESS = """#!/bin/sh
-env > "{seen}/$SLURM_JOB_ID.$$"
-exec {ldreg} "$@"
+# Python runs it at the start of each program. It notes what a job's command sees of its surroundings.
+WITNESS = """
+import os, sys
+if "SLURM_JOB_ID" in os.environ and any(part.endswith("/ldreg") for part in sys.orig_argv):
+    with open(f"{seen}/{{os.environ['SLURM_JOB_ID']}}.{{os.getpid()}}", "w") as file:
+        file.writelines(f"{{key}}={{value}}\\n" for key, value in os.environ.items())
 """
 
 
@@ -52,21 +53,22 @@ class Site:
         profile.write_text(filled.replace("mem_mb: 4000", "mem_mb: 500"))
         settings = yaml.safe_load(profile.read_text())["default-resources"]
         assert settings["slurm_account"] == "test" and settings["slurm_partition"] == PARTITION
-        witness = workflow.path("bin", "ldreg")
+        witness = workflow.path("witness", "sitecustomize.py")
         witness.parent.mkdir()
-        witness.write_text(WITNESS.format(seen=self.seen, ldreg=Path(sys.executable).parent / "ldreg"))
-        witness.chmod(witness.stat().st_mode | stat.S_IEXEC)
+        witness.write_text(WITNESS.format(seen=self.seen))
         self.known = set(cluster.jobs())
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """`snakemake` with the profile and these arguments, in the background."""
         options = [part for option in ASK_OFTEN.items() for part in option]
         kept = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
-        places = (self.workflow.path("bin"), Path(sys.executable).parent, kept["PATH"])
+        programs = (str(Path(sys.executable).parent), kept["PATH"])
+        modules = (str(self.workflow.path("witness")), *filter(None, [kept.get("PYTHONPATH")]))
+        paths = {"PATH": os.pathsep.join(programs), "PYTHONPATH": os.pathsep.join(modules)}
         return subprocess.Popen(
             ["snakemake", *arguments, "--workflow-profile", PROFILE, *options, "--configfile", "tiny.yaml"],
             cwd=self.workflow.folder,
-            env=kept | {"PATH": os.pathsep.join(map(str, places))},
+            env=kept | paths,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
